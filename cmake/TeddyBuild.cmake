@@ -1,0 +1,55 @@
+# How every part of Teddy is compiled, and the two ways to add a part: teddy_library and teddy_test.
+
+add_library(teddy_flags INTERFACE)
+target_include_directories(teddy_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include
+                                                 ${CMAKE_SOURCE_DIR}/server)
+target_compile_definitions(teddy_flags INTERFACE _GNU_SOURCE TEDDY_VERSION="${PROJECT_VERSION}")
+target_compile_options(teddy_flags INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef
+  -Wformat=2 -Werror -fstack-protector-strong -fno-strict-aliasing -fno-common -fPIE)
+target_link_options(teddy_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
+
+if(TEDDY_SANITIZE STREQUAL "address")
+  set(_san -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+elseif(TEDDY_SANITIZE STREQUAL "thread")
+  set(_san -fsanitize=thread -fno-omit-frame-pointer)
+elseif(NOT TEDDY_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "TEDDY_SANITIZE is '${TEDDY_SANITIZE}': use address, thread or nothing")
+else()
+  target_compile_definitions(teddy_flags INTERFACE _FORTIFY_SOURCE=2)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64")
+    target_compile_options(teddy_flags INTERFACE -fstack-clash-protection -fcf-protection)
+  endif()
+endif()
+if(_san)
+  target_compile_options(teddy_flags INTERFACE ${_san})
+  target_link_options(teddy_flags INTERFACE ${_san})
+endif()
+if(TEDDY_FUZZ)
+  target_compile_options(teddy_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# teddy_library(NAME SOURCES a.c … [DEPS lib …]): a static library of one room. DEPS is the arrow: a room
+# that may not know another does not list it.
+function(teddy_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${A_SOURCES})
+  target_link_libraries(${name} PUBLIC teddy_flags ${A_DEPS})
+endfunction()
+
+# teddy_program(NAME SOURCES … DEPS …): an executable, left in the top of the build directory.
+function(teddy_program name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE teddy_flags ${A_DEPS})
+endfunction()
+
+# teddy_test(NAME SOURCES x_test.c … [DEPS lib …]): a cmocka program that CTest runs.
+function(teddy_test name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE teddy_flags ${A_DEPS} cmocka)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+endfunction()

@@ -1,0 +1,47 @@
+/* The flat reader of what toys send and get (RFC 8259): one object, its members listed without copying.
+ * The whole text is checked, nested values included (to JSON_DEPTH_MAX, without recursion); a duplicate
+ * member is refused, also when one of the two is written with escapes. No allocation.
+ * Threads: any (no state). Blocks: no. Allocates: no. */
+#ifndef PROTO_JSON_H
+#define PROTO_JSON_H
+
+#include "proto/span.h"
+#include "teddy/err.h"
+
+#define JSON_MEMBERS_MAX 24
+#define JSON_DEPTH_MAX   16
+
+enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+struct json_member {
+    struct span name;  /* between its quotes, escapes as sent */
+    struct span value; /* as sent; a string without its quotes */
+    enum json_type type;
+};
+
+struct json_object {
+    struct json_member members[JSON_MEMBERS_MAX];
+    size_t count;
+};
+
+/* Reads the one object that `text` is (white space around it allowed). The spans point into `text`.
+ * TEDDY_EPROTO: not a JSON object; TEDDY_EUTF8; TEDDY_EDUP: a duplicate member; TEDDY_ETOOBIG: more than
+ * JSON_MEMBERS_MAX members or JSON_DEPTH_MAX levels. */
+TEDDY_MUST_CHECK int json_parse(struct span text, struct json_object *out);
+
+/* The member of that name, or NULL. */
+const struct json_member *json_find(const struct json_object *obj, const char *name);
+
+/* The member's string, unescaped, with a NUL behind (not counted; cap includes it).
+ * TEDDY_ENOTFOUND: no such member; TEDDY_EINVAL: not a string, or it holds U+0000;
+ * TEDDY_ENOSPC: longer than cap - 1. */
+TEDDY_MUST_CHECK int json_string(const struct json_object *obj, const char *name, char *out, size_t cap,
+                                 size_t *len);
+
+/* The member's whole number, 0 to 2^53. TEDDY_ENOTFOUND; TEDDY_EINVAL: not such a number. */
+TEDDY_MUST_CHECK int json_u64(const struct json_object *obj, const char *name, uint64_t *out);
+
+/* True when the first character that is not white space is `{`: the text is a message, not speech. */
+bool json_looks_like_object(struct span text);
+
+#endif

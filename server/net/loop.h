@@ -1,0 +1,57 @@
+/* The event loop: one thread, one epoll set, timers, and an inbox through which other threads hand it work.
+ * Above this header nothing knows epoll, so that another back-end can take its place. */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "teddy/err.h"
+
+struct loop;
+
+enum { LOOP_READ = 1u << 0, LOOP_WRITE = 1u << 1, LOOP_HANGUP = 1u << 2 /* reported, never asked for */ };
+
+/* A descriptor being watched, embedded in its owner. Owned by the caller until loop_io_del. */
+struct loop_io {
+    int fd;
+    uint32_t events; /* as asked */
+    void (*ready)(struct loop *loop, struct loop_io *io, uint32_t events);
+};
+
+/* A timer, embedded in its owner; all zero is "not set". Granularity: 16 ms. Late, never early. */
+struct loop_timer {
+    struct loop_timer *next, **prev; /* private */
+    uint64_t at_ms;
+    void (*fire)(struct loop *loop, struct loop_timer *timer); /* the timer is unset when called */
+};
+
+/* Work handed to a loop, embedded in its owner, which must keep it until run is called. */
+struct loop_task {
+    struct loop_task *next; /* private */
+    void (*run)(struct loop *loop, struct loop_task *task);
+};
+
+TEDDY_MUST_CHECK int loop_new(struct loop **out, unsigned index);
+void loop_free(struct loop *loop); /* not running; pending tasks are run first. NULL is fine */
+/* Runs until loop_stop. Threads: the loop's own, from here on. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);          /* any thread */
+unsigned loop_index(const struct loop *loop); /* 0-based */
+uint64_t loop_now_ms(const struct loop *loop); /* monotonic, taken once a round */
+
+/* Of the loop's own thread only: */
+TEDDY_MUST_CHECK int loop_io_add(struct loop *loop, struct loop_io *io, uint32_t events);
+TEDDY_MUST_CHECK int loop_io_mod(struct loop *loop, struct loop_io *io, uint32_t events);
+void loop_io_del(struct loop *loop, struct loop_io *io); /* its events of this round are not delivered any more */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ms); /* moves one already set */
+void loop_timer_unset(struct loop *loop, struct loop_timer *timer);
+/* Run at the end of the present round, after all ready descriptors: for work that gathers over a round. */
+void loop_defer(struct loop *loop, struct loop_task *task);
+/* The loop's scratch buffer for receiving, shared by all its connections: valid within one callback. */
+uint8_t *loop_scratch(struct loop *loop, size_t *len);
+
+/* Any thread: run is called on the loop's thread, in the order posted, exactly once. */
+void loop_post(struct loop *loop, struct loop_task *task);
+
+#endif
