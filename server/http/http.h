@@ -43,7 +43,7 @@ struct http_plane {
     const struct trusted_proxies *proxies; /* NULL: X-Forwarded-For is never read */
     /* Asked for each request before its body is read, with its true client address: false refuses it with 429 and
      * *retry_after_s. NULL: all may. */
-    bool (*admit)(const struct sockaddr_storage *client, uint64_t now_ms, uint32_t *retry_after_s);
+    bool (*admit)(const struct http_plane *plane, const struct sockaddr_storage *client, uint64_t now_ms, uint32_t *retry_after_s);
 };
 
 /* Starts serving on an accepted descriptor, taken over also on failure. */

@@ -22,9 +22,11 @@ struct session_config {
     uint32_t retry_min_ms, retry_max_ms;     /* the jittered retry_ms of closings that ask to come back */
     const struct processor *processor;
     void *processor_shared;
-    /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result, later, on this loop. token is NUL-terminated and copied by the
-     * callee. */
-    void (*refresh)(struct loop *loop, const char *device_id, uint64_t session_id, const uint8_t sid[STORE_JTI_LEN], const char *token);
+    /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result on this loop, later or before it returns.
+     * token is NUL-terminated and valid during the call. */
+    void (*refresh)(void *context, struct loop *loop, const char *device_id, uint64_t session_id, const uint8_t sid[STORE_JTI_LEN],
+                    const char *token);
+    void *refresh_context;
 };
 
 /* Who a session belongs to, from a checked access token. */
