@@ -1,0 +1,56 @@
+/* What the public handlers share: made by main.c before the first loop runs, read-only afterwards
+ * but for `draining`. */
+#ifndef API_APP_H
+#define API_APP_H
+
+#include <stdatomic.h>
+
+#include "http/http.h"
+#include "identity/ratelimit.h"
+#include "identity/rules.h"
+#include "ops/config.h"
+#include "ops/metrics.h"
+#include "session/session.h"
+
+struct app {
+    struct config config;
+    struct token_policy policy;
+    enum claim_policy claim_policy;
+    struct store *store;
+    struct keys *keys;
+
+    struct ratelimit *claim_failures;   /* per address */
+    struct ratelimit *device_claims;    /* per device, accepted ones */
+    struct ratelimit *refresh_failures; /* per address */
+    struct ratelimit *device_refreshes; /* per device */
+    struct ratelimit *upgrade_refusals; /* per address */
+    struct ratelimit *requests;         /* per address, all of them */
+
+    unsigned loop_count;
+    struct loop *loops[METRIC_LOOPS_MAX];
+    struct hub *hubs[METRIC_LOOPS_MAX];
+    struct session_config session;
+    atomic_bool draining; /* readyz says so */
+};
+
+static inline struct app *app_of(const struct http_request *req)
+{
+    return req->plane->context;
+}
+
+/* Seconds since 1970. */
+uint64_t app_now_s(void);
+
+/* Answers a failing request of an address: with the problem, or, once the address has used its
+ * failures up, with 429 + Retry-After instead (429s do not count). */
+void app_fail(struct http_request *req, struct ratelimit *failures, int status, const char *code,
+              const char *detail);
+/* 503 + Retry-After: the store did not take or could not do the work; nothing was changed. */
+void app_unavailable(struct http_request *req);
+
+/* Closes, on its own loop, the open session of a device whose family is not keep_sid (NULL: any).
+ * Threads: any. */
+void app_close_device(struct app *app, const char *device_id, const uint8_t *keep_sid,
+                      uint16_t code, const char *word);
+
+#endif

@@ -1,0 +1,116 @@
+/* The small endpoints around the path: liveness, readiness, metrics, public keys, the echo for
+ * conformance suites. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/app.h"
+#include "api/handlers.h"
+#include "session/ws_echo.h"
+
+static void respond_json(struct http_request *req, int status, const char *body)
+{
+    http_set_field(req, "Cache-Control", "no-store");
+    http_respond(req, status, "application/json", body, strlen(body));
+}
+
+void handle_healthz(struct http_request *req)
+{
+    respond_json(req, 200, "{\"status\":\"alive\"}");
+}
+
+struct ready_job {
+    struct store_job job;
+    struct loop_task task;
+    struct http_request *req;
+};
+
+static int run_look(struct store_tx *tx, struct store_job *job)
+{
+    (void)job;
+    struct device_row row;
+    int rc = store_device_get(tx, "readyz", &row);
+    return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
+}
+
+static void looked(struct store_job *job)
+{
+    struct ready_job *r = (struct ready_job *)job;
+    loop_post(r->req->loop, &r->task);
+}
+
+static void ready_answer(struct loop *loop, struct loop_task *task)
+{
+    struct ready_job *r =
+        (struct ready_job *)(void *)((char *)task - offsetof(struct ready_job, task));
+    (void)loop;
+    if (r->job.result == TEDDY_OK)
+        respond_json(r->req, 200, "{\"status\":\"ready\"}");
+    else
+        http_problem_retry(r->req, 503, "store_unavailable", "The store cannot be read.", 1);
+    free(r);
+}
+
+void handle_readyz(struct http_request *req)
+{
+    struct app *app = app_of(req);
+    if (atomic_load(&app->draining)) {
+        http_problem_retry(req, 503, "draining", "This server is going away.", 1);
+        return;
+    }
+    struct ready_job *r = calloc(1, sizeof *r);
+    if (r)
+        *r = (struct ready_job){
+            .job = {.run = run_look, .done = looked}, .task = {.run = ready_answer}, .req = req};
+    if (!r || store_read(app->store, &r->job) != TEDDY_OK) {
+        free(r);
+        http_problem_retry(req, 503, "store_unavailable", "The store has too much to do.", 1);
+    }
+}
+
+void handle_jwks(struct http_request *req)
+{
+    const char *jwks = keys_jwks(app_of(req)->keys);
+    http_set_field(req, "Cache-Control", "public, max-age=300");
+    http_respond(req, 200, "application/jwk-set+json", jwks, strlen(jwks));
+}
+
+void handle_metrics(struct http_request *req)
+{
+    static const size_t cap = 65536;
+    struct app *app = app_of(req);
+    char *out = malloc(cap);
+    if (!out) {
+        http_problem(req, 503, "internal", "Out of memory.");
+        return;
+    }
+    size_t len = metrics_write(out, cap);
+    uint64_t commits, jobs;
+    unsigned waiting;
+    store_stats(app->store, &commits, &jobs, &waiting);
+    int more =
+        snprintf(out + len, cap - len,
+                 "# HELP teddy_connections Connections open now\n# TYPE teddy_connections "
+                 "gauge\nteddy_connections %u\n"
+                 "# HELP teddy_store_commits_total Transactions committed\n# TYPE "
+                 "teddy_store_commits_total counter\n"
+                 "teddy_store_commits_total %llu\n"
+                 "# HELP teddy_store_jobs_total Jobs written\n# TYPE teddy_store_jobs_total "
+                 "counter\nteddy_store_jobs_total %llu\n"
+                 "# HELP teddy_store_waiting Jobs waiting for the store\n# TYPE "
+                 "teddy_store_waiting gauge\nteddy_store_waiting %u\n",
+                 conn_count(), (unsigned long long)commits, (unsigned long long)jobs, waiting);
+    if (more > 0 && (size_t)more < cap - len)
+        len += (size_t)more;
+    http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", out, len);
+    free(out);
+}
+
+void handle_ws_echo(struct http_request *req)
+{
+    uint32_t message_max = app_of(req)->config.message_max;
+    if (!http_upgrade_ok(req))
+        return;
+    struct conn *conn = http_upgrade(req);
+    if (conn)
+        ws_echo_start(conn, message_max);
+}

@@ -1,0 +1,204 @@
+/* POST /api/v1/pair/claim (docs/protocol.md, "Claim"): reads the body, then check by a reader of
+ * the store, then commit by its writer, then the answer. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/app.h"
+#include "api/handlers.h"
+#include "api/pair_answer.h"
+#include "ops/log.h"
+#include "proto/text.h"
+
+struct claim_job {
+    struct store_job job;
+    struct loop_task task;
+    struct http_request *req;
+    struct app *app;
+    uint64_t now_s;
+    struct claim claim;
+    struct device_row device;
+    struct family_row family;
+    enum verdict verdict;
+};
+
+#define JOB_OF(member_ptr, member)                                                                 \
+    ((struct claim_job *)(void *)((char *)(member_ptr)-offsetof(struct claim_job, member)))
+
+static void job_free(struct claim_job *j)
+{
+    wipe(j, sizeof *j);
+    free(j);
+}
+
+static void refuse(struct claim_job *j, int status, const char *code, const char *detail)
+{
+    LOG(LOG_INFO, "claim_refused", LOG_S("device", j->claim.device_id), LOG_S("code", code),
+        LOG_S("request_id", j->req->request_id));
+    metric_add(loop_index(j->req->loop), METRIC_CLAIMS_REFUSED, 1);
+    app_fail(j->req, j->app->claim_failures, status, code, detail);
+}
+
+static void refuse_by_verdict(struct claim_job *j)
+{
+    switch (j->verdict) {
+    case VERDICT_DEVICE_NOT_FOUND:
+        refuse(j, 404, "device_not_found", "No device of this device_id is registered.");
+        break;
+    case VERDICT_DEVICE_DISABLED:
+        refuse(j, 403, "device_disabled", "This device is disabled; its operator can enable it.");
+        break;
+    case VERDICT_RELEASE_REQUIRED:
+        refuse(j, 403, "release_required",
+               "This device is bound to another child and must be released first.");
+        break;
+    case VERDICT_NONCE_REPLAYED:
+        refuse(j, 409, "nonce_replayed", "This claim was accepted before; choose a fresh nonce.");
+        break;
+    default:
+        refuse(j, 401, "invalid_signature",
+               "hmac_hex is not the HMAC-SHA256 of device_id, child_id and nonce under this "
+               "device's secret.");
+        break;
+    }
+}
+
+static void done_on_store(struct store_job *job)
+{
+    struct claim_job *j = JOB_OF(job, job);
+    loop_post(j->req->loop, &j->task);
+}
+
+static void limit_key_refund(struct claim_job *j)
+{
+    ratelimit_refund(j->app->device_claims, j->claim.device_id, strlen(j->claim.device_id),
+                     loop_now_ms(j->req->loop));
+}
+
+static void committed(struct loop *loop, struct loop_task *task)
+{
+    struct claim_job *j = JOB_OF(task, task);
+    if (j->verdict != VERDICT_OK) {
+        limit_key_refund(j);
+        refuse_by_verdict(j);
+    } else if (j->job.result != TEDDY_OK) {
+        limit_key_refund(j);
+        app_unavailable(j->req);
+    } else {
+        metric_add(loop_index(loop), METRIC_CLAIMS, 1);
+        LOG(LOG_INFO, "claimed", LOG_S("device", j->claim.device_id),
+            LOG_S("request_id", j->req->request_id));
+        app_close_device(j->app, j->claim.device_id, j->family.sid, WS_CLOSE_POLICY, "superseded");
+        pair_answer(j->req, &j->family, &j->family.pair);
+    }
+    job_free(j);
+}
+
+static int run_commit(struct store_tx *tx, struct store_job *job)
+{
+    struct claim_job *j = JOB_OF(job, job);
+    j->verdict = VERDICT_OK;
+    return claim_commit(tx, &j->claim, j->app->claim_policy, &j->device, &j->family, j->now_s,
+                        &j->verdict);
+}
+
+static void commit(struct claim_job *j)
+{
+    uint32_t retry_after_s;
+    if (!ratelimit_take(j->app->device_claims, j->claim.device_id, strlen(j->claim.device_id),
+                        loop_now_ms(j->req->loop), &retry_after_s)) {
+        metric_add(loop_index(j->req->loop), METRIC_CLAIMS_LIMITED, 1);
+        http_problem_retry(j->req, 429, "rate_limited",
+                           "This device has claimed too often; wait for Retry-After.",
+                           retry_after_s);
+        job_free(j);
+        return;
+    }
+    j->job.run = run_commit;
+    j->task.run = committed;
+    if (family_new(&j->app->policy, &j->device, j->claim.child_id, j->now_s, &j->family) !=
+            TEDDY_OK ||
+        store_write(j->app->store, &j->job) != TEDDY_OK) {
+        limit_key_refund(j);
+        app_unavailable(j->req);
+        job_free(j);
+    }
+}
+
+static void checked(struct loop *loop, struct loop_task *task)
+{
+    struct claim_job *j = JOB_OF(task, task);
+    (void)loop;
+    if (j->job.result != TEDDY_OK) {
+        app_unavailable(j->req);
+        job_free(j);
+    } else if (j->verdict != VERDICT_OK) {
+        refuse_by_verdict(j);
+        job_free(j);
+    } else {
+        commit(j);
+    }
+}
+
+static int run_check(struct store_tx *tx, struct store_job *job)
+{
+    struct claim_job *j = JOB_OF(job, job);
+    return claim_check(tx, &j->claim, j->app->claim_policy, &j->device, &j->verdict);
+}
+
+/* "Missing or malformed: child_id, nonce." */
+static void name_bad_members(unsigned bad, char *out, size_t cap)
+{
+    struct writer w = writer_on(out, cap);
+    writer_text(&w, "Missing or malformed:");
+    const char *separator = " ";
+    for (unsigned bit = CLAIM_DEVICE_ID; bit <= CLAIM_FIRMWARE_VERSION; bit <<= 1) {
+        if (!(bad & bit))
+            continue;
+        writer_text(&w, separator);
+        writer_text(&w, claim_member_name((enum claim_member)bit));
+        separator = ", ";
+    }
+    writer_text(&w, ".");
+    if (writer_end(&w) != TEDDY_OK)
+        snprintf(out, cap, "A member is missing or malformed.");
+}
+
+static bool read_body(struct claim_job *j)
+{
+    unsigned bad = 0;
+    int rc = claim_read(j->req->body, &j->claim, &bad);
+    if (rc == TEDDY_OK)
+        return true;
+    char detail[160];
+    if (rc == TEDDY_EINVAL) {
+        name_bad_members(bad, detail, sizeof detail);
+        refuse(j, 422, "invalid_members", detail);
+    } else {
+        snprintf(detail, sizeof detail, "The body is not one acceptable JSON object: %s.",
+                 teddy_err_text(rc));
+        refuse(j, 400, rc == TEDDY_EDUP ? "duplicate_member" : "invalid_json", detail);
+    }
+    return false;
+}
+
+void handle_claim(struct http_request *req)
+{
+    struct app *app = app_of(req);
+    struct claim_job *j = calloc(1, sizeof *j);
+    if (!j) {
+        app_unavailable(req);
+        return;
+    }
+    j->req = req;
+    j->app = app;
+    j->now_s = app_now_s();
+    j->job.run = run_check;
+    j->job.done = done_on_store;
+    j->task.run = checked;
+    if (!read_body(j)) {
+        job_free(j);
+    } else if (store_read(app->store, &j->job) != TEDDY_OK) {
+        app_unavailable(req);
+        job_free(j);
+    }
+}

@@ -1,0 +1,298 @@
+/* teddyd: opens everything in order, runs the loops, closes everything in the opposite order. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/session_refresh.h"
+#include "ops/datalock.h"
+#include "ops/log.h"
+#include "teddyd.h"
+
+struct tls_files server_tls_files(const struct server *s)
+{
+    const struct config *c = &s->app.config;
+    return (struct tls_files){s->cert, s->key, c->tls_ca[0] ? c->tls_ca : NULL};
+}
+
+static int open_data(struct server *s)
+{
+    int rc =
+        config_data_dir(&s->app.config, true, s->data, sizeof s->data, s->error, sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
+    rc = data_lock(s->data, &s->lock_fd, s->error, sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/teddy.db", s->data);
+    struct store_options options = {.path = path, .readers = s->app.config.store_readers};
+    return store_open(&options, &s->app.store, s->error, sizeof s->error);
+}
+
+static int open_keys(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    enum jwt_alg alg = strcmp(c->jwt_alg, "ES256") == 0 ? JWT_ES256 : JWT_HS256;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/jwt-keys.json", s->data);
+    s->app.policy =
+        (struct token_policy){c->jwt_issuer, c->jwt_audience, c->access_ttl_s, c->refresh_ttl_s};
+    s->app.claim_policy =
+        strcmp(c->claim_policy, "allow") == 0 ? CLAIM_ALLOW : CLAIM_REQUIRE_RELEASE;
+    return keys_load(path, alg, c->refresh_ttl_s, app_now_s(), &s->app.keys, s->error,
+                     sizeof s->error);
+}
+
+static int open_tls(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    char warning[ERROR_MAX] = "";
+    if (!c->tls)
+        return TEDDY_OK;
+    if (c->tls_cert[0]) {
+        snprintf(s->cert, sizeof s->cert, "%s", c->tls_cert);
+        snprintf(s->key, sizeof s->key, "%s", c->tls_key);
+    } else {
+        int made = 0;
+        int rc = tls_dev_certificate(s->data, &made, s->error, sizeof s->error);
+        if (rc != TEDDY_OK)
+            return rc;
+        snprintf(s->cert, sizeof s->cert, "%s/server.crt", s->data);
+        snprintf(s->key, sizeof s->key, "%s/server.key", s->data);
+        LOG(LOG_INFO, made ? "development_certificate_made" : "development_certificate",
+            LOG_S("file", s->cert));
+    }
+    struct tls_files files = server_tls_files(s);
+    int rc = tls_context_new(&files, &s->tls, s->error, sizeof s->error, warning, sizeof warning);
+    if (rc == TEDDY_OK && warning[0] && c->tls_cert[0])
+        LOG(LOG_WARN, "certificate", LOG_S("warning", warning));
+    return rc;
+}
+
+static int open_limits(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct app *a = &s->app;
+    const struct {
+        struct ratelimit **out;
+        uint32_t limit;
+    } all[] = {
+        {&a->claim_failures, c->claim_failures_per_address_min},
+        {&a->device_claims, c->claims_per_device_min},
+        {&a->refresh_failures, c->refresh_failures_per_address_min},
+        {&a->device_refreshes, c->refreshes_per_device_min},
+        {&a->upgrade_refusals, c->upgrade_refusals_per_address_min},
+        {&a->requests, c->requests_per_address_min},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (ratelimit_new(all[i].limit, 60000, 16384, all[i].out) != TEDDY_OK) {
+            snprintf(s->error, sizeof s->error, "out of memory");
+            return TEDDY_ENOMEM;
+        }
+    return TEDDY_OK;
+}
+
+static void close_limits(struct app *a)
+{
+    ratelimit_free(a->claim_failures);
+    ratelimit_free(a->device_claims);
+    ratelimit_free(a->refresh_failures);
+    ratelimit_free(a->device_refreshes);
+    ratelimit_free(a->upgrade_refusals);
+    ratelimit_free(a->requests);
+}
+
+static int open_processor(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    const struct processor *p = processor_find(c->processor);
+    struct process_config pc = {.rules_path = c->script_rules[0] ? c->script_rules : NULL};
+    s->app.session = (struct session_config){
+        .ping_ms = c->ping_ms,
+        .silence_ms = c->silence_ms,
+        .expiring_notice_s = c->expiring_notice_s,
+        .legacy_session_max_s = c->legacy_session_max_s,
+        .message_max = c->message_max,
+        .utterance_max = c->utterance_max,
+        .messages_per_s = c->messages_per_s,
+        .messages_burst = c->messages_burst,
+        .retry_min_ms = c->retry_min_ms,
+        .retry_max_ms = c->retry_max_ms,
+        .processor = p,
+        .refresh = session_refresh,
+        .refresh_context = &s->app,
+    };
+    if (!p || !p->open)
+        return p ? TEDDY_OK : TEDDY_EINVAL;
+    int rc = p->open(&pc, &s->processor_shared, s->error, sizeof s->error);
+    s->app.session.processor_shared = s->processor_shared;
+    return rc;
+}
+
+static void close_processor(struct server *s)
+{
+    const struct processor *p = s->app.session.processor;
+    if (p && p->close && s->processor_shared)
+        p->close(s->processor_shared);
+}
+
+static int open_loops(struct server *s)
+{
+    struct app *a = &s->app;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = a->config.loops ? a->config.loops : (unsigned)(cores > 0 ? cores : 1);
+    count = count < METRIC_LOOPS_MAX ? count : METRIC_LOOPS_MAX;
+    for (unsigned i = 0; i < count; i++) {
+        int rc = loop_new(&a->loops[i], i);
+        if (rc == TEDDY_OK) {
+            a->loop_count++;
+            rc = hub_new(a->loops[i], &a->session, &a->hubs[i]);
+        }
+        if (rc != TEDDY_OK) {
+            snprintf(s->error, sizeof s->error, "cannot make an event loop: %s",
+                     teddy_err_text(rc));
+            return rc;
+        }
+    }
+    return TEDDY_OK;
+}
+
+static void close_loops(struct app *a)
+{
+    for (unsigned i = 0; i < a->loop_count; i++)
+        hub_free(a->hubs[i]);
+    for (unsigned i = 0; i < a->loop_count; i++)
+        loop_free(a->loops[i]);
+}
+
+static void open_admin(struct server *s)
+{
+    s->admin = (struct admin_context){
+        .store = s->app.store,
+        .loops = s->app.loops,
+        .hubs = s->app.hubs,
+        .loop_count = s->app.loop_count,
+        .drain = drain_request,
+        .drain_context = s,
+    };
+}
+
+static void *run_loop(void *loop)
+{
+    loop_run(loop);
+    return NULL;
+}
+
+static int start_threads(struct server *s)
+{
+    for (unsigned i = 1; i < s->app.loop_count; i++) {
+        int rc = pthread_create(&s->threads[i], NULL, run_loop, s->app.loops[i]);
+        if (rc != 0) {
+            snprintf(s->error, sizeof s->error, "cannot start a thread: %s", strerror(rc));
+            return TEDDY_EIO;
+        }
+        s->threads_started = i;
+    }
+    return TEDDY_OK;
+}
+
+static void join_threads(struct server *s)
+{
+    for (unsigned i = 1; i <= s->threads_started; i++) {
+        loop_stop(s->app.loops[i]);
+        pthread_join(s->threads[i], NULL);
+    }
+}
+
+static void say_ready(const struct server *s)
+{
+    bool v6 = strchr(s->listen_host, ':') != NULL;
+    LOG(LOG_INFO, "ready", LOG_S("host", s->listen_host), LOG_N("port", s->listen_port),
+        LOG_N("loops", s->app.loop_count), LOG_S("data", s->data), LOG_S("version", TEDDY_VERSION));
+    printf("ready %s://%s%s%s:%u\n", s->app.config.tls ? "https" : "http", v6 ? "[" : "",
+           s->listen_host, v6 ? "]" : "", (unsigned)s->listen_port);
+    fflush(stdout);
+}
+
+static int run(struct server *s)
+{
+    int rc = start_threads(s);
+    if (rc == TEDDY_OK) {
+        say_ready(s);
+        loop_run(s->app.loops[0]);
+    }
+    join_threads(s);
+    return rc;
+}
+
+/* Opens, runs and closes; on failure s->error says why. */
+static int serve(struct server *s)
+{
+    int rc = open_data(s);
+    if (rc == TEDDY_OK)
+        rc = open_keys(s);
+    if (rc == TEDDY_OK)
+        rc = open_tls(s);
+    if (rc == TEDDY_OK)
+        rc = open_limits(s);
+    if (rc == TEDDY_OK)
+        rc = open_processor(s);
+    if (rc == TEDDY_OK)
+        rc = open_loops(s);
+    if (rc == TEDDY_OK)
+        rc = serve_open(s);
+    if (rc == TEDDY_OK) {
+        open_admin(s);
+        rc = serve_start(s);
+    }
+    if (rc == TEDDY_OK)
+        rc = signals_open(s);
+    if (rc == TEDDY_OK)
+        rc = run(s);
+
+    /* The store first: what it still has to say, it says to loops that are there. */
+    store_close(s->app.store);
+    if (http_in_flight() > 0 || conn_count() > 0) {
+        /* The drain ran out of time. Everything answered is durable; the rest is the kernel's to
+         * take back. */
+        serve_unlink_admin(s);
+        _exit(rc == TEDDY_OK ? 0 : 1);
+    }
+    signals_close(s);
+    serve_close(s);
+    close_loops(&s->app);
+    close_processor(s);
+    close_limits(&s->app);
+    tls_context_free(s->tls);
+    keys_free(s->app.keys);
+    data_unlock(s->lock_fd);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static struct server s = {
+        .lock_fd = -1, .public_fd = -1, .admin_fd = -1, .metrics_fd = -1, .signals = {.fd = -1}};
+    int rc = config_load(&s.app.config, argc, argv, s.error, sizeof s.error);
+    if (rc == TEDDY_AGAIN)
+        return 0;
+    if (rc != TEDDY_OK) {
+        fprintf(stderr, "teddyd: %s\n", s.error);
+        return rc == TEDDY_EINVAL ? 2 : 1;
+    }
+    static const char *const levels[] = {"error", "warn", "info", "debug"};
+    enum log_level level = LOG_ERROR;
+    while (level < LOG_DEBUG && strcmp(levels[level], s.app.config.log_level) != 0)
+        level++;
+    log_setup(level, strcmp(s.app.config.log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
+    umask(077);
+    signals_block();
+    rc = serve(&s);
+    if (rc != TEDDY_OK) {
+        fprintf(stderr, "teddyd: %s\n", s.error[0] ? s.error : teddy_err_text(rc));
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,226 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "api/routes.h"
+#include "ops/log.h"
+#include "proto/endpoints.h"
+#include "proto/text.h"
+#include "teddyd.h"
+
+/* "HOST:PORT" or "[V6]:PORT". The form was checked when the configuration was read. */
+static int split_listen(const char *text, char *host, size_t cap, uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t n;
+    if (!colon || u64_parse(span_of(colon + 1), &n) != TEDDY_OK || n > 65535)
+        return TEDDY_EINVAL;
+    size_t len = (size_t)(colon - text);
+    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+    if (len == 0 || len >= cap)
+        return TEDDY_EINVAL;
+    memcpy(host, text, len);
+    host[len] = 0;
+    *port = (uint16_t)n;
+    return TEDDY_OK;
+}
+
+static int open_tcp(struct server *s, const char *listen, char *host, size_t cap, uint16_t *port,
+                    int *fd)
+{
+    if (split_listen(listen, host, cap, port) != TEDDY_OK) {
+        snprintf(s->error, sizeof s->error,
+                 "'%s' is not HOST:PORT; give for example 127.0.0.1:8443 or [::1]:8443", listen);
+        return TEDDY_EINVAL;
+    }
+    return listen_tcp(host, port, fd, s->error, sizeof s->error);
+}
+
+static bool admit(const struct http_plane *plane, const struct sockaddr_storage *client,
+                  uint64_t now_ms, uint32_t *retry_after_s)
+{
+    const struct app *app = plane->context;
+    uint8_t key[17];
+    size_t len = ratelimit_address_key(client, key);
+    return ratelimit_take(app->requests, key, len, now_ms, retry_after_s);
+}
+
+static void fill_planes(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct http_plane plane = {
+        .name = "public",
+        .context = &s->app,
+        .offers = ROUTE_NONE | ROUTE_DEVICE,
+        .routes = s->routes,
+        .route_count = s->route_count,
+        .head_ms = c->head_timeout_ms,
+        .body_ms = c->body_timeout_ms,
+        .idle_ms = c->idle_timeout_ms,
+        .conn = {.in_max = LIMIT_HTTP_HEAD + LIMIT_CLAIM_BODY,
+                 .out_max = c->output_max,
+                 .handshake_ms = c->handshake_timeout_ms,
+                 .write_stall_ms = c->write_stall_timeout_ms},
+        .proxies = s->proxies,
+        .admit = admit,
+    };
+    s->public_plane = plane;
+    plane.proxies = NULL;
+    plane.admit = NULL;
+    plane.name = "metrics";
+    plane.offers = ROUTE_METRICS;
+    s->metrics_plane = plane;
+    plane.name = "admin";
+    plane.offers = ROUTE_ADMIN;
+    plane.context = &s->admin;
+    plane.conn.in_max = LIMIT_HTTP_HEAD + ADMIN_BODY_MAX;
+    plane.conn.out_max = ADMIN_ANSWER_MAX;
+    s->admin_plane = plane;
+}
+
+static int fill_routes(struct server *s)
+{
+    const struct route *a, *b;
+    if (route_conflict(teddy_routes, teddy_routes_count, &a, &b)) {
+        snprintf(s->error, sizeof s->error,
+                 "routes %s %s (%s) and %s %s (%s) could match the same request", a->method,
+                 a->pattern, a->name, b->method, b->pattern, b->name);
+        return TEDDY_EINVAL;
+    }
+    s->routes = calloc(teddy_routes_count, sizeof *s->routes);
+    if (!s->routes)
+        return TEDDY_ENOMEM;
+    for (size_t i = 0; i < teddy_routes_count; i++)
+        if (s->app.config.echo_route || strcmp(teddy_routes[i].pattern, ENDPOINT_WS_ECHO) != 0)
+            s->routes[s->route_count++] = teddy_routes[i];
+    return TEDDY_OK;
+}
+
+/* Each connection is a descriptor; a few more are the server's own. */
+static void raise_descriptor_limit(uint32_t connections)
+{
+    struct rlimit r;
+    rlim_t want = (rlim_t)connections + connections / 8 + 128;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= want)
+        return;
+    r.rlim_cur = r.rlim_max < want ? r.rlim_max : want;
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+    if (r.rlim_cur < want)
+        LOG(LOG_WARN, "few_descriptors", LOG_N("limit", r.rlim_cur), LOG_N("wanted", want),
+            LOG_S("do", "raise LimitNOFILE or lower connections_max"));
+}
+
+int serve_open(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    raise_descriptor_limit(c->connections_max);
+    int rc = fill_routes(s);
+    if (rc == TEDDY_OK)
+        rc = trusted_proxies_parse(c->trusted_proxies, &s->proxies, s->error, sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
+    fill_planes(s);
+    rc = open_tcp(s, c->listen, s->listen_host, sizeof s->listen_host, &s->listen_port,
+                  &s->public_fd);
+    if (rc == TEDDY_OK && c->metrics_listen[0]) {
+        char host[256];
+        uint16_t port;
+        rc = open_tcp(s, c->metrics_listen, host, sizeof host, &port, &s->metrics_fd);
+        if (rc == TEDDY_OK)
+            LOG(LOG_INFO, "metrics_listening", LOG_S("host", host), LOG_N("port", port));
+    }
+    if (rc == TEDDY_OK) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/admin.sock", s->data);
+        rc = listen_unix(path, &s->admin_fd, s->error, sizeof s->error);
+    }
+    return rc;
+}
+
+static void accepted_public(struct loop *loop, int fd, const struct sockaddr_storage *peer,
+                            void *user)
+{
+    struct server *s = user;
+    metric_add(loop_index(loop), METRIC_CONNECTIONS, 1);
+    /* A margin above connections_max, so that who comes too late still hears 1013 or gets its claim
+     * answered. */
+    uint32_t max = s->app.config.connections_max;
+    if (conn_count() >= max + max / 16 + 16) {
+        close(fd);
+        return;
+    }
+    http_serve(loop, fd, s->tls, peer, &s->public_plane);
+}
+
+static void accepted_admin(struct loop *loop, int fd, const struct sockaddr_storage *peer,
+                           void *user)
+{
+    struct server *s = user;
+    http_serve(loop, fd, NULL, peer, &s->admin_plane);
+}
+
+static void accepted_metrics(struct loop *loop, int fd, const struct sockaddr_storage *peer,
+                             void *user)
+{
+    struct server *s = user;
+    http_serve(loop, fd, NULL, peer, &s->metrics_plane);
+}
+
+int serve_start(struct server *s)
+{
+    int rc = TEDDY_OK;
+    for (unsigned i = 0; rc == TEDDY_OK && i < s->app.loop_count; i++)
+        rc = listener_new(s->app.loops[i], s->public_fd, accepted_public, s,
+                          &s->public_listeners[i]);
+    if (rc == TEDDY_OK)
+        rc = listener_new(s->app.loops[0], s->admin_fd, accepted_admin, s, &s->admin_listener);
+    if (rc == TEDDY_OK && s->metrics_fd >= 0)
+        rc =
+            listener_new(s->app.loops[0], s->metrics_fd, accepted_metrics, s, &s->metrics_listener);
+    if (rc != TEDDY_OK)
+        snprintf(s->error, sizeof s->error, "cannot accept: %s", teddy_err_text(rc));
+    return rc;
+}
+
+void serve_stop_on(struct server *s, struct loop *loop)
+{
+    unsigned i = loop_index(loop);
+    listener_free(s->public_listeners[i]);
+    s->public_listeners[i] = NULL;
+    if (i == 0) {
+        listener_free(s->admin_listener);
+        listener_free(s->metrics_listener);
+        s->admin_listener = s->metrics_listener = NULL;
+    }
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void serve_unlink_admin(const struct server *s)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/admin.sock", s->data);
+    unlink(path);
+}
+
+void serve_close(struct server *s)
+{
+    for (unsigned i = 0; i < s->app.loop_count; i++)
+        serve_stop_on(s, s->app.loops[i]);
+    close_fd(&s->public_fd);
+    close_fd(&s->metrics_fd);
+    if (s->admin_fd >= 0)
+        serve_unlink_admin(s);
+    close_fd(&s->admin_fd);
+    trusted_proxies_free(s->proxies);
+    free(s->routes);
+}

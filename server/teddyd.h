@@ -1,0 +1,67 @@
+/* The running server: everything main.c opens, in the order it opens it. */
+#ifndef TEDDYD_H
+#define TEDDYD_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "admin/admin.h"
+#include "api/app.h"
+#include "net/listener.h"
+#include "net/tls.h"
+
+#define ERROR_MAX 512
+
+struct server {
+    struct app app;
+    struct admin_context admin;
+    char data[PATH_MAX - 64];
+    char cert[PATH_MAX], key[PATH_MAX]; /* the TLS files in use */
+    char error[ERROR_MAX];              /* why a step of the start failed */
+
+    int lock_fd;
+    void *processor_shared;
+    struct tls_context *tls; /* NULL with tls off */
+    struct trusted_proxies *proxies;
+
+    struct route *routes; /* the table without what the configuration turns off */
+    size_t route_count;
+    struct http_plane public_plane, admin_plane, metrics_plane;
+    int public_fd, admin_fd, metrics_fd; /* -1: not listening */
+    char listen_host[256];
+    uint16_t listen_port;
+    struct listener *public_listeners[METRIC_LOOPS_MAX];
+    struct listener *admin_listener, *metrics_listener; /* on loop 0 */
+
+    pthread_t threads[METRIC_LOOPS_MAX]; /* loop 0 runs on the main thread */
+    unsigned threads_started;
+
+    struct loop_io signals;
+    struct loop_timer drain_timer;
+    struct loop_task drain_request; /* `teddyctl drain` */
+    uint64_t drain_deadline_ms, quiet_since_ms;
+    bool draining;
+};
+
+/* serve.c: listening sockets and what is served on them. */
+TEDDY_MUST_CHECK int serve_open(struct server *s);
+TEDDY_MUST_CHECK int
+serve_start(struct server *s); /* on each loop's behalf, before the loops run */
+void serve_stop_on(struct server *s, struct loop *loop); /* that loop's listeners; its own thread */
+void serve_close(struct server *s);
+void serve_unlink_admin(const struct server *s);
+
+/* signals.c: SIGTERM and SIGINT drain, SIGHUP reloads the certificate. */
+TEDDY_MUST_CHECK int signals_open(struct server *s);
+void signals_close(struct server *s);
+
+/* drain.c: ends all sessions and requests, then stops the loops. Loop 0's thread; signals_block
+ * before any thread starts. */
+void signals_block(void);
+void drain_start(struct server *s, uint16_t code, const char *word);
+void drain_request(void *server); /* any thread: `teddyctl drain` */
+
+/* The TLS files in use. */
+struct tls_files server_tls_files(const struct server *s);
+
+#endif
