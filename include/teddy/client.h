@@ -1,11 +1,12 @@
 /* The toy: claims itself, keeps its tokens, holds its session, and finds its way back by itself.
  *
  *   teddy_client_init(&client, &config, &port, port_ctx, rx, sizeof rx, outbox, sizeof outbox);
- *   for (;;) { uint32_t wait_ms; teddy_client_step(&client, now_ms(), &wait_ms); wait(wait_ms or the socket); }
+ *   for (;;) { uint32_t wait_ms; teddy_client_step(&client, now_ms(), &wait_ms); wait(wait_ms or
+ * the socket); }
  *
- * A state machine that never blocks and never allocates; time is told to it and randomness comes from its port.
- * All calls for one client come from one thread, or under one lock; none may be made from within on_event except
- * teddy_client_say, teddy_client_stop and the getters. */
+ * A state machine that never blocks and never allocates; time is told to it and randomness comes
+ * from its port. All calls for one client come from one thread, or under one lock; none may be made
+ * from within on_event except teddy_client_say, teddy_client_stop and the getters. */
 #ifndef TEDDY_CLIENT_H
 #define TEDDY_CLIENT_H
 
@@ -24,23 +25,25 @@ enum teddy_state {
 
 enum teddy_event_type {
     TEDDY_EVENT_STATE,     /* state, and for WAITING: err, status or close, code, wait_ms */
-    TEDDY_EVENT_CONNECTED, /* the transport is up and its certificate verified; purpose: "claim", "refresh", "session" */
+    TEDDY_EVENT_CONNECTED, /* the transport is up and its certificate verified; purpose: "claim",
+                              "refresh", "session" */
     TEDDY_EVENT_CLAIMED,   /* expires_in */
     TEDDY_EVENT_REFRESHED, /* expires_in */
     TEDDY_EVENT_ECHO,      /* id, seq, text */
     TEDDY_EVENT_REPLY,     /* id, seq, text (one part), done */
-    TEDDY_EVENT_ERROR,     /* the server's `error` message: seq (0: none), code, text (its detail) */
-    TEDDY_EVENT_CLOCK,     /* skew_s: the port's clock minus the server's, when over 5 minutes */
+    TEDDY_EVENT_ERROR, /* the server's `error` message: seq (0: none), code, text (its detail) */
+    TEDDY_EVENT_CLOCK, /* skew_s: the port's clock minus the server's, when over 5 minutes */
 };
 
-/* Strings are NUL-terminated, never NULL (empty when they do not apply) and valid during the callback only. */
+/* Strings are NUL-terminated, never NULL (empty when they do not apply) and valid during the
+ * callback only. */
 struct teddy_event {
     enum teddy_event_type type;
     enum teddy_state state;
-    int err;             /* teddy_err: what went wrong, TEDDY_OK when the server answered */
-    int status;          /* HTTP status of the answer, or 0 */
-    int close;           /* WebSocket close code, or 0 */
-    const char *code;    /* problem `code`, close reason's first word, or error's code */
+    int err;          /* teddy_err: what went wrong, TEDDY_OK when the server answered */
+    int status;       /* HTTP status of the answer, or 0 */
+    int close;        /* WebSocket close code, or 0 */
+    const char *code; /* problem `code`, close reason's first word, or error's code */
     const char *purpose;
     const char *id;
     const char *text;
@@ -53,44 +56,52 @@ struct teddy_event {
 };
 
 struct teddy_client_config {
-    const char *server_url;     /* SERVER_URL: https://host[:port]; http:// only when allow_plain. No default. */
+    const char *server_url; /* SERVER_URL: https://host[:port]; http:// only when allow_plain. No
+                               default. */
     const char *claim_endpoint; /* CLAIM_ENDPOINT: NULL for /api/v1/pair/claim */
-    const char *ws_endpoint;    /* WS_ENDPOINT: NULL for /ws/esp32; "/" and the device id are appended */
+    const char
+        *ws_endpoint; /* WS_ENDPOINT: NULL for /ws/esp32; "/" and the device id are appended */
     const char *device_id;
     const char *child_id;
     const char *firmware; /* ≤ 32 characters, or NULL */
     bool allow_plain;     /* http:// and ws://, for development on one machine */
-    uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms, backoff_refused_ms; /* 0: the default */
-    uint32_t step_timeout_ms, echo_timeout_ms;                                     /* 0: the default */
-    void (*on_event)(void *user, const struct teddy_event *event);                 /* may be NULL */
+    uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms,
+        backoff_refused_ms;                                        /* 0: the default */
+    uint32_t step_timeout_ms, echo_timeout_ms;                     /* 0: the default */
+    void (*on_event)(void *user, const struct teddy_event *event); /* may be NULL */
     void *user;
 };
 
 #include "teddy/client_state.h" /* struct teddy_client: sized for the caller, its members private */
 
-/* Prepares a client in the caller's storage. The strings of config, port, rx and outbox must outlive it.
- * rx (≥ TEDDY_BUFFER_MIN) bounds the largest message taken; outbox holds what was said and is not echoed yet (its text
- * and 24 bytes each). TEDDY_EINVAL: an id, URL or bound is not valid (the log line says which).
- * Threads: the client's. Blocks: no. Allocates: no. */
-TEDDY_MUST_CHECK int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *config,
-                                       const struct teddy_port *port, void *port_ctx, uint8_t *rx, size_t rx_len,
-                                       uint8_t *outbox, size_t outbox_len);
+/* Prepares a client in the caller's storage. The strings of config, port, rx and outbox must
+ * outlive it. rx (≥ TEDDY_BUFFER_MIN) bounds the largest message taken; outbox holds what was said
+ * and is not echoed yet (its text and 24 bytes each). TEDDY_EINVAL: an id, URL or bound is not
+ * valid (the log line says which). Threads: the client's. Blocks: no. Allocates: no. */
+TEDDY_MUST_CHECK int teddy_client_init(struct teddy_client *c,
+                                       const struct teddy_client_config *config,
+                                       const struct teddy_port *port, void *port_ctx, uint8_t *rx,
+                                       size_t rx_len, uint8_t *outbox, size_t outbox_len);
 
-/* Does what can be done now, without blocking. now_ms: a monotonic clock. *wait_ms: call again after that long at
- * the latest, or as soon as the transport can be read (or written, when teddy_client_wants_write). */
+/* Does what can be done now, without blocking. now_ms: a monotonic clock. *wait_ms: call again
+ * after that long at the latest, or as soon as the transport can be read (or written, when
+ * teddy_client_wants_write). */
 void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_ms);
 
-/* Queues an utterance (valid UTF-8, 1 to 4096 bytes): it is said, and said again, until the server echoes it.
- * Copied. *id (may be NULL) gets its number, as the events' `id` shows it in decimal. TEDDY_EFULL: the outbox has no room now; TEDDY_EUTF8;
- * TEDDY_ETOOBIG: longer than the outbox or 4096. */
-TEDDY_MUST_CHECK int teddy_client_say(struct teddy_client *c, const char *text, size_t len, uint64_t *id);
+/* Queues an utterance (valid UTF-8, 1 to 4096 bytes): it is said, and said again, until the server
+ * echoes it. Copied. *id (may be NULL) gets its number, as the events' `id` shows it in decimal.
+ * TEDDY_EFULL: the outbox has no room now; TEDDY_EUTF8; TEDDY_ETOOBIG: longer than the outbox or
+ * 4096. */
+TEDDY_MUST_CHECK int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
+                                      uint64_t *id);
 
 /* Utterances queued and not yet echoed. */
 size_t teddy_client_pending(const struct teddy_client *c);
 bool teddy_client_wants_write(const struct teddy_client *c);
 enum teddy_state teddy_client_state(const struct teddy_client *c);
 
-/* Closes the session (1000) and stops; a further step starts over. forget also erases the stored tokens. */
+/* Closes the session (1000) and stops; a further step starts over. forget also erases the stored
+ * tokens. */
 void teddy_client_stop(struct teddy_client *c);
 int teddy_client_forget(struct teddy_client *c);
 

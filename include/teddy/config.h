@@ -1,4 +1,5 @@
-/* Every compile-time bound of the SDK, with its default. Define one before this header, or with -D, to change it. */
+/* Every compile-time bound of the SDK, with its default. Define one before this header, or with -D,
+ * to change it. */
 #ifndef TEDDY_CONFIG_H
 #define TEDDY_CONFIG_H
 
@@ -10,8 +11,8 @@
 #define TEDDY_PATH_MAX 96
 #endif
 
-/* Backoff after failures, full jitter: the n-th wait is random in 0..min(cap, base * 2^n), never under floor. Milliseconds.
- * Defaults of struct teddy_client_config's members of the same name. */
+/* Backoff after failures, full jitter: the n-th wait is random in 0..min(cap, base * 2^n), never
+ * under floor. Milliseconds. Defaults of struct teddy_client_config's members of the same name. */
 #ifndef TEDDY_BACKOFF_FLOOR_MS
 #define TEDDY_BACKOFF_FLOOR_MS 250
 #endif
@@ -21,22 +22,35 @@
 #ifndef TEDDY_BACKOFF_CAP_MS
 #define TEDDY_BACKOFF_CAP_MS 60000
 #endif
-/* The first wait after an answer that only people can change (404, 403, 4001 …), doubling up to 16 times it. */
+/* The first wait after an answer that only people can change (404, 403, 4001 …), doubling up to 16
+ * times it. */
 #ifndef TEDDY_BACKOFF_REFUSED_MS
 #define TEDDY_BACKOFF_REFUSED_MS 60000
 #endif
 
-/* How long one step of the way may take: resolving, connecting with TLS, an HTTP answer, an upgrade. */
+/* How long one step of the way may take: resolving, connecting with TLS, an HTTP answer, an
+ * upgrade. */
 #ifndef TEDDY_STEP_TIMEOUT_MS
 #define TEDDY_STEP_TIMEOUT_MS 15000
 #endif
-/* A session silent for longer than the server's heartbeat times 2.5 is given up; this before welcome tells it. */
+/* A session silent for longer than the server's heartbeat times 2.5 is given up; this before
+ * welcome tells it. */
 #ifndef TEDDY_SILENCE_MS
 #define TEDDY_SILENCE_MS 75000
 #endif
 /* An utterance that is not echoed within this is said again (same id). */
 #ifndef TEDDY_ECHO_TIMEOUT_MS
 #define TEDDY_ECHO_TIMEOUT_MS 10000
+#endif
+
+/* A server that does not answer `hello` within this is taken for an older one, which only echoes
+ * plain text. */
+#ifndef TEDDY_WELCOME_MS
+#define TEDDY_WELCOME_MS 5000
+#endif
+/* The longest wait a server's Retry-After or retry_ms can impose. */
+#ifndef TEDDY_RETRY_MAX_MS
+#define TEDDY_RETRY_MAX_MS 86400000
 #endif
 
 /* The smallest message buffer teddy_client_init takes: an HTTP answer with two tokens must fit. */

@@ -1,5 +1,5 @@
-/* Results of every function of Teddy that can fail. 0 is success, failures are negative, and TEDDY_AGAIN,
- * which is positive, says "nothing wrong, more bytes or another call are needed". */
+/* Results of every function of Teddy that can fail. 0 is success, failures are negative, and
+ * TEDDY_AGAIN, which is positive, says "nothing wrong, more bytes or another call are needed". */
 #ifndef TEDDY_ERR_H
 #define TEDDY_ERR_H
 
