@@ -20,6 +20,7 @@ struct store_options {
     unsigned readers;      /* threads, default 1 */
     unsigned queue_max;    /* jobs waiting per queue, default 4096 */
     unsigned group_max;    /* write jobs per commit, default 512 */
+    bool unsafe_no_sync;   /* synchronous=OFF, so that a test can show what power loss then costs; never in a server */
 };
 
 struct store_job {

@@ -1,0 +1,149 @@
+/* Devices: the registry's rows. */
+#include "proto/text.h"
+#include "store/internal.h"
+
+#define DEVICE_COLUMNS                                                                             \
+    "row, device_id, secret, secret_rev, enabled, child_id, firmware_version, created_s, "         \
+    "claimed_s, seen_s"
+
+static int read_row(struct store_tx *tx, sqlite3_stmt *st, struct device_row *out)
+{
+    *out = (struct device_row){0};
+    out->row = sqlite3_column_int64(st, 0);
+    out->secret_rev = column_u64(st, 3);
+    out->enabled = sqlite3_column_int(st, 4) != 0;
+    out->created_s = column_u64(st, 7);
+    out->claimed_s = column_u64(st, 8);
+    out->seen_s = column_u64(st, 9);
+    if (column_text(tx, st, 1, out->device_id, sizeof out->device_id) != TEDDY_OK ||
+        column_blob(tx, st, 2, out->secret, sizeof out->secret) != TEDDY_OK ||
+        column_text(tx, st, 5, out->child_id, sizeof out->child_id) != TEDDY_OK)
+        return TEDDY_ESTORE;
+    return column_text(tx, st, 6, out->firmware_version, sizeof out->firmware_version);
+}
+
+int store_device_add(struct store_tx *tx, const char *device_id,
+                     const uint8_t secret[LIMIT_SECRET_LEN], uint64_t now_s)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_ADD,
+                "INSERT INTO device (device_id, secret, created_s) VALUES (?1, ?2, ?3)");
+    bind_text(st, 1, device_id);
+    bind_blob(st, 2, secret, LIMIT_SECRET_LEN);
+    bind_u64(st, 3, now_s);
+    return tx_run(tx, st);
+}
+
+int store_device_get(struct store_tx *tx, const char *device_id, struct device_row *out)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_GET, "SELECT " DEVICE_COLUMNS " FROM device WHERE device_id = ?1");
+    bind_text(st, 1, device_id);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK)
+        err = read_row(tx, st, out);
+    return tx_end(st, err);
+}
+
+static int device_row_of(struct store_tx *tx, const char *device_id, int64_t *row)
+{
+    struct device_row device;
+    int err = store_device_get(tx, device_id, &device);
+    if (err != TEDDY_OK)
+        return err;
+    *row = device.row;
+    wipe(&device, sizeof device);
+    return TEDDY_OK;
+}
+
+int store_device_list(struct store_tx *tx, const char *after,
+                      bool (*each)(void *arg, const struct device_row *row), void *arg)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_LIST,
+                "SELECT " DEVICE_COLUMNS " FROM device WHERE device_id > ?1 ORDER BY device_id");
+    bind_text(st, 1, after);
+    struct device_row row = {0};
+    int err;
+    while ((err = tx_row(tx, st)) == TEDDY_OK) {
+        err = read_row(tx, st, &row);
+        if (err != TEDDY_OK || !each(arg, &row))
+            break;
+    }
+    wipe(&row, sizeof row);
+    return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
+}
+
+int store_device_enable(struct store_tx *tx, const char *device_id, bool enabled)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_ENABLE, "UPDATE device SET enabled = ?2 WHERE device_id = ?1");
+    bind_text(st, 1, device_id);
+    bind_u64(st, 2, enabled ? 1 : 0);
+    return tx_change(tx, st);
+}
+
+int store_device_remove(struct store_tx *tx, const char *device_id)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_DEVICE_REMOVE, "DELETE FROM device WHERE device_id = ?1");
+    bind_text(st, 1, device_id);
+    return tx_change(tx, st);
+}
+
+/* The device's own present secret counts too: under it the replay rows must stay. */
+static int secret_unused(struct store_tx *tx, const uint8_t secret[LIMIT_SECRET_LEN])
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_SECRET_USED, "SELECT 1 FROM device WHERE secret = ?1");
+    bind_blob(st, 1, secret, LIMIT_SECRET_LEN);
+    int err = tx_end(st, tx_row(tx, st));
+    return err == TEDDY_OK ? TEDDY_EDUP : err == TEDDY_ENOTFOUND ? TEDDY_OK : err;
+}
+
+int store_device_secret(struct store_tx *tx, const char *device_id,
+                        const uint8_t secret[LIMIT_SECRET_LEN])
+{
+    int64_t row = 0;
+    int err = device_row_of(tx, device_id, &row);
+    if (err == TEDDY_OK)
+        err = secret_unused(tx, secret);
+    if (err != TEDDY_OK)
+        return err;
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_SECRET,
+                "UPDATE device SET secret = ?2, secret_rev = secret_rev + 1 WHERE row = ?1");
+    bind_u64(st, 1, (uint64_t)row);
+    bind_blob(st, 2, secret, LIMIT_SECRET_LEN);
+    err = tx_change(tx, st);
+    if (err == TEDDY_OK)
+        err = store_claim_clear(tx, row);
+    return err != TEDDY_OK ? err : store_family_revoke_others(tx, row, NULL);
+}
+
+int store_device_bind(struct store_tx *tx, int64_t row, const char *child_id, const char *firmware,
+                      const char *timestamp, uint64_t now_s)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_BIND,
+                "UPDATE device SET child_id = ?2, firmware_version = ?3, client_timestamp = ?4, "
+                "claimed_s = ?5, seen_s = ?5 WHERE row = ?1");
+    bind_u64(st, 1, (uint64_t)row);
+    bind_text(st, 2, child_id);
+    bind_text(st, 3, firmware);
+    bind_text(st, 4, timestamp);
+    bind_u64(st, 5, now_s);
+    return tx_change(tx, st);
+}
+
+int store_device_release(struct store_tx *tx, const char *device_id)
+{
+    int64_t row = 0;
+    int err = device_row_of(tx, device_id, &row);
+    if (err != TEDDY_OK)
+        return err;
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_UNBIND, "UPDATE device SET child_id = '' WHERE row = ?1");
+    bind_u64(st, 1, (uint64_t)row);
+    err = tx_change(tx, st);
+    return err != TEDDY_OK ? err : store_family_revoke_others(tx, row, NULL);
+}

@@ -1,0 +1,147 @@
+/* Inside the store's room: one connection with its transaction and its prepared statements. A
+ * connection belongs to one thread. */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "store/store.h"
+
+/* One slot per statement; each is prepared at its first use on a connection and kept until the
+ * connection closes. */
+enum stmt_id {
+    STMT_BEGIN,
+    STMT_BEGIN_WRITE,
+    STMT_COMMIT,
+    STMT_ROLLBACK,
+    STMT_SAVEPOINT,
+    STMT_SAVEPOINT_UNDO,
+    STMT_SAVEPOINT_RELEASE,
+    STMT_DEVICE_ADD,
+    STMT_DEVICE_GET,
+    STMT_DEVICE_LIST,
+    STMT_DEVICE_ENABLE,
+    STMT_DEVICE_REMOVE,
+    STMT_DEVICE_SECRET_USED,
+    STMT_DEVICE_SECRET,
+    STMT_DEVICE_BIND,
+    STMT_DEVICE_UNBIND,
+    STMT_DEVICE_UNBIND_CHILD,
+    STMT_CLAIM_SEEN,
+    STMT_CLAIM_ADD,
+    STMT_CLAIM_CLEAR,
+    STMT_FAMILY_ADD,
+    STMT_FAMILY_GET,
+    STMT_FAMILY_ROTATE,
+    STMT_FAMILY_PRESENTED,
+    STMT_FAMILY_REVOKE,
+    STMT_FAMILY_REVOKE_OTHERS,
+    STMT_FAMILY_PURGE,
+    STMT_FAMILY_FORGET_CHILD,
+    STMT_CHILD_DEVICES,
+    STMT_COUNT
+};
+
+struct store_tx {
+    sqlite3 *db;
+    bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
+                    its run returns */
+    sqlite3_stmt *stmts[STMT_COUNT];
+};
+
+/* Opens a connection with the project's pragmas; the writer's makes the file and its schema.
+ * TEDDY_ESTORE with err. */
+TEDDY_MUST_CHECK int tx_open(struct store_tx *tx, const struct store_options *options, bool writer,
+                             char *err, size_t cap);
+void tx_close(struct store_tx *tx);
+
+/* Says in err what is wrong with the database at path and what to do about it; returns
+ * TEDDY_ESTORE. */
+int tx_explain(const struct store_tx *tx, const char *path, char *err, size_t cap);
+
+/* Refuses a database that is not ours or is newer than this program, without changing it. */
+TEDDY_MUST_CHECK int schema_check(struct store_tx *tx, const char *path, int *version, char *err,
+                                  size_t cap);
+/* Brings the schema from version to the present one. */
+TEDDY_MUST_CHECK int schema_upgrade(struct store_tx *tx, const char *path, int version, char *err,
+                                    size_t cap);
+
+/* The statement of that slot, ready to be bound; NULL (which the calls below take as a failure)
+ * when it cannot be prepared. */
+sqlite3_stmt *tx_stmt(struct store_tx *tx, enum stmt_id id, const char *sql);
+/* Fetches a row: TEDDY_OK, TEDDY_ENOTFOUND at the end, or what tx_end says. The statement stays
+ * open until tx_end. */
+int tx_row(struct store_tx *tx, sqlite3_stmt *st);
+/* Ends the statement (its bindings point into the caller's memory and are dropped); passes result
+ * on. */
+int tx_end(sqlite3_stmt *st, int result);
+/* Runs a statement without rows: TEDDY_OK, TEDDY_EDUP, TEDDY_ENOTFOUND (the device it refers to is
+ * gone), TEDDY_ESTORE. */
+int tx_run(struct store_tx *tx, sqlite3_stmt *st);
+/* The same, and TEDDY_ENOTFOUND when no row was changed. */
+int tx_change(struct store_tx *tx, sqlite3_stmt *st);
+/* A statement without parameters. */
+int tx_exec(struct store_tx *tx, enum stmt_id id, const char *sql);
+
+/* The bindings borrow the memory until tx_end. */
+void bind_text(sqlite3_stmt *st, int at, const char *text);
+void bind_blob(sqlite3_stmt *st, int at, const void *data, size_t len);
+void bind_u64(sqlite3_stmt *st, int at, uint64_t n);
+/* TEDDY_ESTORE when the column does not hold what the schema promises. */
+int column_text(struct store_tx *tx, sqlite3_stmt *st, int at, char *out, size_t cap);
+int column_blob(struct store_tx *tx, sqlite3_stmt *st, int at, void *out, size_t len);
+uint64_t column_u64(sqlite3_stmt *st, int at);
+
+/* Forgets what a device's former secret signed. */
+int store_claim_clear(struct store_tx *tx, int64_t device_row);
+
+/* Jobs on their way to a thread. */
+struct queue {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct store_job *head, **tail;
+    unsigned waiting, max;
+    bool closed;
+};
+
+void queue_init(struct queue *q, unsigned max);
+void queue_fini(struct queue *q);
+/* TEDDY_EFULL; TEDDY_ECLOSED. */
+int queue_put(struct queue *q, struct store_job *job);
+/* Waits for jobs and takes up to max of them, as a list; NULL once the queue is closed and empty.
+ */
+struct store_job *queue_take(struct queue *q, unsigned max);
+/* No more jobs are let in. */
+void queue_close(struct queue *q);
+
+struct reader {
+    struct store *store;
+    struct store_tx tx;
+    pthread_t thread;
+};
+
+/* How far the write-ahead log has grown, in pages, and where it is next copied back. */
+struct wal {
+    unsigned pages, checkpoint_at;
+};
+
+struct store {
+    struct queue reads, writes;
+    unsigned group_max;
+    struct store_tx writer; /* the writer thread's, as is wal */
+    struct wal wal;
+    pthread_t writer_thread;
+    unsigned readers; /* started */
+    struct reader *reader;
+    atomic_ullong commits, jobs;
+};
+
+/* The bodies of the threads (struct store, struct reader). */
+void *writer_main(void *arg);
+void *reader_main(void *arg);
+/* Counts the log's pages from now on. */
+void writer_watch_wal(struct store *s);
+
+#endif

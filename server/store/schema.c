@@ -1,0 +1,115 @@
+/* The tables, and how an older database becomes a present one. */
+#include <stdio.h>
+
+#include "store/internal.h"
+
+#define APPLICATION_ID 0x54444459 /* "TDDY" */
+
+/* Each step brings PRAGMA user_version from its index to the next; a step that has shipped never
+ * changes.
+ *
+ * claim_key holds the nonce (kind 0) and the MAC (kind 1) of every accepted claim: two rows side by
+ * side in one tree, so that a claim dirties one page and both uniqueness constraints are one
+ * primary key. family is ordered by sid, which begins with its time: new families go to the end of
+ * the tree. */
+static const char *const steps[] = {
+    "CREATE TABLE device ("
+    " row INTEGER PRIMARY KEY AUTOINCREMENT," /* never given twice: a job may still hold a removed
+                                                 one */
+    " device_id TEXT NOT NULL UNIQUE,"
+    " secret BLOB NOT NULL UNIQUE CHECK (length(secret) = 32),"
+    " secret_rev INTEGER NOT NULL DEFAULT 1,"
+    " enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),"
+    " child_id TEXT NOT NULL DEFAULT '',"
+    " firmware_version TEXT NOT NULL DEFAULT '',"
+    " client_timestamp TEXT NOT NULL DEFAULT ''," /* as the toy said it; recorded, never trusted */
+    " created_s INTEGER NOT NULL,"
+    " claimed_s INTEGER NOT NULL DEFAULT 0,"
+    " seen_s INTEGER NOT NULL DEFAULT 0"
+    ") STRICT;"
+    "CREATE TABLE claim_key ("
+    " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
+    " kind INTEGER NOT NULL CHECK (kind IN (0, 1)),"
+    " key BLOB NOT NULL,"
+    " accepted_s INTEGER NOT NULL,"
+    " PRIMARY KEY (device_row, kind, key)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE family ("
+    " sid BLOB NOT NULL PRIMARY KEY CHECK (length(sid) = 16),"
+    " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
+    " child_id TEXT NOT NULL,"
+    " access_jti BLOB NOT NULL CHECK (length(access_jti) = 16),"
+    " refresh_jti BLOB NOT NULL CHECK (length(refresh_jti) = 16),"
+    " iat_s INTEGER NOT NULL,"
+    " access_exp_s INTEGER NOT NULL,"
+    " refresh_exp_s INTEGER NOT NULL,"
+    " presented INTEGER NOT NULL DEFAULT 0,"
+    " spent_jti BLOB CHECK (length(spent_jti) = 16)," /* NULL: never rotated */
+    " spent_s INTEGER NOT NULL DEFAULT 0,"
+    " revoked INTEGER NOT NULL DEFAULT 0"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX family_device ON family (device_row);"
+    "CREATE INDEX family_expiry ON family (refresh_exp_s);",
+};
+
+#define VERSION ((int)(sizeof steps / sizeof steps[0]))
+
+static int pragma_number(struct store_tx *tx, const char *sql, int *out)
+{
+    sqlite3_stmt *st = NULL;
+    bool ok = sqlite3_prepare_v2(tx->db, sql, -1, &st, NULL) == SQLITE_OK &&
+              sqlite3_step(st) == SQLITE_ROW;
+    if (ok)
+        *out = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    return ok ? TEDDY_OK : TEDDY_ESTORE;
+}
+
+int schema_check(struct store_tx *tx, const char *path, int *version, char *err, size_t cap)
+{
+    int application = 0, tables = 0;
+    if (pragma_number(tx, "PRAGMA application_id", &application) != TEDDY_OK ||
+        pragma_number(tx, "PRAGMA user_version", version) != TEDDY_OK ||
+        pragma_number(tx, "SELECT count(*) FROM sqlite_schema", &tables) != TEDDY_OK)
+        return tx_explain(tx, path, err, cap);
+    bool fresh = application == 0 && *version == 0 && tables == 0;
+    if (!fresh && application != APPLICATION_ID) {
+        snprintf(err, cap,
+                 "store %s: it is another program's database; choose another data directory", path);
+        return TEDDY_ESTORE;
+    }
+    if (*version < 0 || *version > VERSION) {
+        snprintf(err, cap,
+                 "store %s: its schema is version %d and this program knows %d; run the newer "
+                 "program or restore a backup",
+                 path, *version, VERSION);
+        return TEDDY_ESTORE;
+    }
+    return TEDDY_OK;
+}
+
+static bool upgrade(struct store_tx *tx)
+{
+    int version = 0;
+    if (sqlite3_exec(tx->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+        pragma_number(tx, "PRAGMA user_version", &version) != TEDDY_OK)
+        return false;
+    /* Read again under the lock: another program may have upgraded it meanwhile. */
+    for (; version < VERSION; version++)
+        if (sqlite3_exec(tx->db, steps[version], NULL, NULL, NULL) != SQLITE_OK)
+            return false;
+    char sql[96];
+    snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+             APPLICATION_ID, version);
+    return sqlite3_exec(tx->db, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+int schema_upgrade(struct store_tx *tx, const char *path, int version, char *err, size_t cap)
+{
+    if (version == VERSION || upgrade(tx))
+        return TEDDY_OK;
+    tx_explain(tx, path, err, cap);
+    if (!sqlite3_get_autocommit(tx->db))
+        (void)sqlite3_exec(tx->db, "ROLLBACK", NULL, NULL, NULL);
+    return TEDDY_ESTORE;
+}

@@ -1,0 +1,118 @@
+/* The writer thread: whatever has gathered becomes one transaction, with a savepoint per job, and
+ * is answered after its commit. */
+#include "store/internal.h"
+
+/* The log is copied back into the database each time it has grown by CHECKPOINT_PAGES (of 4 KiB),
+ * without waiting for readers; past WAL_PAGES_MAX it waits for them (briefly: each holds its
+ * snapshot for one batch) and cuts the log off. */
+#define CHECKPOINT_PAGES 2000
+#define WAL_PAGES_MAX    16000
+#define TRUNCATE_BUSY_MS 200
+#define NORMAL_BUSY_MS   5000
+
+static int count_pages(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct wal *wal = arg;
+    (void)db;
+    (void)name;
+    if ((unsigned)pages < wal->pages)
+        wal->checkpoint_at = CHECKPOINT_PAGES; /* the log began anew */
+    wal->pages = (unsigned)pages;
+    return SQLITE_OK;
+}
+
+void writer_watch_wal(struct store *s)
+{
+    s->wal = (struct wal){0, CHECKPOINT_PAGES};
+    sqlite3_wal_hook(s->writer.db, count_pages, &s->wal);
+}
+
+static void checkpoint(struct store *s)
+{
+    if (s->wal.pages < s->wal.checkpoint_at)
+        return;
+    if (s->wal.pages < WAL_PAGES_MAX) {
+        (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    } else {
+        sqlite3_busy_timeout(s->writer.db, TRUNCATE_BUSY_MS);
+        (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        sqlite3_busy_timeout(s->writer.db, NORMAL_BUSY_MS);
+    }
+    s->wal.checkpoint_at = s->wal.pages + CHECKPOINT_PAGES;
+}
+
+static void rollback(struct store_tx *tx)
+{
+    if (!sqlite3_get_autocommit(tx->db))
+        (void)tx_exec(tx, STMT_ROLLBACK, "ROLLBACK");
+}
+
+/* TEDDY_ESTORE: the whole transaction is lost, not this job alone. */
+static int run_job(struct store_tx *tx, struct store_job *job)
+{
+    tx->broken = false;
+    if (tx_exec(tx, STMT_SAVEPOINT, "SAVEPOINT job") != TEDDY_OK)
+        return TEDDY_ESTORE;
+    job->result = job->run(tx, job);
+    if (tx->broken && job->result >= 0)
+        job->result = TEDDY_ESTORE;
+    if (sqlite3_get_autocommit(tx->db))
+        return TEDDY_ESTORE;
+    if (job->result < 0 && tx_exec(tx, STMT_SAVEPOINT_UNDO, "ROLLBACK TO job") != TEDDY_OK)
+        return TEDDY_ESTORE;
+    return tx_exec(tx, STMT_SAVEPOINT_RELEASE, "RELEASE job");
+}
+
+/* Commits the group but for `skip`. When a job costs the whole transaction, it is left in *culprit.
+ */
+static int commit_group(struct store_tx *tx, struct store_job *group, const struct store_job *skip,
+                        struct store_job **culprit)
+{
+    if (tx_exec(tx, STMT_BEGIN_WRITE, "BEGIN IMMEDIATE") != TEDDY_OK)
+        return TEDDY_ESTORE;
+    for (struct store_job *job = group; job != NULL; job = job->next) {
+        if (job == skip || run_job(tx, job) == TEDDY_OK)
+            continue;
+        *culprit = job;
+        rollback(tx);
+        return TEDDY_ESTORE;
+    }
+    if (tx_exec(tx, STMT_COMMIT, "COMMIT") == TEDDY_OK)
+        return TEDDY_OK;
+    rollback(tx);
+    return TEDDY_ESTORE;
+}
+
+static void write_group(struct store *s, struct store_job *group)
+{
+    struct store_job *culprit = NULL, *second = NULL;
+    int err = commit_group(&s->writer, group, NULL, &culprit);
+    if (err != TEDDY_OK &&
+        culprit != NULL) /* perhaps only that one is too much: once more without it */
+        err = commit_group(&s->writer, group, culprit, &second);
+    unsigned long long jobs = 0;
+    for (struct store_job *job = group; job != NULL; job = job->next) {
+        if (err != TEDDY_OK || job == culprit)
+            job->result = TEDDY_ESTORE;
+        else
+            jobs++;
+    }
+    if (err == TEDDY_OK) {
+        atomic_fetch_add_explicit(&s->commits, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->jobs, jobs, memory_order_relaxed);
+    }
+    for (struct store_job *job = group, *next; job != NULL; job = next) {
+        next = job->next; /* done may free the job */
+        job->done(job);
+    }
+    checkpoint(s);
+}
+
+void *writer_main(void *arg)
+{
+    struct store *s = arg;
+    struct store_job *group;
+    while ((group = queue_take(&s->writes, s->group_max)) != NULL)
+        write_group(s, group);
+    return NULL;
+}
