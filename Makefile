@@ -1,0 +1,67 @@
+# What a person types. CMake does the work; each target installs what it needs first.
+
+JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
+CMAKE  = cmake -G Ninja -S . -B
+PROGRAMS = teddyd teddyctl teddy-device
+
+# Finds of a sanitizer end the program, so that its test fails. Leaks count.
+ASAN_ENV = ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1 \
+           UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+# ThreadSanitizer cannot place its shadow on kernels that randomise mappings widely.
+TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+           $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+CTEST = ctest --output-on-failure --no-label-summary -j $(JOBS)
+
+.PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault clean deps-build deps-test deps-check
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: deps-build ## the programs, in build/
+	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
+	@cmake --build build --target $(PROGRAMS)
+
+demo: ## pair, connect and talk: the whole path on this machine
+	@scripts/demo
+
+test: deps-build deps-test ## all tests
+	@$(CMAKE) build -Wno-dev
+	@cmake --build build
+	@cd build && $(CTEST)
+
+test-asan: deps-build deps-test ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(CMAKE) build-asan -Wno-dev -DTEDDY_SANITIZE=address
+	@cmake --build build-asan
+	@cd build-asan && env $(ASAN_ENV) $(CTEST)
+
+test-tsan: deps-build deps-test ## all tests under ThreadSanitizer
+	@$(CMAKE) build-tsan -Wno-dev -DTEDDY_SANITIZE=thread
+	@cmake --build build-tsan
+	@cd build-tsan && env $(TSAN_ENV) $(CTEST)
+
+fuzz-quick: FUZZ_SECONDS ?= 15
+fuzz-quick: fuzz ## every fuzz target for a moment
+
+fuzz: FUZZ_SECONDS ?= 600
+fuzz: deps-build deps-check ## every fuzz target for FUZZ_SECONDS (default 600)
+	@$(CMAKE) build-fuzz -Wno-dev -DTEDDY_SANITIZE=address -DTEDDY_FUZZ=ON -DCMAKE_C_COMPILER=clang
+	@scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+
+check: build deps-check ## style: formatting, banned calls, headers alone, proto/ and sdk/core/ freestanding
+	@scripts/check build
+
+fault: deps-build deps-test ## the storm: 200 toys while the server is killed and the network breaks
+	@$(CMAKE) build -Wno-dev
+	@cmake --build build
+	@cd build && ctest --output-on-failure --no-label-summary -C storm -L storm --verbose
+
+clean: ## removes what was built (the demo's data stays in demo-data/)
+	rm -rf build build-asan build-tsan build-fuzz
+
+deps-build:
+	@scripts/deps build
+deps-test:
+	@scripts/deps test
+deps-check:
+	@scripts/deps check
