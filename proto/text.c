@@ -1,0 +1,168 @@
+#include "proto/text.h"
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+int hex_decode(struct span hex, uint8_t *out, size_t out_len)
+{
+    if (hex.len % 2 != 0 || hex.len / 2 != out_len)
+        return TEDDY_EPROTO;
+    for (size_t i = 0; i < out_len; i++) {
+        int high = hex_value(hex.p[2 * i]);
+        int low = hex_value(hex.p[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return TEDDY_EPROTO;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return TEDDY_OK;
+}
+
+static int base64url_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '-')
+        return 62;
+    return c == '_' ? 63 : -1;
+}
+
+int base64url_decode(struct span text, uint8_t *out, size_t cap, size_t *out_len)
+{
+    size_t len = text.len / 4 * 3 + (text.len % 4 > 1 ? text.len % 4 - 1 : 0);
+    uint32_t bits = 0;
+    unsigned held = 0;
+    size_t n = 0;
+
+    *out_len = 0;
+    if (text.len % 4 == 1)
+        return TEDDY_EPROTO;
+    if (len > cap)
+        return TEDDY_ENOSPC;
+    for (size_t i = 0; i < text.len; i++) {
+        int value = base64url_value(text.p[i]);
+
+        if (value < 0)
+            return TEDDY_EPROTO;
+        bits = (bits << 6 | (uint32_t)value) & 0xFFFF;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            out[n++] = (uint8_t)(bits >> held);
+        }
+    }
+    /* Trailing bits that are not zero would be a second spelling of the same bytes. */
+    if ((bits & ((1u << held) - 1)) != 0)
+        return TEDDY_EPROTO;
+    *out_len = n;
+    return TEDDY_OK;
+}
+
+/* Returns the number of characters written: without padding, as many as the data needs. */
+static size_t encode(const uint8_t *data, size_t len, char *out, const char alphabet[64])
+{
+    size_t n = 0;
+    size_t i = 0;
+
+    for (; i + 3 <= len; i += 3) {
+        uint32_t v = (uint32_t)data[i] << 16 | (uint32_t)data[i + 1] << 8 | data[i + 2];
+
+        out[n++] = alphabet[v >> 18];
+        out[n++] = alphabet[v >> 12 & 63];
+        out[n++] = alphabet[v >> 6 & 63];
+        out[n++] = alphabet[v & 63];
+    }
+    if (i < len) {
+        bool two = i + 1 < len;
+        uint32_t v = (uint32_t)data[i] << 16 | (two ? (uint32_t)data[i + 1] << 8 : 0);
+
+        out[n++] = alphabet[v >> 18];
+        out[n++] = alphabet[v >> 12 & 63];
+        if (two)
+            out[n++] = alphabet[v >> 6 & 63];
+    }
+    return n;
+}
+
+void base64_encode(const uint8_t *data, size_t len, char *out)
+{
+    size_t n =
+        encode(data, len, out, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+
+    while (n % 4 != 0)
+        out[n++] = '=';
+    out[n] = '\0';
+}
+
+void base64url_encode(const uint8_t *data, size_t len, char *out)
+{
+    size_t n =
+        encode(data, len, out, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+    out[n] = '\0';
+}
+
+bool ct_equal(const void *a, const void *b, size_t len)
+{
+    const volatile uint8_t *x = a;
+    const volatile uint8_t *y = b;
+    uint8_t differ = 0;
+
+    for (size_t i = 0; i < len; i++)
+        differ |= x[i] ^ y[i];
+    return differ == 0;
+}
+
+void wipe(void *p, size_t len)
+{
+    if (len == 0)
+        return;
+    memset(p, 0, len);
+    /* The compiler must believe that somebody reads the zeros. */
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+int u64_parse(struct span text, uint64_t *out)
+{
+    uint64_t n = 0;
+
+    if (text.len == 0 || text.len > 20)
+        return TEDDY_EPROTO;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned char)text.p[i] - (unsigned)'0';
+
+        if (digit > 9 || n > (UINT64_MAX - digit) / 10)
+            return TEDDY_EPROTO;
+        n = n * 10 + digit;
+    }
+    *out = n;
+    return TEDDY_OK;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool span_ieq(struct span a, const char *text)
+{
+    if (strlen(text) != a.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (lower(a.p[i]) != lower(text[i]))
+            return false;
+    }
+    return true;
+}
