@@ -1,0 +1,116 @@
+/* The administration's JSON API (docs/protocol.md, "Around it"): handlers on the admin plane, whose
+ * listener is the Unix socket DIR/admin.sock. Every handler first asks who is there: only the
+ * server's own uid and root may go on, others get 403.
+ *
+ * The plane's context is a struct admin_context, filled by the composing program before the first
+ * request. */
+#ifndef ADMIN_ADMIN_H
+#define ADMIN_ADMIN_H
+
+#include <stddef.h>
+
+#include "http/http.h"
+#include "proto/endpoints.h"
+#include "session/session.h"
+#include "store/store.h"
+
+#define ADMIN_BODY_MAX   (4u << 20)  /* bytes of the largest body: a CSV text */
+#define ADMIN_JSON_MAX   4096u       /* bytes of a JSON body */
+#define ADMIN_ANSWER_MAX (16u << 20) /* bound of the plane's unsent output */
+#define ADMIN_LIST_MAX   1000u       /* rows of one page */
+#define ADMIN_SOCKET     "admin.sock"
+
+struct admin_context {
+    struct store *store;
+    struct loop *const *loops; /* loop_count of each; hubs[i] lives on loops[i] */
+    struct hub *const *hubs;
+    unsigned loop_count;
+    void (*drain)(void *drain_context); /* starts the permanent drain, once; any thread */
+    void *drain_context;
+};
+
+void admin_device_list(struct http_request *req);
+void admin_device_add(struct http_request *req);
+void admin_device_show(struct http_request *req);
+void admin_device_remove(struct http_request *req);
+void admin_device_enable(struct http_request *req);
+void admin_device_disable(struct http_request *req);
+void admin_device_rotate_secret(struct http_request *req);
+void admin_device_release(struct http_request *req);
+void admin_device_revoke(struct http_request *req);
+void admin_device_import(struct http_request *req);
+void admin_child_forget(struct http_request *req);
+void admin_session_list(struct http_request *req);
+void admin_route_list(struct http_request *req);
+void admin_status(struct http_request *req);
+void admin_drain(struct http_request *req);
+
+#define ADMIN_DEVICE ENDPOINT_ADMIN "/devices/{device_id}"
+
+/* The rows of the one route table, for its initializer. */
+#define ADMIN_ROUTES                                                                                 \
+    {"GET", ENDPOINT_ADMIN "/devices", ROUTE_ADMIN, "admin_device_list", admin_device_list, 0,       \
+     NULL},                                                                                          \
+        {"POST",                                                                                     \
+         ENDPOINT_ADMIN "/devices",                                                                  \
+         ROUTE_ADMIN,                                                                                \
+         "admin_device_add",                                                                         \
+         admin_device_add,                                                                           \
+         ADMIN_JSON_MAX,                                                                             \
+         "application/json"},                                                                        \
+        {"POST",                                                                                     \
+         ENDPOINT_ADMIN "/devices/import",                                                           \
+         ROUTE_ADMIN,                                                                                \
+         "admin_device_import",                                                                      \
+         admin_device_import,                                                                        \
+         ADMIN_BODY_MAX,                                                                             \
+         "text/csv"},                                                                                \
+        {"GET", ADMIN_DEVICE, ROUTE_ADMIN, "admin_device_show", admin_device_show, 0, NULL},         \
+        {"DELETE", ADMIN_DEVICE, ROUTE_ADMIN, "admin_device_remove", admin_device_remove, 0, NULL},  \
+        {"POST", ADMIN_DEVICE "/enable", ROUTE_ADMIN, "admin_device_enable", admin_device_enable, 0, \
+         NULL},                                                                                      \
+        {"POST",                                                                                     \
+         ADMIN_DEVICE "/disable",                                                                    \
+         ROUTE_ADMIN,                                                                                \
+         "admin_device_disable",                                                                     \
+         admin_device_disable,                                                                       \
+         0,                                                                                          \
+         NULL},                                                                                      \
+        {"POST",                                                                                     \
+         ADMIN_DEVICE "/rotate-secret",                                                              \
+         ROUTE_ADMIN,                                                                                \
+         "admin_device_rotate_secret",                                                               \
+         admin_device_rotate_secret,                                                                 \
+         0,                                                                                          \
+         NULL},                                                                                      \
+        {"POST",                                                                                     \
+         ADMIN_DEVICE "/release",                                                                    \
+         ROUTE_ADMIN,                                                                                \
+         "admin_device_release",                                                                     \
+         admin_device_release,                                                                       \
+         0,                                                                                          \
+         NULL},                                                                                      \
+        {"POST", ADMIN_DEVICE "/revoke", ROUTE_ADMIN, "admin_device_revoke", admin_device_revoke, 0, \
+         NULL},                                                                                      \
+        {"POST",                                                                                     \
+         ENDPOINT_ADMIN "/children/{child_id}/forget",                                               \
+         ROUTE_ADMIN,                                                                                \
+         "admin_child_forget",                                                                       \
+         admin_child_forget,                                                                         \
+         0,                                                                                          \
+         NULL},                                                                                      \
+        {"GET",                                                                                      \
+         ENDPOINT_ADMIN "/sessions",                                                                 \
+         ROUTE_ADMIN,                                                                                \
+         "admin_session_list",                                                                       \
+         admin_session_list,                                                                         \
+         0,                                                                                          \
+         NULL},                                                                                      \
+        {"GET", ENDPOINT_ADMIN "/routes", ROUTE_ADMIN, "admin_route_list", admin_route_list, 0,      \
+         NULL},                                                                                      \
+        {"GET", ENDPOINT_ADMIN "/status", ROUTE_ADMIN, "admin_status", admin_status, 0, NULL},       \
+    {                                                                                                \
+        "POST", ENDPOINT_ADMIN "/drain", ROUTE_ADMIN, "admin_drain", admin_drain, 0, NULL            \
+    }
+
+#endif
