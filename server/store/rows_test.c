@@ -1,0 +1,401 @@
+/* Devices, claims, families: each row function by itself, with its edges. */
+#include "store/test_store.h"
+
+static struct place place;
+static struct store *store;
+
+static int setup(void **state)
+{
+    (void)state;
+    place_make(&place);
+    store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    store_close(store);
+    place_remove(&place);
+    return 0;
+}
+
+static void run(in_tx *body)
+{
+    assert_int_equal(in_write(store, body, NULL), TEDDY_OK);
+}
+
+static void add_device(struct store_tx *tx, const char *id, unsigned n)
+{
+    uint8_t secret[LIMIT_SECRET_LEN];
+    secret_of(n, secret);
+    assert_int_equal(store_device_add(tx, id, secret, 100), TEDDY_OK);
+}
+
+static struct device_row device(struct store_tx *tx, const char *id)
+{
+    struct device_row row;
+    assert_int_equal(store_device_get(tx, id, &row), TEDDY_OK);
+    return row;
+}
+
+static struct family_row family_of(int64_t device_row, const char *child, uint8_t n)
+{
+    struct family_row f = {.device_row = device_row,
+                           .pair = {.iat_s = 10, .access_exp_s = 20, .refresh_exp_s = 30u + n}};
+    memset(f.sid, n, sizeof f.sid);
+    memset(f.pair.access_jti, n + 1, sizeof f.pair.access_jti);
+    memset(f.pair.refresh_jti, n + 2, sizeof f.pair.refresh_jti);
+    snprintf(f.child_id, sizeof f.child_id, "%s", child);
+    return f;
+}
+
+static int device_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    struct device_row row;
+    uint8_t secret[LIMIT_SECRET_LEN];
+    char longest[LIMIT_ID_LEN + 1];
+    memset(longest, 'z', LIMIT_ID_LEN);
+    longest[LIMIT_ID_LEN] = 0;
+    add_device(tx, "toy", 1);
+    add_device(tx, "Toy", 2); /* byte for byte */
+    add_device(tx, longest, 3);
+    secret_of(1, secret);
+    assert_int_equal(store_device_add(tx, "third", secret, 1), TEDDY_EDUP);
+    secret_of(9, secret);
+    assert_int_equal(store_device_add(tx, "toy", secret, 1), TEDDY_EDUP);
+    assert_int_equal(store_device_get(tx, "nobody", &row), TEDDY_ENOTFOUND);
+    row = device(tx, longest);
+    assert_string_equal(row.device_id, longest);
+    row = device(tx, "toy");
+    secret_of(1, secret);
+    assert_memory_equal(row.secret, secret, sizeof secret);
+    assert_true(row.enabled);
+    assert_string_equal(row.child_id, "");
+    assert_int_equal(row.created_s, 100);
+    assert_int_equal(row.claimed_s, 0);
+    assert_int_equal(store_device_enable(tx, "toy", false), TEDDY_OK);
+    assert_false(device(tx, "toy").enabled);
+    assert_true(device(tx, "Toy").enabled);
+    assert_int_equal(store_device_enable(tx, "nobody", true), TEDDY_ENOTFOUND);
+    assert_int_equal(store_device_bind(tx, row.row, "child", "1.2", "1763683200", 555), TEDDY_OK);
+    row = device(tx, "toy");
+    assert_string_equal(row.child_id, "child");
+    assert_string_equal(row.firmware_version, "1.2");
+    assert_int_equal(row.claimed_s, 555);
+    assert_int_equal(store_device_bind(tx, 987654, "child", "", "", 1), TEDDY_ENOTFOUND);
+    return TEDDY_OK;
+}
+
+static void test_devices(void **state)
+{
+    (void)state;
+    run(device_body);
+}
+
+struct seen {
+    char ids[64];
+    unsigned count, stop_at;
+};
+
+static bool collect(void *arg, const struct device_row *row)
+{
+    struct seen *seen = arg;
+    size_t len = strlen(seen->ids);
+    snprintf(seen->ids + len, sizeof seen->ids - len, "%s", row->device_id);
+    return ++seen->count != seen->stop_at;
+}
+
+static int list_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    struct seen all = {0}, some = {.stop_at = 2}, none = {0};
+    const char *ids[] = {"c", "a", "B", "d"};
+    for (unsigned i = 0; i < 4; i++)
+        add_device(tx, ids[i], i);
+    assert_int_equal(store_device_list(tx, "", collect, &all), TEDDY_OK);
+    assert_string_equal(all.ids, "Bacd");
+    assert_int_equal(store_device_list(tx, "B", collect, &some), TEDDY_OK);
+    assert_string_equal(some.ids, "ac");
+    assert_int_equal(store_device_list(tx, "d", collect, &none), TEDDY_OK);
+    assert_int_equal(none.count, 0);
+    return TEDDY_OK;
+}
+
+static void test_list(void **state)
+{
+    (void)state;
+    run(list_body);
+}
+
+static int claim_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    uint8_t mac1[LIMIT_MAC_LEN] = {1}, mac2[LIMIT_MAC_LEN] = {2}, mac3[LIMIT_MAC_LEN] = {3};
+    bool seen = true;
+    add_device(tx, "a", 1);
+    add_device(tx, "b", 2);
+    int64_t a = device(tx, "a").row, b = device(tx, "b").row;
+    assert_int_equal(store_claim_seen(tx, a, "nonce-one", mac1, &seen), TEDDY_OK);
+    assert_false(seen);
+    assert_int_equal(store_claim_add(tx, a, "nonce-one", mac1, 1), TEDDY_OK);
+    assert_int_equal(store_claim_seen(tx, a, "nonce-one", mac2, &seen), TEDDY_OK);
+    assert_true(seen);
+    assert_int_equal(store_claim_seen(tx, a, "nonce-two", mac1, &seen), TEDDY_OK);
+    assert_true(seen);
+    assert_int_equal(store_claim_seen(tx, a, "nonce-ONE", mac2, &seen), TEDDY_OK);
+    assert_false(seen);
+    assert_int_equal(store_claim_seen(tx, b, "nonce-one", mac1, &seen), TEDDY_OK);
+    assert_false(seen);
+    assert_int_equal(store_claim_add(tx, a, "nonce-one", mac2, 1), TEDDY_EDUP);
+    assert_int_equal(store_claim_add(tx, a, "nonce-two", mac1, 1), TEDDY_EDUP);
+    /* What a refused one brought is not kept by halves. */
+    assert_int_equal(store_claim_add(tx, a, "nonce-two", mac2, 1), TEDDY_OK);
+    assert_int_equal(store_claim_add(tx, b, "nonce-one", mac1, 1), TEDDY_OK);
+    assert_int_equal(store_claim_add(tx, 424242, "nonce-one", mac3, 1), TEDDY_ENOTFOUND);
+    return TEDDY_OK;
+}
+
+static void test_claims(void **state)
+{
+    (void)state;
+    run(claim_body);
+}
+
+static int secret_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    uint8_t mac[LIMIT_MAC_LEN] = {1}, secret[LIMIT_SECRET_LEN];
+    bool seen = true;
+    struct family_row f;
+    add_device(tx, "a", 1);
+    add_device(tx, "b", 2);
+    struct device_row a = device(tx, "a"), b = device(tx, "b");
+    assert_int_equal(store_device_bind(tx, a.row, "kid", "", "", 5), TEDDY_OK);
+    assert_int_equal(store_claim_add(tx, a.row, "nonce-one", mac, 1), TEDDY_OK);
+    assert_int_equal(store_claim_add(tx, b.row, "nonce-one", mac, 1), TEDDY_OK);
+    f = family_of(a.row, "kid", 10);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+    f = family_of(b.row, "kid", 20);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+
+    secret_of(2, secret);
+    assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_EDUP);
+    secret_of(1, secret); /* its own: the replay rows would go, the secret stay */
+    assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_EDUP);
+    assert_int_equal(store_claim_seen(tx, a.row, "nonce-one", mac, &seen), TEDDY_OK);
+    assert_true(seen);
+    secret_of(3, secret);
+    assert_int_equal(store_device_secret(tx, "nobody", secret), TEDDY_ENOTFOUND);
+    assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_OK);
+    assert_int_equal(device(tx, "a").secret_rev, a.secret_rev + 1);
+    assert_memory_equal(device(tx, "a").secret, secret, sizeof secret);
+    assert_string_equal(device(tx, "a").child_id, "kid");
+    assert_int_equal(store_claim_seen(tx, a.row, "nonce-one", mac, &seen), TEDDY_OK);
+    assert_false(seen);
+    assert_int_equal(store_claim_seen(tx, b.row, "nonce-one", mac, &seen), TEDDY_OK);
+    assert_true(seen);
+    assert_int_equal(store_family_get(tx, family_of(0, "", 10).sid, &f), TEDDY_OK);
+    assert_true(f.revoked);
+    assert_int_equal(store_family_get(tx, family_of(0, "", 20).sid, &f), TEDDY_OK);
+    assert_false(f.revoked);
+    return TEDDY_OK;
+}
+
+static void test_secret_rotation(void **state)
+{
+    (void)state;
+    run(secret_body);
+}
+
+static int family_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    struct family_row f, got;
+    struct pair_row next = {.iat_s = 50, .access_exp_s = 60, .refresh_exp_s = 70};
+    memset(next.access_jti, 0xaa, STORE_JTI_LEN);
+    memset(next.refresh_jti, 0xbb, STORE_JTI_LEN);
+    add_device(tx, "a", 1);
+    f = family_of(device(tx, "a").row, "kid", 1);
+    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_ENOTFOUND);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_EDUP);
+    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_OK);
+    assert_string_equal(got.device_id, "a");
+    assert_string_equal(got.child_id, "kid");
+    assert_true(got.device_enabled);
+    assert_memory_equal(&got.pair, &f.pair, sizeof f.pair);
+    assert_false(got.has_spent || got.presented || got.revoked);
+
+    assert_int_equal(store_family_presented(tx, f.sid), TEDDY_OK);
+    assert_int_equal(store_family_rotate(tx, f.sid, &next, 49), TEDDY_OK);
+    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_OK);
+    assert_memory_equal(&got.pair, &next, sizeof next);
+    assert_true(got.has_spent);
+    assert_false(got.presented);
+    assert_memory_equal(got.spent_jti, f.pair.refresh_jti, STORE_JTI_LEN);
+    assert_int_equal(got.spent_s, 49);
+    assert_int_equal(store_family_revoke(tx, f.sid), TEDDY_OK);
+    assert_int_equal(store_device_enable(tx, "a", false), TEDDY_OK);
+    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_OK);
+    assert_true(got.revoked);
+    assert_false(got.device_enabled);
+
+    uint8_t nobody[STORE_JTI_LEN] = {0};
+    assert_int_equal(store_family_presented(tx, nobody), TEDDY_ENOTFOUND);
+    assert_int_equal(store_family_rotate(tx, nobody, &next, 1), TEDDY_ENOTFOUND);
+    assert_int_equal(store_family_revoke(tx, nobody), TEDDY_ENOTFOUND);
+    f = family_of(987654, "kid", 9);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_ENOTFOUND);
+    return TEDDY_OK;
+}
+
+static void test_families(void **state)
+{
+    (void)state;
+    run(family_body);
+}
+
+static bool is_revoked(struct store_tx *tx, uint8_t n)
+{
+    struct family_row f;
+    assert_int_equal(store_family_get(tx, family_of(0, "", n).sid, &f), TEDDY_OK);
+    return f.revoked;
+}
+
+static bool is_there(struct store_tx *tx, uint8_t n)
+{
+    struct family_row f;
+    return store_family_get(tx, family_of(0, "", n).sid, &f) == TEDDY_OK;
+}
+
+static int others_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    uint64_t count = 99;
+    add_device(tx, "a", 1);
+    add_device(tx, "b", 2);
+    for (uint8_t n = 1; n <= 4; n++) {
+        struct family_row f = family_of(device(tx, n == 4 ? "b" : "a").row, "kid", n);
+        assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+    }
+    int64_t a = device(tx, "a").row;
+    assert_int_equal(store_family_revoke_others(tx, a, family_of(0, "", 2).sid), TEDDY_OK);
+    assert_true(is_revoked(tx, 1) && !is_revoked(tx, 2) && is_revoked(tx, 3) && !is_revoked(tx, 4));
+    assert_int_equal(store_family_revoke_others(tx, a, NULL), TEDDY_OK);
+    assert_true(is_revoked(tx, 2) && !is_revoked(tx, 4));
+    assert_int_equal(store_family_revoke_others(tx, 4711, NULL), TEDDY_OK);
+
+    assert_int_equal(store_family_purge(tx, 31, &count),
+                     TEDDY_OK); /* they expire at 31, 32, 33, 34 */
+    assert_int_equal(count, 0);
+    assert_int_equal(store_family_purge(tx, 33, &count), TEDDY_OK);
+    assert_int_equal(count, 2);
+    assert_true(!is_there(tx, 1) && !is_there(tx, 2) && is_there(tx, 3) && is_there(tx, 4));
+    return TEDDY_OK;
+}
+
+static void test_revoke_others_and_purge(void **state)
+{
+    (void)state;
+    run(others_body);
+}
+
+static int remove_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    uint8_t mac[LIMIT_MAC_LEN] = {1};
+    struct device_row row;
+    bool seen = true;
+    add_device(tx, "a", 1);
+    int64_t former = device(tx, "a").row;
+    struct family_row f = family_of(former, "kid", 1);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+    assert_int_equal(store_claim_add(tx, former, "nonce-one", mac, 1), TEDDY_OK);
+    assert_int_equal(store_device_bind(tx, former, "kid", "", "", 5), TEDDY_OK);
+    assert_int_equal(store_device_release(tx, "a"), TEDDY_OK);
+    assert_string_equal(device(tx, "a").child_id, "");
+    assert_true(is_revoked(tx, 1));
+    assert_int_equal(store_claim_seen(tx, former, "nonce-one", mac, &seen), TEDDY_OK);
+    assert_true(seen);
+    assert_int_equal(store_device_release(tx, "nobody"), TEDDY_ENOTFOUND);
+
+    assert_int_equal(store_device_remove(tx, "a"), TEDDY_OK);
+    assert_int_equal(store_device_remove(tx, "a"), TEDDY_ENOTFOUND);
+    assert_int_equal(store_device_get(tx, "a", &row), TEDDY_ENOTFOUND);
+    assert_false(is_there(tx, 1));
+    add_device(tx, "a", 1); /* its id and secret are free again, its row number is not */
+    assert_true(device(tx, "a").row != former);
+    assert_int_equal(store_claim_seen(tx, former, "nonce-one", mac, &seen), TEDDY_OK);
+    assert_false(seen);
+    return TEDDY_OK;
+}
+
+static void test_release_and_remove(void **state)
+{
+    (void)state;
+    run(remove_body);
+}
+
+static void note(void *arg, const char *device_id)
+{
+    char *told = arg;
+    size_t len = strlen(told);
+    snprintf(told + len, 64 - len, "%s", device_id);
+}
+
+static int forget_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    char told[64] = "";
+    uint64_t devices = 0;
+    static const char *const ids[] = {"a", "b", "c", "d"};
+    for (unsigned i = 0; i < 4; i++)
+        add_device(tx, ids[i], i);
+    /* a is bound to the child, b has an old family of it, c both, d neither. */
+    assert_int_equal(store_device_bind(tx, device(tx, "a").row, "kid", "", "", 5), TEDDY_OK);
+    assert_int_equal(store_device_bind(tx, device(tx, "b").row, "other", "", "", 5), TEDDY_OK);
+    assert_int_equal(store_device_bind(tx, device(tx, "c").row, "kid", "", "", 5), TEDDY_OK);
+    assert_int_equal(store_device_bind(tx, device(tx, "d").row, "kid2", "", "", 5), TEDDY_OK);
+    struct family_row f = family_of(device(tx, "b").row, "kid", 1);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+    f = family_of(device(tx, "c").row, "kid", 2);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+    f = family_of(device(tx, "b").row, "other", 3);
+    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+
+    assert_int_equal(store_child_forget(tx, "kid", note, told, &devices), TEDDY_OK);
+    assert_string_equal(told, "abc");
+    assert_int_equal(devices, 3);
+    assert_string_equal(device(tx, "a").child_id, "");
+    assert_string_equal(device(tx, "b").child_id, "other");
+    assert_string_equal(device(tx, "c").child_id, "");
+    assert_string_equal(device(tx, "d").child_id, "kid2");
+    assert_true(!is_there(tx, 1) && !is_there(tx, 2) && is_there(tx, 3));
+    assert_int_equal(store_child_forget(tx, "kid", NULL, NULL, &devices), TEDDY_OK);
+    assert_int_equal(devices, 0);
+    return TEDDY_OK;
+}
+
+static void test_forget_child(void **state)
+{
+    (void)state;
+    run(forget_body);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_devices),
+        T(test_list),
+        T(test_claims),
+        T(test_secret_rotation),
+        T(test_families),
+        T(test_revoke_others_and_purge),
+        T(test_release_and_remove),
+        T(test_forget_child),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

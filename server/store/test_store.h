@@ -1,0 +1,84 @@
+/* What the store's tests share: a database in a directory of its own, and jobs written as plain
+ * functions. */
+#ifndef STORE_TEST_STORE_H
+#define STORE_TEST_STORE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "store/store.h"
+
+struct place {
+    char dir[32];
+    char path[64];
+};
+
+static inline void place_make(struct place *p)
+{
+    snprintf(p->dir, sizeof p->dir, "/tmp/store-XXXXXX");
+    assert_non_null(mkdtemp(p->dir));
+    snprintf(p->path, sizeof p->path, "%s/teddy.db", p->dir);
+}
+
+static inline void place_remove(struct place *p)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    char path[80];
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        snprintf(path, sizeof path, "%s%s", p->path, ends[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(p->dir), 0);
+}
+
+static inline struct store *must_open(const struct store_options *o)
+{
+    struct store *s = NULL;
+    char err[512] = "";
+    if (store_open(o, &s, err, sizeof err) != TEDDY_OK)
+        fail_msg("%s", err);
+    return s;
+}
+
+/* Runs fn in a write (or read) job and returns its result. */
+typedef int in_tx(struct store_tx *tx, void *arg);
+
+struct call_job {
+    struct store_job job;
+    in_tx *fn;
+    void *arg;
+};
+
+static inline int call_run(struct store_tx *tx, struct store_job *job)
+{
+    struct call_job *c = (struct call_job *)job;
+    return c->fn(tx, c->arg);
+}
+
+static inline int in_write(struct store *s, in_tx *fn, void *arg)
+{
+    struct call_job c = {.job = {.run = call_run}, .fn = fn, .arg = arg};
+    return store_write_wait(s, &c.job);
+}
+
+static inline int in_read(struct store *s, in_tx *fn, void *arg)
+{
+    struct call_job c = {.job = {.run = call_run}, .fn = fn, .arg = arg};
+    return store_read_wait(s, &c.job);
+}
+
+/* A secret that is n's alone. */
+static inline void secret_of(unsigned n, uint8_t secret[LIMIT_SECRET_LEN])
+{
+    memset(secret, 0x5a, LIMIT_SECRET_LEN);
+    memcpy(secret, &n, sizeof n);
+}
+
+#endif
