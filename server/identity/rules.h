@@ -21,7 +21,7 @@ enum verdict {
 
 enum claim_policy { CLAIM_REQUIRE_RELEASE, CLAIM_ALLOW };
 
-/* Checks 3 to 6, reading only; *device is the row found. Returns TEDDY_OK with *verdict, or TEDDY_ESTORE. */
+/* Checks 3 to 6, reading only; *device is the row found, its secret wiped. Returns TEDDY_OK with *verdict, or TEDDY_ESTORE. */
 int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy, struct device_row *device, enum verdict *verdict);
 /* Check 8, in a write job: looks again at what may have changed since (device, its secret_rev, binding), then writes nonce, MAC, binding and family and
  * supersedes the older families. family comes from family_new. With a verdict other than OK nothing is written (returns TEDDY_EDUP to undo). */

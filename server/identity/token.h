@@ -16,14 +16,20 @@ struct token_policy {
 };
 
 /* Loads path (a JWKS with private keys, each with kid, alg and `iat`), making it when missing; the newest key of `alg` signs, and is made when there is none;
- * every key whose last token has not expired verifies. err says what is wrong with the file. */
+ * every key whose last token has not expired verifies: the others are marked `retired_at` in the file, and count for refresh_s from then. TEDDY_EPROTO,
+ * TEDDY_EAUTH (readable by others), TEDDY_EIO, TEDDY_ENOMEM: err says what is wrong with the file and what to do. */
 TEDDY_MUST_CHECK int keys_load(const char *path, enum jwt_alg alg, uint32_t refresh_s, uint64_t now_s, struct keys **out,
                                char *err, size_t cap);
 void keys_free(struct keys *k);
 /* The public JWKS (ES256 keys alone), NUL-terminated, owned by keys. */
 const char *keys_jwks(const struct keys *k);
 
-/* Signs one token of the pair: the same (row, use) gives the same jti, iat and exp. out takes LIMIT_TOKEN_LEN + 1. */
+/* Makes sure that every token of this policy fits LIMIT_TOKEN_LEN and is read back, whatever the ids. TEDDY_EINVAL: err says which setting is too long.
+ * For the start. */
+TEDDY_MUST_CHECK int token_policy_check(const struct keys *k, const struct token_policy *p, char *err, size_t cap);
+
+/* Signs one token of the pair: the same (row, use) gives the same jti, iat and exp. out takes LIMIT_TOKEN_LEN + 1.
+ * TEDDY_ETOOBIG (see token_policy_check); TEDDY_EIO. */
 TEDDY_MUST_CHECK int token_sign(const struct keys *k, const struct token_policy *p, const struct family_row *f,
                                 const struct pair_row *pair, enum jwt_use use, char *out);
 

@@ -1,0 +1,36 @@
+/* Inside the identity room: the keys that sign and verify, as keys_load left them. */
+#ifndef IDENTITY_KEYS_H
+#define IDENTITY_KEYS_H
+
+#include <cjose/cjose.h>
+#include <jansson.h>
+
+#include "identity/token.h"
+
+struct key {
+    char kid[JWT_KID_MAX + 1];
+    enum jwt_alg alg;
+    uint64_t iat_s;
+    uint64_t retired_s; /* since when it signs no more; 0: it is not retired */
+    cjose_jwk_t *jwk;
+    cjose_header_t *header; /* of the tokens it signs */
+};
+
+struct keys {
+    struct key *key;
+    size_t count;
+    const struct key *signer;
+    char *jwks;
+};
+
+/* NULL: unknown. */
+const struct key *keys_find(const struct keys *k, const char *kid);
+const char *alg_name(enum jwt_alg alg);
+
+/* The file (keys_file.c). Reads path's JSON: TEDDY_ENOTFOUND when there is none; TEDDY_EAUTH,
+ * TEDDY_EPROTO, TEDDY_EIO with err. */
+TEDDY_MUST_CHECK int keys_file_read(const char *path, json_t **doc, char *err, size_t cap);
+/* Replaces it as a whole: power loss leaves the old or the new. TEDDY_EIO with err. */
+TEDDY_MUST_CHECK int keys_file_write(const char *path, const json_t *doc, char *err, size_t cap);
+
+#endif

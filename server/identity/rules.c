@@ -1,0 +1,191 @@
+#include "identity/rules.h"
+
+#include "proto/text.h"
+
+/* Both forms are always computed and compared: how long it takes tells nothing about which one was
+ * near. */
+static int signature_check(const struct claim *c, const struct device_row *d, bool *valid)
+{
+    uint8_t message[CLAIM_SIGNED_MAX], mac[LIMIT_MAC_LEN];
+    bool any = false;
+    int err = TEDDY_OK;
+    for (int decoded = 0; decoded < 2 && err == TEDDY_OK; decoded++) {
+        size_t len = claim_signed_bytes(c->device_id, c->child_id, c->nonce, decoded != 0, message);
+        err = identity_hmac_sha256(d->secret, sizeof d->secret, message, len, mac);
+        bool same = ct_equal(mac, c->mac, sizeof mac);
+        any |= same && len > 0; /* no such form of this nonce */
+    }
+    wipe(mac, sizeof mac);
+    *valid = any && c->mac_well_formed;
+    return err == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+}
+
+/* Check 5: what the device's row says about this claim. */
+static enum verdict policy_check(const struct claim *c, enum claim_policy policy,
+                                 const struct device_row *d)
+{
+    if (!d->enabled)
+        return VERDICT_DEVICE_DISABLED;
+    if (policy == CLAIM_REQUIRE_RELEASE && d->child_id[0] != 0 &&
+        strcmp(d->child_id, c->child_id) != 0)
+        return VERDICT_RELEASE_REQUIRED;
+    return VERDICT_OK;
+}
+
+int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                struct device_row *device, enum verdict *verdict)
+{
+    bool valid = false, seen = false;
+    int err = store_device_get(tx, claim->device_id, device);
+    if (err == TEDDY_ENOTFOUND) {
+        *verdict = VERDICT_DEVICE_NOT_FOUND;
+        return TEDDY_OK;
+    }
+    if (err == TEDDY_OK)
+        err = signature_check(claim, device, &valid);
+    wipe(device->secret, sizeof device->secret);
+    if (err != TEDDY_OK)
+        return err;
+    *verdict = valid ? policy_check(claim, policy, device) : VERDICT_INVALID_SIGNATURE;
+    if (*verdict != VERDICT_OK)
+        return TEDDY_OK;
+    err = store_claim_seen(tx, device->row, claim->nonce, claim->mac, &seen);
+    if (err == TEDDY_OK && seen)
+        *verdict = VERDICT_NONCE_REPLAYED;
+    return err;
+}
+
+/* What may have changed between check and commit. A new secret makes the signature one of the
+ * former secret. */
+static int check_again(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                       const struct device_row *checked, enum verdict *verdict)
+{
+    struct device_row now;
+    int err = store_device_get(tx, claim->device_id, &now);
+    if (err != TEDDY_OK && err != TEDDY_ENOTFOUND)
+        return err;
+    if (err == TEDDY_ENOTFOUND || now.row != checked->row)
+        *verdict = VERDICT_DEVICE_NOT_FOUND;
+    else if (now.secret_rev != checked->secret_rev)
+        *verdict = VERDICT_INVALID_SIGNATURE;
+    else
+        *verdict = policy_check(claim, policy, &now);
+    wipe(&now, sizeof now);
+    return TEDDY_OK;
+}
+
+static int write_claim(struct store_tx *tx, const struct claim *claim, int64_t row,
+                       const struct family_row *family, uint64_t now_s)
+{
+    int err = store_device_bind(tx, row, claim->child_id, claim->firmware_version, claim->timestamp,
+                                now_s);
+    if (err == TEDDY_OK)
+        err = store_family_revoke_others(tx, row, NULL);
+    return err != TEDDY_OK ? err : store_family_add(tx, family);
+}
+
+int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                 const struct device_row *device, const struct family_row *family, uint64_t now_s,
+                 enum verdict *verdict)
+{
+    int err = check_again(tx, claim, policy, device, verdict);
+    if (err != TEDDY_OK)
+        return err;
+    if (*verdict != VERDICT_OK)
+        return TEDDY_EDUP;
+    err = store_claim_add(tx, device->row, claim->nonce, claim->mac, now_s);
+    if (err == TEDDY_EDUP)
+        *verdict = VERDICT_NONCE_REPLAYED;
+    if (err != TEDDY_OK)
+        return err;
+    /* The rows were just seen to be there and the family's ids are fresh: anything but OK is the
+     * store's failure. */
+    return write_claim(tx, claim, device->row, family, now_s) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+}
+
+/* The family a token names, and whether it may be used at all: *verdict OK goes on to which token
+ * of it this is. */
+static int family_check(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
+                        const struct jwt *token, struct family_row *f, enum verdict *verdict)
+{
+    int err = store_family_get(tx, sid, f);
+    if (err == TEDDY_ENOTFOUND) {
+        *verdict = VERDICT_TOKEN_UNKNOWN;
+        return TEDDY_OK;
+    }
+    if (err != TEDDY_OK)
+        return err;
+    if (strcmp(f->device_id, token->device_id) != 0 || strcmp(f->child_id, token->child_id) != 0)
+        *verdict = VERDICT_WRONG_DEVICE;
+    else if (!f->device_enabled)
+        *verdict = VERDICT_DEVICE_DISABLED;
+    else
+        *verdict = f->revoked ? VERDICT_TOKEN_REVOKED : VERDICT_OK;
+    return TEDDY_OK;
+}
+
+static bool same_jti(const uint8_t a[STORE_JTI_LEN], const uint8_t b[STORE_JTI_LEN])
+{
+    return memcmp(a, b, STORE_JTI_LEN) ==
+           0; /* not secret: the token carries it in the clear, under our signature */
+}
+
+/* The answer to the last rotation may have been lost: until its pair is seen, the token it spent
+ * gets it again. */
+static bool in_grace(const struct family_row *f, const uint8_t jti[STORE_JTI_LEN], uint64_t now_s)
+{
+    return f->has_spent && !f->presented && same_jti(jti, f->spent_jti) &&
+           now_s <= f->spent_s + REFRESH_GRACE_S;
+}
+
+static int rotate(struct store_tx *tx, const struct pair_row *fresh, uint64_t now_s,
+                  struct family_row *f)
+{
+    int err = store_family_rotate(tx, f->sid, fresh, now_s);
+    if (err != TEDDY_OK)
+        return TEDDY_ESTORE; /* the row was just read */
+    memcpy(f->spent_jti, f->pair.refresh_jti, STORE_JTI_LEN);
+    f->has_spent = true;
+    f->spent_s = now_s;
+    f->presented = false;
+    f->pair = *fresh;
+    return TEDDY_OK;
+}
+
+int token_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
+                 const uint8_t jti[STORE_JTI_LEN], const struct jwt *token,
+                 const struct pair_row *fresh, uint64_t now_s, struct family_row *family,
+                 struct pair_row *out, enum verdict *verdict)
+{
+    int err = family_check(tx, sid, token, family, verdict);
+    if (err != TEDDY_OK || *verdict != VERDICT_OK)
+        return err;
+    if (same_jti(jti, family->pair.refresh_jti)) {
+        err = rotate(tx, fresh, now_s, family);
+    } else if (!in_grace(family, jti, now_s)) {
+        *verdict = VERDICT_TOKEN_REUSED;
+        family->revoked = true;
+        return store_family_revoke(tx, sid) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+    }
+    *out = family->pair;
+    return err;
+}
+
+int token_present(struct store_tx *tx, bool may_write, const uint8_t sid[STORE_JTI_LEN],
+                  const uint8_t jti[STORE_JTI_LEN], const struct jwt *token,
+                  struct family_row *family, enum verdict *verdict)
+{
+    int err = family_check(tx, sid, token, family, verdict);
+    if (err != TEDDY_OK || *verdict != VERDICT_OK)
+        return err;
+    /* Only the first sight of a successor ends a grace; a claim's own pair has none, an older
+     * access token tells nothing. */
+    if (!family->has_spent || family->presented || !same_jti(jti, family->pair.access_jti))
+        return TEDDY_OK;
+    if (!may_write) {
+        *verdict = VERDICT_MUST_RECORD;
+        return TEDDY_OK;
+    }
+    family->presented = true;
+    return store_family_presented(tx, sid) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+}
