@@ -48,69 +48,24 @@ void admin_drain(struct http_request *req);
 #define ADMIN_DEVICE ENDPOINT_ADMIN "/devices/{device_id}"
 
 /* The rows of the one route table, for its initializer. */
-#define ADMIN_ROUTES                                                                                 \
-    {"GET", ENDPOINT_ADMIN "/devices", ROUTE_ADMIN, "admin_device_list", admin_device_list, 0,       \
-     NULL},                                                                                          \
-        {"POST",                                                                                     \
-         ENDPOINT_ADMIN "/devices",                                                                  \
-         ROUTE_ADMIN,                                                                                \
-         "admin_device_add",                                                                         \
-         admin_device_add,                                                                           \
-         ADMIN_JSON_MAX,                                                                             \
-         "application/json"},                                                                        \
-        {"POST",                                                                                     \
-         ENDPOINT_ADMIN "/devices/import",                                                           \
-         ROUTE_ADMIN,                                                                                \
-         "admin_device_import",                                                                      \
-         admin_device_import,                                                                        \
-         ADMIN_BODY_MAX,                                                                             \
-         "text/csv"},                                                                                \
-        {"GET", ADMIN_DEVICE, ROUTE_ADMIN, "admin_device_show", admin_device_show, 0, NULL},         \
-        {"DELETE", ADMIN_DEVICE, ROUTE_ADMIN, "admin_device_remove", admin_device_remove, 0, NULL},  \
-        {"POST", ADMIN_DEVICE "/enable", ROUTE_ADMIN, "admin_device_enable", admin_device_enable, 0, \
-         NULL},                                                                                      \
-        {"POST",                                                                                     \
-         ADMIN_DEVICE "/disable",                                                                    \
-         ROUTE_ADMIN,                                                                                \
-         "admin_device_disable",                                                                     \
-         admin_device_disable,                                                                       \
-         0,                                                                                          \
-         NULL},                                                                                      \
-        {"POST",                                                                                     \
-         ADMIN_DEVICE "/rotate-secret",                                                              \
-         ROUTE_ADMIN,                                                                                \
-         "admin_device_rotate_secret",                                                               \
-         admin_device_rotate_secret,                                                                 \
-         0,                                                                                          \
-         NULL},                                                                                      \
-        {"POST",                                                                                     \
-         ADMIN_DEVICE "/release",                                                                    \
-         ROUTE_ADMIN,                                                                                \
-         "admin_device_release",                                                                     \
-         admin_device_release,                                                                       \
-         0,                                                                                          \
-         NULL},                                                                                      \
-        {"POST", ADMIN_DEVICE "/revoke", ROUTE_ADMIN, "admin_device_revoke", admin_device_revoke, 0, \
-         NULL},                                                                                      \
-        {"POST",                                                                                     \
-         ENDPOINT_ADMIN "/children/{child_id}/forget",                                               \
-         ROUTE_ADMIN,                                                                                \
-         "admin_child_forget",                                                                       \
-         admin_child_forget,                                                                         \
-         0,                                                                                          \
-         NULL},                                                                                      \
-        {"GET",                                                                                      \
-         ENDPOINT_ADMIN "/sessions",                                                                 \
-         ROUTE_ADMIN,                                                                                \
-         "admin_session_list",                                                                       \
-         admin_session_list,                                                                         \
-         0,                                                                                          \
-         NULL},                                                                                      \
-        {"GET", ENDPOINT_ADMIN "/routes", ROUTE_ADMIN, "admin_route_list", admin_route_list, 0,      \
-         NULL},                                                                                      \
-        {"GET", ENDPOINT_ADMIN "/status", ROUTE_ADMIN, "admin_status", admin_status, 0, NULL},       \
-    {                                                                                                \
-        "POST", ENDPOINT_ADMIN "/drain", ROUTE_ADMIN, "admin_drain", admin_drain, 0, NULL            \
-    }
+/* clang-format off */
+#define ADMIN_ROW(method, pattern, handler, body_max, media) {method, pattern, ROUTE_ADMIN, #handler, handler, body_max, media}
+#define ADMIN_ROUTES \
+    ADMIN_ROW("GET", ENDPOINT_ADMIN "/devices", admin_device_list, 0, NULL), \
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/devices", admin_device_add, ADMIN_JSON_MAX, "application/json"), \
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/devices/import", admin_device_import, ADMIN_BODY_MAX, "text/csv"), \
+    ADMIN_ROW("GET", ADMIN_DEVICE, admin_device_show, 0, NULL), \
+    ADMIN_ROW("DELETE", ADMIN_DEVICE, admin_device_remove, 0, NULL), \
+    ADMIN_ROW("POST", ADMIN_DEVICE "/enable", admin_device_enable, 0, NULL), \
+    ADMIN_ROW("POST", ADMIN_DEVICE "/disable", admin_device_disable, 0, NULL), \
+    ADMIN_ROW("POST", ADMIN_DEVICE "/rotate-secret", admin_device_rotate_secret, 0, NULL), \
+    ADMIN_ROW("POST", ADMIN_DEVICE "/release", admin_device_release, 0, NULL), \
+    ADMIN_ROW("POST", ADMIN_DEVICE "/revoke", admin_device_revoke, 0, NULL), \
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
+    ADMIN_ROW("GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
+    ADMIN_ROW("GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \
+    ADMIN_ROW("GET", ENDPOINT_ADMIN "/status", admin_status, 0, NULL), \
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/drain", admin_drain, 0, NULL)
+/* clang-format on */
 
 #endif
