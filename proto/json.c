@@ -1,0 +1,463 @@
+#include "proto/json.h"
+
+#include "proto/text.h"
+#include "proto/utf8.h"
+
+struct reader {
+    const char *p;
+    const char *end;
+};
+
+/* The next character, or NUL at the end: a NUL in the text is in no place valid JSON either. */
+static char peek(const struct reader *r)
+{
+    return r->p < r->end ? *r->p : '\0';
+}
+
+static bool take(struct reader *r, char c)
+{
+    if (r->p == r->end || *r->p != c)
+        return false;
+    r->p++;
+    return true;
+}
+
+static void skip_space(struct reader *r)
+{
+    while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
+        r->p++;
+}
+
+/* The four hex digits of a \u escape. */
+static int read_unit(const char *p, const char *end, uint32_t *unit)
+{
+    uint8_t bytes[2];
+
+    if (end - p < 4 || hex_decode((struct span){p, 4}, bytes, 2) != TEDDY_OK)
+        return TEDDY_EPROTO;
+    *unit = (uint32_t)bytes[0] << 8 | bytes[1];
+    return TEDDY_OK;
+}
+
+/* The character of the \u escape at r, which stands behind its `\u`; both halves of a surrogate
+ * pair. */
+static int read_unicode(struct reader *r, uint32_t *c)
+{
+    uint32_t low;
+
+    if (read_unit(r->p, r->end, c) != TEDDY_OK)
+        return TEDDY_EPROTO;
+    r->p += 4;
+    if (*c < 0xD800 || *c > 0xDFFF)
+        return TEDDY_OK;
+    if (*c > 0xDBFF || !take(r, '\\') || !take(r, 'u'))
+        return TEDDY_EUTF8;
+    if (read_unit(r->p, r->end, &low) != TEDDY_OK)
+        return TEDDY_EPROTO;
+    if (low < 0xDC00 || low > 0xDFFF)
+        return TEDDY_EUTF8;
+    r->p += 4;
+    *c = 0x10000 + ((*c - 0xD800) << 10) + (low - 0xDC00);
+    return TEDDY_OK;
+}
+
+/* The character of the escape at r, which stands behind its backslash. */
+static int read_escape(struct reader *r, uint32_t *c)
+{
+    char kind = peek(r);
+
+    if (r->p < r->end)
+        r->p++;
+    switch (kind) {
+    case '"':
+    case '\\':
+    case '/':
+        *c = (uint32_t)kind;
+        return TEDDY_OK;
+    case 'b':
+        *c = '\b';
+        return TEDDY_OK;
+    case 'f':
+        *c = '\f';
+        return TEDDY_OK;
+    case 'n':
+        *c = '\n';
+        return TEDDY_OK;
+    case 'r':
+        *c = '\r';
+        return TEDDY_OK;
+    case 't':
+        *c = '\t';
+        return TEDDY_OK;
+    case 'u':
+        return read_unicode(r, c);
+    default:
+        return TEDDY_EPROTO;
+    }
+}
+
+/* A string at its opening quote; *out is what stands between the quotes. */
+static int read_string(struct reader *r, struct span *out)
+{
+    const char *start;
+    uint32_t c;
+
+    if (!take(r, '"'))
+        return TEDDY_EPROTO;
+    start = r->p;
+    while (r->p < r->end) {
+        unsigned char byte = (unsigned char)*r->p++;
+
+        if (byte == '"') {
+            *out = (struct span){start, (size_t)(r->p - 1 - start)};
+            return TEDDY_OK;
+        }
+        if (byte < 0x20)
+            return TEDDY_EPROTO;
+        if (byte == '\\') {
+            int err = read_escape(r, &c);
+
+            if (err != TEDDY_OK)
+                return err;
+        }
+    }
+    return TEDDY_EPROTO;
+}
+
+static bool take_digits(struct reader *r)
+{
+    const char *start = r->p;
+
+    while (r->p < r->end && *r->p >= '0' && *r->p <= '9')
+        r->p++;
+    return r->p > start;
+}
+
+static int read_number(struct reader *r)
+{
+    take(r, '-');
+    if (!take(r, '0') && !take_digits(r))
+        return TEDDY_EPROTO;
+    if (take(r, '.') && !take_digits(r))
+        return TEDDY_EPROTO;
+    if (take(r, 'e') || take(r, 'E')) {
+        if (!take(r, '+'))
+            take(r, '-');
+        if (!take_digits(r))
+            return TEDDY_EPROTO;
+    }
+    return TEDDY_OK;
+}
+
+static int read_literal(struct reader *r, const char *word)
+{
+    size_t len = strlen(word);
+
+    if ((size_t)(r->end - r->p) < len || memcmp(r->p, word, len) != 0)
+        return TEDDY_EPROTO;
+    r->p += len;
+    return TEDDY_OK;
+}
+
+/* A string, number or literal. *value is what stands there, a string without its quotes. */
+static int read_scalar(struct reader *r, struct span *value, enum json_type *type)
+{
+    const char *start = r->p;
+    int err;
+
+    switch (peek(r)) {
+    case '"':
+        *type = JSON_STRING;
+        return read_string(r, value);
+    case 't':
+        *type = JSON_TRUE;
+        err = read_literal(r, "true");
+        break;
+    case 'f':
+        *type = JSON_FALSE;
+        err = read_literal(r, "false");
+        break;
+    case 'n':
+        *type = JSON_NULL;
+        err = read_literal(r, "null");
+        break;
+    default:
+        *type = JSON_NUMBER;
+        err = read_number(r);
+    }
+    *value = (struct span){start, (size_t)(r->p - start)};
+    return err;
+}
+
+/* A name and its colon, up to where the value begins. */
+static int read_name(struct reader *r, struct span *name)
+{
+    int err;
+
+    skip_space(r);
+    err = read_string(r, name);
+    if (err != TEDDY_OK)
+        return err;
+    skip_space(r);
+    if (!take(r, ':'))
+        return TEDDY_EPROTO;
+    skip_space(r);
+    return TEDDY_OK;
+}
+
+/* The open arrays and objects inside one member's value: one bit each, the innermost lowest. */
+struct nest {
+    uint32_t objects;
+    unsigned depth;
+};
+
+/* Moves to the next value of the innermost array or object. */
+static int next_item(struct reader *r, const struct nest *nest)
+{
+    struct span name;
+
+    if (nest->objects & 1)
+        return read_name(r, &name);
+    skip_space(r);
+    return TEDDY_OK;
+}
+
+/* Behind a value: leaves what ends here and moves to the next value, if there is one (depth > 0).
+ */
+static int leave(struct reader *r, struct nest *nest)
+{
+    while (nest->depth > 0) {
+        skip_space(r);
+        if (take(r, ','))
+            return next_item(r, nest);
+        if (!take(r, nest->objects & 1 ? '}' : ']'))
+            return TEDDY_EPROTO;
+        nest->objects >>= 1;
+        nest->depth--;
+    }
+    return TEDDY_OK;
+}
+
+/* Enters the array or object at r. *empty when nothing is in it. */
+static int enter(struct reader *r, struct nest *nest, bool *empty)
+{
+    bool object = *r->p++ == '{';
+
+    /* The outermost object is a level too. */
+    if (++nest->depth >= JSON_DEPTH_MAX)
+        return TEDDY_ETOOBIG;
+    nest->objects = nest->objects << 1 | (object ? 1u : 0u);
+    skip_space(r);
+    *empty = peek(r) == (object ? '}' : ']');
+    return *empty ? TEDDY_OK : next_item(r, nest);
+}
+
+/* Checks an array or object to its end. */
+static int read_nested(struct reader *r)
+{
+    struct nest nest = {0, 0};
+    struct span value;
+    enum json_type type;
+    int err;
+
+    do {
+        bool ended = true;
+
+        if (peek(r) == '{' || peek(r) == '[')
+            err = enter(r, &nest, &ended);
+        else
+            err = read_scalar(r, &value, &type);
+        if (err == TEDDY_OK && ended)
+            err = leave(r, &nest);
+    } while (err == TEDDY_OK && nest.depth > 0);
+    return err;
+}
+
+static int read_value(struct reader *r, struct json_member *m)
+{
+    const char *start = r->p;
+    int err;
+
+    if (peek(r) != '{' && peek(r) != '[')
+        return read_scalar(r, &m->value, &m->type);
+    m->type = peek(r) == '{' ? JSON_OBJECT : JSON_ARRAY;
+    err = read_nested(r);
+    m->value = (struct span){start, (size_t)(r->p - start)};
+    return err;
+}
+
+/* One character of a checked string as UTF-8. Returns its length, 0 at the end of the string. */
+static size_t next_char(struct reader *r, uint8_t out[4])
+{
+    uint32_t c = 0;
+    size_t n = 0;
+
+    if (r->p == r->end)
+        return 0;
+    if (*r->p != '\\') {
+        do {
+            out[n++] = (uint8_t)*r->p++;
+        } while (n < 4 && r->p < r->end && ((uint8_t)*r->p & 0xC0) == 0x80);
+        return n;
+    }
+    r->p++;
+    if (read_escape(r, &c) != TEDDY_OK)
+        return 0;
+    if (c < 0x80) {
+        out[n++] = (uint8_t)c;
+    } else if (c < 0x800) {
+        out[n++] = (uint8_t)(0xC0 | c >> 6);
+        out[n++] = (uint8_t)(0x80 | (c & 0x3F));
+    } else if (c < 0x10000) {
+        out[n++] = (uint8_t)(0xE0 | c >> 12);
+        out[n++] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
+        out[n++] = (uint8_t)(0x80 | (c & 0x3F));
+    } else {
+        out[n++] = (uint8_t)(0xF0 | c >> 18);
+        out[n++] = (uint8_t)(0x80 | (c >> 12 & 0x3F));
+        out[n++] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
+        out[n++] = (uint8_t)(0x80 | (c & 0x3F));
+    }
+    return n;
+}
+
+/* True when two checked strings say the same, however each is written. */
+static bool same_string(struct span a, struct span b)
+{
+    struct reader x = {a.p, a.p + a.len};
+    struct reader y = {b.p, b.p + b.len};
+    uint8_t cx[4];
+    uint8_t cy[4];
+    size_t n;
+
+    do {
+        n = next_char(&x, cx);
+        if (n != next_char(&y, cy) || memcmp(cx, cy, n) != 0)
+            return false;
+    } while (n > 0);
+    return true;
+}
+
+static int add_member(struct json_object *out, const struct json_member *m)
+{
+    for (size_t i = 0; i < out->count; i++) {
+        if (same_string(out->members[i].name, m->name))
+            return TEDDY_EDUP;
+    }
+    if (out->count == JSON_MEMBERS_MAX)
+        return TEDDY_ETOOBIG;
+    out->members[out->count++] = *m;
+    return TEDDY_OK;
+}
+
+static int read_members(struct reader *r, struct json_object *out)
+{
+    do {
+        struct json_member m;
+        int err = read_name(r, &m.name);
+
+        if (err == TEDDY_OK)
+            err = read_value(r, &m);
+        if (err == TEDDY_OK)
+            err = add_member(out, &m);
+        if (err != TEDDY_OK)
+            return err;
+        skip_space(r);
+    } while (take(r, ','));
+    return take(r, '}') ? TEDDY_OK : TEDDY_EPROTO;
+}
+
+int json_parse(struct span text, struct json_object *out)
+{
+    struct reader r;
+    int err;
+
+    out->count = 0;
+    if (text.len == 0)
+        return TEDDY_EPROTO;
+    r = (struct reader){text.p, text.p + text.len};
+    if (!utf8_ok(text.p, text.len))
+        return TEDDY_EUTF8;
+    skip_space(&r);
+    if (!take(&r, '{'))
+        return TEDDY_EPROTO;
+    skip_space(&r);
+    err = take(&r, '}') ? TEDDY_OK : read_members(&r, out);
+    skip_space(&r);
+    if (err == TEDDY_OK && r.p != r.end)
+        err = TEDDY_EPROTO;
+    if (err != TEDDY_OK)
+        out->count = 0; /* nobody may act on half a message */
+    return err;
+}
+
+const struct json_member *json_find(const struct json_object *obj, const char *name)
+{
+    struct span wanted = span_of(name); /* our own names hold nothing that would need an escape */
+
+    for (size_t i = 0; i < obj->count; i++) {
+        if (same_string(obj->members[i].name, wanted))
+            return &obj->members[i];
+    }
+    return NULL;
+}
+
+/* Unescapes a checked string into out, without a NUL. */
+static int copy_string(struct span s, char *out, size_t cap, size_t *len)
+{
+    struct reader r = {s.p, s.p + s.len};
+    uint8_t c[4];
+    size_t n;
+
+    *len = 0;
+    while ((n = next_char(&r, c)) > 0) {
+        if (c[0] == '\0')
+            return TEDDY_EINVAL;
+        if (n >= cap - *len)
+            return TEDDY_ENOSPC;
+        memcpy(out + *len, c, n);
+        *len += n;
+    }
+    return TEDDY_OK;
+}
+
+int json_string(const struct json_object *obj, const char *name, char *out, size_t cap, size_t *len)
+{
+    const struct json_member *m = json_find(obj, name);
+    int err = TEDDY_ENOTFOUND;
+    size_t n = 0;
+
+    if (cap == 0)
+        return TEDDY_ENOSPC;
+    if (m != NULL)
+        err = m->type == JSON_STRING ? copy_string(m->value, out, cap, &n) : TEDDY_EINVAL;
+    if (err != TEDDY_OK)
+        n = 0;
+    out[n] = '\0';
+    *len = n;
+    return err;
+}
+
+int json_u64(const struct json_object *obj, const char *name, uint64_t *out)
+{
+    const struct json_member *m = json_find(obj, name);
+    uint64_t n;
+
+    if (m == NULL)
+        return TEDDY_ENOTFOUND;
+    if (m->type != JSON_NUMBER || u64_parse(m->value, &n) != TEDDY_OK || n > (uint64_t)1 << 53)
+        return TEDDY_EINVAL;
+    *out = n;
+    return TEDDY_OK;
+}
+
+bool json_looks_like_object(struct span text)
+{
+    struct reader r;
+
+    if (text.len == 0)
+        return false;
+    r = (struct reader){text.p, text.p + text.len};
+    skip_space(&r);
+    return peek(&r) == '{';
+}

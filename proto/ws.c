@@ -1,0 +1,276 @@
+#include "proto/ws.h"
+
+#include "proto/text.h"
+
+#define BIT_FIN     0x80u
+#define BITS_RSV    0x70u
+#define BITS_OPCODE 0x0Fu
+#define BIT_CONTROL 0x08u
+#define BIT_MASK    0x80u
+
+/* A frame's header, as far as it has arrived. */
+struct header {
+    uint8_t opcode;
+    bool fin;
+    uint64_t payload_len;
+    const uint8_t *mask;
+    size_t len; /* bytes of the header itself */
+};
+
+void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message)
+{
+    *d = (struct ws_decoder){.masked = masked, .max_message = max_message};
+}
+
+/* XORs with the mask, beginning at its byte `at`. */
+static void mask_from(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
+{
+    uint8_t key[8];
+    uint64_t wide;
+    uint64_t word;
+    size_t i = 0;
+
+    for (unsigned k = 0; k < sizeof key; k++)
+        key[k] = mask[(at + k) % 4];
+    memcpy(&wide, key, sizeof wide);
+    for (; len - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, data + i, sizeof word);
+        word ^= wide;
+        memcpy(data + i, &word, sizeof word);
+    }
+    for (; i < len; i++)
+        data[i] ^= key[i % 4];
+}
+
+void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4])
+{
+    mask_from(data, len, mask, 0);
+}
+
+static bool is_control(uint8_t opcode)
+{
+    return (opcode & BIT_CONTROL) != 0;
+}
+
+/* The first byte of a header, against the message that is open. */
+static int check_opcode(const struct ws_decoder *d, uint8_t byte)
+{
+    uint8_t opcode = byte & BITS_OPCODE;
+
+    if (byte & BITS_RSV)
+        return TEDDY_EPROTO;
+    switch (opcode) {
+    case WS_CONTINUATION:
+        return d->opcode != 0 ? TEDDY_OK : TEDDY_EPROTO;
+    case WS_TEXT:
+    case WS_BINARY:
+        return d->opcode == 0 ? TEDDY_OK : TEDDY_EPROTO;
+    case WS_CLOSE:
+    case WS_PING:
+    case WS_PONG:
+        return byte & BIT_FIN ? TEDDY_OK : TEDDY_EPROTO;
+    default:
+        return TEDDY_EPROTO;
+    }
+}
+
+/* The length of the payload; h->len grows by the bytes it took. */
+static int read_length(const uint8_t *buf, size_t len, struct header *h)
+{
+    uint8_t small = buf[1] & 0x7F;
+    size_t bytes = small == 126 ? 2 : 8;
+
+    h->payload_len = small;
+    if (small < 126)
+        return TEDDY_OK;
+    if (len < h->len + bytes)
+        return TEDDY_AGAIN;
+    h->payload_len = 0;
+    for (size_t i = 0; i < bytes; i++)
+        h->payload_len = h->payload_len << 8 | buf[h->len + i];
+    h->len += bytes;
+    /* The shortest form is the only one, and the highest bit is none of the length (section 5.2).
+     */
+    if (h->payload_len < 126 || (bytes == 8 && h->payload_len < 65536) || h->payload_len >> 63)
+        return TEDDY_EPROTO;
+    return TEDDY_OK;
+}
+
+/* Everything wrong is found at the first byte that shows it, however the input is cut. */
+static int read_header(const struct ws_decoder *d, const uint8_t *buf, size_t len, struct header *h)
+{
+    int err;
+
+    if (len == 0)
+        return TEDDY_AGAIN;
+    err = check_opcode(d, buf[0]);
+    if (err != TEDDY_OK)
+        return err;
+    h->opcode = buf[0] & BITS_OPCODE;
+    h->fin = (buf[0] & BIT_FIN) != 0;
+    if (len < 2)
+        return TEDDY_AGAIN;
+    if (((buf[1] & BIT_MASK) != 0) != d->masked)
+        return TEDDY_EPROTO;
+    if (is_control(h->opcode) && (buf[1] & 0x7F) > WS_CONTROL_MAX)
+        return TEDDY_EPROTO;
+    h->len = 2;
+    err = read_length(buf, len, h);
+    if (err != TEDDY_OK)
+        return err;
+    if (!is_control(h->opcode) && h->payload_len > d->max_message - d->message_len)
+        return TEDDY_ETOOBIG;
+    if (!d->masked)
+        return TEDDY_OK;
+    if (len < h->len + 4)
+        return TEDDY_AGAIN;
+    h->mask = buf + h->len;
+    h->len += 4;
+    return TEDDY_OK;
+}
+
+/* Section 7.4: what may stand on the wire. */
+static bool close_code_ok(unsigned code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
+static int check_close(const uint8_t *data, size_t len)
+{
+    if (len == 0)
+        return TEDDY_OK;
+    if (len == 1 || !close_code_ok((unsigned)data[0] << 8 | data[1]))
+        return TEDDY_EPROTO;
+    return utf8_ok(data + 2, len - 2) ? TEDDY_OK : TEDDY_EUTF8;
+}
+
+static int take_control(const struct header *h, uint8_t *buf, size_t len, size_t *used,
+                        struct ws_event *ev)
+{
+    uint8_t *data = buf + h->len;
+    size_t payload_len = (size_t)h->payload_len; /* at most WS_CONTROL_MAX */
+
+    if (len - h->len < payload_len)
+        return TEDDY_AGAIN;
+    if (h->mask != NULL)
+        ws_mask(data, payload_len, h->mask);
+    *ev = (struct ws_event){h->opcode, true, true, data, payload_len};
+    *used = h->len + payload_len;
+    return h->opcode == WS_CLOSE ? check_close(data, payload_len) : TEDDY_OK;
+}
+
+/* Opens a data frame. The message's opcode is set until its last piece is taken. */
+static void open_frame(struct ws_decoder *d, const struct header *h)
+{
+    if (h->opcode != WS_CONTINUATION) {
+        d->opcode = h->opcode;
+        d->message_len = 0;
+        d->utf8 = (struct utf8){0};
+    }
+    if (h->mask != NULL)
+        memcpy(d->mask, h->mask, sizeof d->mask);
+    d->mask_at = 0;
+    d->fin = h->fin;
+    d->frame_left = (uint32_t)h->payload_len; /* at most max_message */
+    d->message_len += d->frame_left;
+    d->in_frame = true;
+}
+
+/* Takes what has arrived of the open frame's payload. */
+static int take_piece(struct ws_decoder *d, uint8_t *data, size_t len, struct ws_event *ev)
+{
+    size_t n = len < d->frame_left ? len : d->frame_left;
+
+    if (d->masked) {
+        mask_from(data, n, d->mask, d->mask_at);
+        d->mask_at = (uint8_t)((d->mask_at + n) % 4);
+    }
+    d->frame_left -= (uint32_t)n;
+    d->in_frame = d->frame_left > 0;
+    *ev = (struct ws_event){d->opcode, false, d->fin && !d->in_frame, data, n};
+    if (d->opcode == WS_TEXT &&
+        (!utf8_feed(&d->utf8, data, n) || (ev->last && !utf8_done(&d->utf8))))
+        return TEDDY_EUTF8;
+    if (ev->last) {
+        d->opcode = 0;
+        d->message_len = 0;
+    }
+    return TEDDY_OK;
+}
+
+int ws_decode(struct ws_decoder *d, uint8_t *buf, size_t len, size_t *used, struct ws_event *ev)
+{
+    struct header h = {0};
+    int err;
+
+    *used = 0;
+    if (!d->in_frame) {
+        err = read_header(d, buf, len, &h);
+        if (err != TEDDY_OK)
+            return err;
+        if (is_control(h.opcode))
+            return take_control(&h, buf, len, used, ev);
+        /* The header waits for a first byte of payload, so that each frame's first event has one.
+         */
+        if (h.payload_len > 0 && len == h.len)
+            return TEDDY_AGAIN;
+        open_frame(d, &h);
+    } else if (len == 0) {
+        return TEDDY_AGAIN;
+    }
+    err = take_piece(d, buf + h.len, len - h.len, ev);
+    ev->first = h.len > 0 && h.opcode != WS_CONTINUATION;
+    *used = h.len + ev->len;
+    return err;
+}
+
+enum ws_close_code ws_close_code_of(int err)
+{
+    switch (err) {
+    case TEDDY_EPROTO:
+        return WS_CLOSE_PROTOCOL;
+    case TEDDY_EUTF8:
+        return WS_CLOSE_INVALID_UTF8;
+    case TEDDY_ETOOBIG:
+        return WS_CLOSE_TOO_BIG;
+    case TEDDY_EUNSUPPORTED:
+        return WS_CLOSE_UNSUPPORTED;
+    default:
+        return WS_CLOSE_INTERNAL;
+    }
+}
+
+const char *ws_close_word_of(int err)
+{
+    switch (err) {
+    case TEDDY_EPROTO:
+        return "protocol";
+    case TEDDY_EUTF8:
+        return "invalid_utf8";
+    case TEDDY_ETOOBIG:
+        return "too_big";
+    case TEDDY_EUNSUPPORTED:
+        return "unsupported";
+    default:
+        return "internal";
+    }
+}
+
+size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, uint64_t payload_len,
+                 const uint8_t *mask)
+{
+    size_t bytes = payload_len < 126 ? 0 : payload_len < 65536 ? 2 : 8;
+    uint8_t small = bytes == 0 ? (uint8_t)payload_len : bytes == 2 ? 126 : 127;
+    size_t n = 2;
+
+    out[0] = (uint8_t)(BIT_FIN | opcode);
+    out[1] = (uint8_t)(mask != NULL ? BIT_MASK | small : small);
+    while (bytes > 0)
+        out[n++] = (uint8_t)(payload_len >> 8 * --bytes);
+    if (mask != NULL) {
+        memcpy(out + n, mask, 4);
+        n += 4;
+    }
+    return n;
+}

@@ -1,0 +1,101 @@
+/* What a close frame says, and the values of the opening handshake. */
+#include "proto/text.h"
+#include "proto/ws.h"
+
+/* The longest beginning of s of at most max bytes that leaves no character half. */
+static size_t cut(struct span s, size_t max)
+{
+    size_t n = s.len;
+
+    if (n <= max)
+        return n;
+    n = max;
+    while (n > 0 && ((uint8_t)s.p[n] & 0xC0) == 0x80)
+        n--;
+    return n;
+}
+
+size_t ws_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, struct span reason)
+{
+    size_t n = cut(reason, LIMIT_CLOSE_REASON);
+
+    if (code == WS_CLOSE_NO_STATUS)
+        return 0;
+    out[0] = (uint8_t)(code >> 8);
+    out[1] = (uint8_t)code;
+    if (n > 0)
+        memcpy(out + 2, reason.p, n);
+    return 2 + n;
+}
+
+void ws_close_read(const uint8_t *data, size_t len, uint16_t *code, struct span *reason)
+{
+    *code = WS_CLOSE_NO_STATUS;
+    *reason = (struct span){"", 0};
+    if (len < 2)
+        return;
+    *code = (uint16_t)((unsigned)data[0] << 8 | data[1]);
+    *reason = (struct span){(const char *)data + 2, len - 2};
+}
+
+/* Takes the next word of *rest; words are parted by single spaces. */
+static struct span next_word(struct span *rest)
+{
+    struct span word = {rest->p, 0};
+
+    while (word.len < rest->len && word.p[word.len] != ' ')
+        word.len++;
+    rest->p += word.len;
+    rest->len -= word.len;
+    if (rest->len > 0) {
+        rest->p++;
+        rest->len--;
+    }
+    return word;
+}
+
+void ws_reason_read(struct span reason, struct span *word, uint32_t *retry_ms)
+{
+    static const char key[] = "retry_ms=";
+    const size_t key_len = sizeof key - 1;
+    uint64_t n;
+
+    *retry_ms = 0;
+    *word = next_word(&reason);
+    while (reason.len > 0) {
+        struct span w = next_word(&reason);
+
+        if (w.len <= key_len || memcmp(w.p, key, key_len) != 0)
+            continue;
+        if (u64_parse((struct span){w.p + key_len, w.len - key_len}, &n) == TEDDY_OK)
+            *retry_ms = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+        return;
+    }
+}
+
+bool ws_key_ok(struct span key)
+{
+    char url[22];
+    uint8_t bytes[16];
+    size_t len;
+
+    if (key.len != 24 || key.p[22] != '=' || key.p[23] != '=')
+        return false;
+    for (size_t i = 0; i < sizeof url; i++) {
+        char c = key.p[i];
+
+        if (c == '-' || c == '_')
+            return false;
+        url[i] = c;
+        if (c == '+')
+            url[i] = '-';
+        else if (c == '/')
+            url[i] = '_';
+    }
+    return base64url_decode((struct span){url, sizeof url}, bytes, sizeof bytes, &len) == TEDDY_OK;
+}
+
+void ws_accept(const uint8_t sha1[20], char out[WS_ACCEPT_LEN + 1])
+{
+    base64_encode(sha1, 20, out);
+}
