@@ -1,0 +1,47 @@
+/* The character classes of RFC 9110 section 5.6.2, for the head's reader and the chunks'. */
+#ifndef PROTO_HTTP1_CHARS_H
+#define PROTO_HTTP1_CHARS_H
+
+#include <stdbool.h>
+
+/* What a method or a field's name is made of: visible ASCII without delimiters. */
+static inline bool http_is_token(char c)
+{
+    switch (c) {
+    case '"':
+    case '(':
+    case ')':
+    case ',':
+    case '/':
+    case ':':
+    case ';':
+    case '<':
+    case '=':
+    case '>':
+    case '?':
+    case '@':
+    case '[':
+    case '\\':
+    case ']':
+    case '{':
+    case '}':
+        return false;
+    default:
+        return c > 0x20 && c < 0x7F;
+    }
+}
+
+/* What a line may hold: anything but control characters, the tab apart. */
+static inline bool http_is_text(char c)
+{
+    unsigned char u = (unsigned char)c;
+
+    return u == '\t' || (u >= 0x20 && u != 0x7F);
+}
+
+static inline bool http_is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+#endif
