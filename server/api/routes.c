@@ -16,5 +16,6 @@ const struct route teddy_routes[] = {
     {"GET", ENDPOINT_HEALTHZ, ROUTE_NONE, "healthz", handle_healthz, 0, NULL},
     {"GET", ENDPOINT_READYZ, ROUTE_NONE, "readyz", handle_readyz, 0, NULL},
     {"GET", ENDPOINT_METRICS, ROUTE_METRICS, "metrics", handle_metrics, 0, NULL},
+    ADMIN_ROUTES,
 };
 const size_t teddy_routes_count = sizeof teddy_routes / sizeof teddy_routes[0];
