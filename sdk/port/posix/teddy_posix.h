@@ -1,0 +1,103 @@
+/* The port for Linux and its kin: Mbed TLS over non-blocking sockets, names by c-ares, the toy's
+ * record sealed in a file.
+ *
+ *   struct teddy_posix *port;
+ *   teddy_posix_new(&port, &options, why, sizeof why);
+ *   teddy_client_init(&client, &config, &teddy_posix_port, port, ...);
+ *   for (;;) { teddy_client_step(&client, now_ms(), &wait_ms); teddy_posix_wait(port, wait_ms,
+ * ...); }
+ *
+ * Every instance stands alone, so that one process may hold hundreds. An instance is used by one
+ * thread at a time; different instances by different threads. Nothing blocks but teddy_posix_wait,
+ * and reading and writing small local files (secret, state, resolv.conf). */
+#ifndef TEDDY_POSIX_H
+#define TEDDY_POSIX_H
+
+#include <poll.h>
+
+#include "teddy/port.h"
+
+struct teddy_posix;
+struct teddy_posix_trust;
+
+#define TEDDY_POSIX_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+
+struct teddy_posix_options {
+    /* Authorities that server certificates must descend from: a set loaded before, shared by many
+     * instances (it must outlive them), or else a PEM file; both NULL: TEDDY_POSIX_SYSTEM_CA. */
+    const struct teddy_posix_trust *trust;
+    const char *ca_file;
+
+    /* The OOB secret: 32 bytes (copied), or else a file of 64 hex digits that only its owner may
+     * read. Both NULL: hmac fails. Wiped by teddy_posix_free. */
+    const uint8_t *secret;
+    const char *secret_file;
+
+    /* Where the record is kept: FILE, with FILE.key (its key), FILE.time (the stored time),
+     * FILE.lock (one process at a time) and, while writing, FILE.tmp beside it. NULL: in memory,
+     * until teddy_posix_free. */
+    const char *state_file;
+
+    const char *bind_addr;   /* numeric local address of every connection, or NULL */
+    const char *dns_servers; /* "ADDR[:PORT],…" instead of the system's, or NULL */
+
+    /* Gets the port's log lines, the core's included; NULL: dropped. */
+    void (*log)(void *user, enum teddy_log_level level, const char *line);
+    void *log_user;
+};
+
+/* What is known of the other end of the present, or else of the last, connection. */
+struct teddy_posix_peer {
+    bool tls;         /* the connection is TLS, and its certificate was verified */
+    bool resumed;     /* by resuming a session whose certificate was verified at its start */
+    char address[64]; /* "127.0.0.1:8443", "[::1]:8443" */
+    char subject[256];
+    char issuer[256];
+    char sha256[65];  /* the certificate's fingerprint, lower-case hex */
+    char version[16]; /* "TLSv1.2" */
+    char cipher[64];
+    uint64_t not_after; /* seconds since 1970 */
+};
+
+/* Loads the authorities of a PEM file (NULL: the system's). TEDDY_EIO, TEDDY_EPROTO (a file without
+ * a certificate); then why says what to do. Threads: any; the set is read-only afterwards. */
+TEDDY_MUST_CHECK int teddy_posix_trust_load(struct teddy_posix_trust **out, const char *ca_file,
+                                            char *why, size_t why_len);
+void teddy_posix_trust_free(struct teddy_posix_trust *trust);
+
+/* Makes an instance; the options' strings are copied. TEDDY_EINVAL, TEDDY_EIO, TEDDY_EPROTO,
+ * TEDDY_ENOMEM; then why (may be NULL) holds one line that says what is wrong and what to do.
+ * Blocks: on local files alone. */
+TEDDY_MUST_CHECK int teddy_posix_new(struct teddy_posix **out,
+                                     const struct teddy_posix_options *options, char *why,
+                                     size_t why_len);
+/* Closes what is open and wipes the secret. Takes NULL. */
+void teddy_posix_free(struct teddy_posix *p);
+
+/* The table for teddy_client_init; its ctx is a struct teddy_posix. */
+extern const struct teddy_port teddy_posix_port;
+
+/* Fills in what the instance waits for (at most cap entries; TEDDY_POSIX_POLL_MAX always suffice)
+ * and returns how many; lowers *timeout_ms to what its own timers, or bytes already decrypted,
+ * need. want_write: the core has bytes to send (teddy_client_wants_write). */
+#define TEDDY_POSIX_POLL_MAX 17
+size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *out, size_t cap,
+                        uint32_t *timeout_ms);
+
+/* Waits until something can be done, timeout_ms at most. extra (may be NULL) are descriptors of the
+ * caller's, their revents set. Returns TEDDY_OK also when a signal or the timeout ended it;
+ * TEDDY_EIO. Blocks: this is the place. */
+int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, bool want_write,
+                     struct pollfd *extra, size_t extra_count);
+
+/* Valid until the next connect or disconnect; never NULL. */
+const struct teddy_posix_peer *teddy_posix_peer(const struct teddy_posix *p);
+
+/* Forgets the TLS session kept for resumption: the next connection verifies the certificate anew.
+ */
+void teddy_posix_forget_session(struct teddy_posix *p);
+
+/* A monotonic clock in milliseconds, for teddy_client_step. */
+uint64_t teddy_posix_now_ms(void);
+
+#endif

@@ -1,0 +1,80 @@
+/* What an instance waits for, and waiting for it. */
+#include "posix_port.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+static void lower(uint32_t *timeout_ms, uint64_t to)
+{
+    if (to < *timeout_ms)
+        *timeout_ms = (uint32_t)to;
+}
+
+static size_t poll_dns(struct port_dns *d, struct pollfd *out, size_t cap, uint32_t *timeout_ms)
+{
+    ares_socket_t fds[ARES_GETSOCK_MAXNUM];
+    int bits = ares_getsock(d->channel, fds, ARES_GETSOCK_MAXNUM);
+    struct timeval left;
+    size_t n = 0;
+
+    for (int i = 0; i < ARES_GETSOCK_MAXNUM && n < cap; i++) {
+        short events = dns_events(bits, i);
+        if (events != 0)
+            out[n++] = (struct pollfd){.fd = fds[i], .events = events};
+    }
+    if (ares_timeout(d->channel, NULL, &left))
+        lower(timeout_ms, (uint64_t)left.tv_sec * 1000 + (uint64_t)left.tv_usec / 1000 + 1);
+    return n;
+}
+
+static short link_events(const struct teddy_posix *p, bool want_write)
+{
+    const struct port_link *l = &p->link;
+
+    if (l->state == LINK_CONNECTING)
+        return POLLOUT;
+    if (l->state == LINK_HANDSHAKE)
+        return l->wants_write ? POLLOUT : POLLIN;
+    return (short)(POLLIN | (want_write || l->wants_write ? POLLOUT : 0));
+}
+
+size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *out, size_t cap,
+                        uint32_t *timeout_ms)
+{
+    struct port_link *l = &p->link;
+
+    if (p->dns.state == DNS_RUNNING)
+        return poll_dns(&p->dns, out, cap, timeout_ms);
+    if (l->fd < 0 || cap == 0)
+        return 0;
+    if (l->state == LINK_CONNECTING && l->at + 1 < p->dns.count) {
+        uint64_t now = teddy_posix_now_ms();
+        lower(timeout_ms, l->try_until_ms > now ? l->try_until_ms - now : 0);
+    }
+    if (l->state == LINK_OPEN && p->tls.active && mbedtls_ssl_check_pending(&p->tls.ssl))
+        *timeout_ms = 0;
+    out[0] = (struct pollfd){.fd = l->fd, .events = link_events(p, want_write)};
+    return 1;
+}
+
+int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, bool want_write,
+                     struct pollfd *extra, size_t extra_count)
+{
+    struct pollfd fds[TEDDY_POSIX_POLL_MAX + 8];
+    size_t own, i;
+
+    if (extra_count > 8)
+        return TEDDY_EINVAL;
+    own = teddy_posix_poll(p, want_write, fds, TEDDY_POSIX_POLL_MAX, &timeout_ms);
+    for (i = 0; i < extra_count; i++) {
+        fds[own + i] = extra[i];
+        extra[i].revents = 0;
+    }
+    if (poll(fds, own + extra_count, timeout_ms < INT32_MAX ? (int)timeout_ms : INT32_MAX) < 0)
+        return errno == EINTR ? TEDDY_OK : TEDDY_EIO;
+    for (i = 0; i < extra_count; i++)
+        extra[i].revents = fds[own + i].revents;
+    return TEDDY_OK;
+}
