@@ -32,9 +32,9 @@ struct conn_handler {
     void (*closed)(struct conn *c, enum conn_end why);
 };
 
-struct conn_limits {
-    size_t in_max;             /* unconsumed input; more is not read until some is consumed */
-    size_t out_max;            /* unsent output; more drops the connection */
+struct conn_limits { /* copied; 0 is the default */
+    size_t in_max;             /* unconsumed input; more is not read until some is consumed; default 64 KiB */
+    size_t out_max;            /* unsent output; more drops the connection; default 256 KiB */
     uint32_t handshake_ms;     /* TLS handshake, default 10 s */
     uint32_t write_stall_ms;   /* output not moving for so long drops the connection, default 20 s */
 };
@@ -53,7 +53,7 @@ bool conn_is_tls(const struct conn *c);
 TEDDY_MUST_CHECK int conn_peer_uid(const struct conn *c, uint32_t *uid);
 
 /* Copies into the output; all that one round gathers leaves in one write. TEDDY_EFULL: over out_max, the
- * connection is being dropped (closed will come). */
+ * connection is being dropped (closed will come). TEDDY_ECLOSED: it already ends. Threads: the loop's. Blocks: no. */
 int conn_send(struct conn *c, const void *data, size_t len);
 size_t conn_unsent(const struct conn *c);
 void conn_pause(struct conn *c);  /* no data callbacks (and no reading) until resumed */
@@ -67,6 +67,11 @@ void conn_abort(struct conn *c);  /* closes now, unsent output is lost */
 /* Hands the connection to another loop: detached here at once, then arrived(c) is called on `to`'s thread, paused; from
  * then on it belongs to that loop. The handler's closed comes on `to`. */
 void conn_move(struct conn *c, struct loop *to, void (*arrived)(struct conn *c));
+
+/* Calls each for every connection this loop owns. each may end the one it is given. */
+void conn_each(struct loop *loop, void (*each)(struct conn *c, void *arg), void *arg);
+/* The handler set last: tells whose connection it is. */
+const struct conn_handler *conn_handler_of(const struct conn *c);
 
 /* Connections alive in the process, all loops (for limits and metrics). Threads: any. */
 unsigned conn_count(void);

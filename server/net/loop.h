@@ -11,7 +11,8 @@
 
 struct loop;
 
-enum { LOOP_READ = 1u << 0, LOOP_WRITE = 1u << 1, LOOP_HANGUP = 1u << 2 /* reported, never asked for */ };
+enum { LOOP_READ = 1u << 0, LOOP_WRITE = 1u << 1, LOOP_HANGUP = 1u << 2, /* reported, never asked for */
+       LOOP_SHARED = 1u << 3 /* asked for with loop_io_add only: wake one of the loops that watch this descriptor, not all */ };
 
 /* A descriptor being watched, embedded in its owner. Owned by the caller until loop_io_del. */
 struct loop_io {
@@ -33,8 +34,10 @@ struct loop_task {
     void (*run)(struct loop *loop, struct loop_task *task);
 };
 
+/* Makes the process ignore SIGPIPE unless it has a handler of its own. */
 TEDDY_MUST_CHECK int loop_new(struct loop **out, unsigned index);
-void loop_free(struct loop *loop); /* not running; pending tasks are run first. NULL is fine */
+/* Not running; pending tasks are run first, then the connections left are aborted (their closed is called). NULL is fine. */
+void loop_free(struct loop *loop);
 /* Runs until loop_stop. Threads: the loop's own, from here on. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);          /* any thread */
@@ -47,8 +50,12 @@ TEDDY_MUST_CHECK int loop_io_mod(struct loop *loop, struct loop_io *io, uint32_t
 void loop_io_del(struct loop *loop, struct loop_io *io); /* its events of this round are not delivered any more */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ms); /* moves one already set */
 void loop_timer_unset(struct loop *loop, struct loop_timer *timer);
-/* Run at the end of the present round, after all ready descriptors: for work that gathers over a round. */
+/* Run at the end of the present round, after all ready descriptors: for work that gathers over a round. From within such
+ * work: at the end of the next one, which then comes without waiting. */
 void loop_defer(struct loop *loop, struct loop_task *task);
+/* A remark for the rooms above: this loop is on its way out, what is idle on it may go. */
+void loop_set_draining(struct loop *loop);
+bool loop_draining(const struct loop *loop);
 /* The loop's scratch buffer for receiving, shared by all its connections: valid within one callback. */
 uint8_t *loop_scratch(struct loop *loop, size_t *len);
 
