@@ -1,0 +1,164 @@
+/* What keys say together, and the forms that one key alone can have wrong. */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+
+#include "ops/config_keys.h"
+#include "proto/text.h"
+
+struct pair {
+    const char *a, *b;
+};
+
+/* "retry_min_ms (teddy.conf:3) …": the keys concerned, each with its place. Usage when a flag has
+ * part in it. */
+__attribute__((format(printf, 3, 4))) static int clash(struct config_load *l, struct pair keys,
+                                                       const char *format, ...)
+{
+    char where[2][160], what[256];
+    int key[2] = {config_find(keys.a), keys.b != NULL ? config_find(keys.b) : -1};
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    config_place(l, (unsigned)key[0], where[0], sizeof where[0]);
+    if (key[1] < 0) {
+        (void)snprintf(l->err, l->cap, "%s (%s): %s", keys.a, where[0], what);
+    } else {
+        config_place(l, (unsigned)key[1], where[1], sizeof where[1]);
+        (void)snprintf(l->err, l->cap, "%s (%s) and %s (%s): %s", keys.a, where[0], keys.b,
+                       where[1], what);
+    }
+    for (int i = 0; i < 2; i++)
+        if (key[i] >= 0 && l->from[key[i]] == FROM_FLAG)
+            return TEDDY_EINVAL;
+    return TEDDY_EPROTO;
+}
+
+/* HOST:PORT or [V6]:PORT. */
+static bool host_port(const char *text, char *host, size_t cap)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t port;
+    size_t len;
+
+    if (colon == NULL || strlen(colon) > 6 || u64_parse(span_of(colon + 1), &port) != TEDDY_OK ||
+        port > 65535)
+        return false;
+    len = (size_t)(colon - text);
+    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    } else if (memchr(text, ':', len) != NULL) {
+        return false;
+    }
+    if (len == 0 || len >= cap || strcspn(text, " \t/[]") < len)
+        return false;
+    memcpy(host, text, len);
+    host[len] = '\0';
+    return true;
+}
+
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return (ntohl(v4.s_addr) >> 24) == 127;
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    return strcasecmp(host, "localhost") == 0;
+}
+
+static int check_listen(struct config_load *l)
+{
+    const struct config *c = l->c;
+    char host[256], other[256], shown[68];
+
+    if (!host_port(c->listen, host, sizeof host)) {
+        config_printable(c->listen, shown);
+        return clash(l, (struct pair){"listen", NULL},
+                     "'%s' is not HOST:PORT; for example 127.0.0.1:8443 or [::1]:8443", shown);
+    }
+    if (c->metrics_listen[0] != '\0' && !host_port(c->metrics_listen, other, sizeof other)) {
+        config_printable(c->metrics_listen, shown);
+        return clash(l, (struct pair){"metrics_listen", NULL},
+                     "'%s' is not HOST:PORT; for example 127.0.0.1:9464", shown);
+    }
+    if (!c->tls && !is_loopback(host) && c->trusted_proxies[0] == '\0')
+        return clash(
+            l, (struct pair){"tls", "listen"},
+            "without TLS beyond loopback, trusted_proxies must name the proxy that does TLS");
+    return TEDDY_OK;
+}
+
+static int check_tls(struct config_load *l)
+{
+    const struct config *c = l->c;
+
+    if ((c->tls_cert[0] != '\0') != (c->tls_key[0] != '\0'))
+        return clash(l, (struct pair){"tls_cert", "tls_key"}, "give both or neither");
+    if (c->tls_ca[0] != '\0' && c->tls_cert[0] == '\0')
+        return clash(l, (struct pair){"tls_ca", "tls_cert"},
+                     "an authority is only checked with a certificate");
+    if (!c->tls && c->tls_cert[0] != '\0')
+        return clash(l, (struct pair){"tls", "tls_cert"}, "a certificate is given, but TLS is off");
+    return TEDDY_OK;
+}
+
+static int check_numbers(struct config_load *l)
+{
+    const struct config *c = l->c;
+
+    if (c->retry_min_ms > c->retry_max_ms)
+        return clash(l, (struct pair){"retry_min_ms", "retry_max_ms"},
+                     "%u is more than %u; the least must not be over the most", c->retry_min_ms,
+                     c->retry_max_ms);
+    if (c->ping_ms >= c->silence_ms)
+        return clash(
+            l, (struct pair){"ping_ms", "silence_ms"},
+            "%u is not less than %u; a toy needs a ping to answer before it counts as silent",
+            c->ping_ms, c->silence_ms);
+    if (c->utterance_max > c->message_max)
+        return clash(l, (struct pair){"utterance_max", "message_max"},
+                     "%u is more than %u; an utterance must fit in a message", c->utterance_max,
+                     c->message_max);
+    if (c->access_ttl_s > c->refresh_ttl_s)
+        return clash(l, (struct pair){"access_ttl_s", "refresh_ttl_s"},
+                     "%u is more than %u; a refresh token must outlive its access token",
+                     c->access_ttl_s, c->refresh_ttl_s);
+    if (c->echo_route && c->output_max < c->message_max)
+        return clash(l, (struct pair){"output_max", "message_max"},
+                     "%u is less than %u; with echo_route a message must fit in the output",
+                     c->output_max, c->message_max);
+    return TEDDY_OK;
+}
+
+static int check_tokens(struct config_load *l)
+{
+    if (l->c->jwt_issuer[0] == '\0')
+        return clash(l, (struct pair){"jwt_issuer", NULL}, "must not be empty");
+    if (l->c->jwt_audience[0] == '\0')
+        return clash(l, (struct pair){"jwt_audience", NULL}, "must not be empty");
+    /* Both stand in every token, which is bounded (docs/protocol.md, "Names"). */
+    if (strlen(l->c->jwt_issuer) + strlen(l->c->jwt_audience) > 80)
+        return clash(l, (struct pair){"jwt_issuer", "jwt_audience"},
+                     "longer than 80 bytes together; tokens would be over their limit");
+    return TEDDY_OK;
+}
+
+int config_check(struct config_load *l)
+{
+    int rc = check_listen(l);
+
+    if (rc == TEDDY_OK)
+        rc = check_tls(l);
+    if (rc == TEDDY_OK)
+        rc = check_numbers(l);
+    if (rc == TEDDY_OK)
+        rc = check_tokens(l);
+    return rc;
+}
