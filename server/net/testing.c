@@ -71,6 +71,7 @@ void testing_start(struct testing_server *s,
                    void *user)
 {
     char err[256] = "";
+    (void)testing_tls(); /* here, not on a loop's thread */
     memset(s, 0, sizeof *s);
     assert_int_equal(listen_tcp("127.0.0.1", &s->port, &s->fd, err, sizeof err), TEDDY_OK);
     for (unsigned i = 0; i < TESTING_LOOPS; i++)
