@@ -77,7 +77,8 @@ struct teddy_client_config {
 /* Prepares a client in the caller's storage. The strings of config, port, rx and outbox must
  * outlive it. rx (≥ TEDDY_BUFFER_MIN) bounds the largest message taken; outbox holds what was said
  * and is not echoed yet (its text and 24 bytes each). TEDDY_EINVAL: an id, URL or bound is not
- * valid (the log line says which). Threads: the client's. Blocks: no. Allocates: no. */
+ * valid (the log line says which). TEDDY_EIO: the port has no randomness. Threads: the client's.
+ * Blocks: no. Allocates: no. */
 TEDDY_MUST_CHECK int teddy_client_init(struct teddy_client *c,
                                        const struct teddy_client_config *config,
                                        const struct teddy_port *port, void *port_ctx, uint8_t *rx,

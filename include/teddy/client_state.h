@@ -57,6 +57,7 @@ struct teddy_frame {
     uint8_t mask[4];
     uint8_t mask_at;
     uint8_t kind;
+    bool escape;     /* the body goes into a JSON string */
     bool unfinished; /* body or tail remain */
 };
 
@@ -80,16 +81,18 @@ struct teddy_client {
 
     uint64_t now, deadline;
     uint8_t stage, goal;
-    uint8_t shown;              /* enum teddy_state, as the last event said */
-    uint8_t attempts, refusals; /* failures in a row, of either class */
+    uint8_t shown;               /* enum teddy_state, as the last event said */
+    unsigned attempts, refusals; /* failures in a row, of either class */
     bool in_step, stop_asked;
     bool more;         /* the step stopped at its bound, not for want of input */
     bool claimed;      /* the pair being saved comes from a claim */
     bool refresh_sent; /* the refresh token was presented and no answer came: it may be spent */
     bool saving;       /* in session: the new pair is not saved yet */
 
-    uint64_t expires_at; /* of access, on the caller's clock; 0: not known */
-    uint64_t refresh_at; /* when to ask for a new pair in session; 0: not planned */
+    uint32_t lifetime_s;   /* of access, as it was given */
+    uint64_t expires_at;   /* of access, on the caller's clock; 0: not known */
+    uint64_t refresh_at;   /* when to ask for a new pair in session; 0: not planned */
+    uint64_t refresh_from; /* no sooner than this, whatever the server says */
     uint64_t save_by;
 
     char nonce[33];
@@ -110,7 +113,7 @@ struct teddy_client {
     bool head_sent; /* the outbox's head was said in this session */
     bool head_done; /* and is echoed while still on its way out again */
     bool probed;    /* we pinged since we last heard anything */
-    uint8_t says;   /* times the head was said in this session */
+    unsigned says;  /* times the head was said in this session */
     uint16_t our_close;
     uint32_t silence_ms;
     uint64_t opened_at, online_at; /* online_at 0: not yet */

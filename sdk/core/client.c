@@ -1,0 +1,364 @@
+/* The walk itself: which step comes after which, how long each may take, and the public calls. */
+#include "core.h"
+#include "proto/ids.h"
+#include "proto/text.h"
+#include "proto/utf8.h"
+
+struct goal_row {
+    const char *name;
+    enum teddy_state shown;
+    int (*prepare)(struct teddy_client *c);
+    enum sdk_stage answered; /* where a good answer leads */
+};
+
+static const struct goal_row goals[] = {
+    [SDK_CLAIM] = {"claim", TEDDY_STATE_CLAIMING, sdk_claim_prepare, SDK_SAVE},
+    [SDK_REFRESH] = {"refresh", TEDDY_STATE_REFRESHING, sdk_refresh_prepare, SDK_SAVE},
+    [SDK_CONNECT_SESSION] = {"session", TEDDY_STATE_CONNECTING, sdk_upgrade_prepare, SDK_SESSION},
+};
+
+void sdk_emit(struct teddy_client *c, struct teddy_event *event)
+{
+    const char **strings[] = {&event->code, &event->purpose, &event->id, &event->text};
+    if (c->config.on_event == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
+        if (*strings[i] == NULL) {
+            *strings[i] = "";
+        }
+    }
+    event->state = (enum teddy_state)c->shown;
+    c->config.on_event(c->config.user, event);
+}
+
+void sdk_show(struct teddy_client *c, enum teddy_state state)
+{
+    if (c->shown != state) {
+        c->shown = (uint8_t)state;
+        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_STATE});
+    }
+}
+
+void sdk_log(const struct teddy_client *c, enum teddy_log_level level, const char *line)
+{
+    if (c->port->log != NULL) {
+        c->port->log(c->ctx, level, line);
+    }
+}
+
+void sdk_clock_check(struct teddy_client *c, uint64_t server_s)
+{
+    uint64_t ours = c->port->wall_time(c->ctx);
+    uint64_t skew = ours > server_s ? ours - server_s : server_s - ours;
+    if (c->url.tls) {
+        c->port->server_time(c->ctx, server_s);
+    }
+    if (skew > SDK_CLOCK_SKEW) {
+        int64_t bounded = skew > INT64_MAX ? INT64_MAX : (int64_t)skew;
+        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_CLOCK,
+                                          .skew_s = ours > server_s ? bounded : -bounded});
+    }
+}
+
+void sdk_failure_code(struct teddy_client *c, struct span word)
+{
+    char *code = c->failure.code;
+    code[0] = '\0';
+    for (size_t i = 0; i < word.len; i++) {
+        char ch = word.p[i];
+        bool ok = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '_' || ch == '-';
+        if (!ok || i + 1 == sizeof c->failure.code) {
+            code[0] = '\0'; /* not a code of any server of ours: nothing of it is repeated */
+            return;
+        }
+        code[i] = ch;
+        code[i + 1] = '\0';
+    }
+}
+
+uint32_t sdk_random32(struct teddy_client *c)
+{
+    uint32_t r;
+    if (c->port->random(c->ctx, (uint8_t *)&r, sizeof r) != TEDDY_OK) {
+        return UINT32_MAX; /* without randomness: the longest wait */
+    }
+    return r;
+}
+
+static int run_idle(struct teddy_client *c)
+{
+    (void)c;
+    return TEDDY_OK;
+}
+
+static int run_choose(struct teddy_client *c)
+{
+    if (c->saving) {
+        int rc = sdk_tokens_save(c, c->save_by);
+        if (rc != TEDDY_OK) {
+            return rc;
+        }
+        c->saving = false;
+    }
+    if (!sdk_tokens_have(c)) {
+        c->goal = SDK_CLAIM;
+    } else if (c->goal == SDK_CONNECT_SESSION && (c->refresh_sent || sdk_tokens_expired(c))) {
+        c->goal = SDK_REFRESH;
+    }
+    return TEDDY_OK;
+}
+
+static int run_prepare(struct teddy_client *c)
+{
+    return goals[c->goal].prepare(c);
+}
+
+static int run_resolve(struct teddy_client *c)
+{
+    return c->port->resolve(c->ctx, c->url.host);
+}
+
+static int run_connect(struct teddy_client *c)
+{
+    int rc = c->port->connect(c->ctx, c->url.host, c->url.port, c->url.tls);
+    if (rc == TEDDY_OK) {
+        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_CONNECTED,
+                                          .purpose = goals[c->goal].name});
+    }
+    return rc;
+}
+
+static int run_send(struct teddy_client *c)
+{
+    if (c->goal == SDK_REFRESH) {
+        c->refresh_sent = true;
+    }
+    return sdk_http_send(c);
+}
+
+static int run_save(struct teddy_client *c)
+{
+    int rc = sdk_tokens_save(c, c->deadline);
+    if (rc == TEDDY_OK) {
+        c->goal = SDK_CONNECT_SESSION;
+    }
+    return rc;
+}
+
+static int run_wait(struct teddy_client *c)
+{
+    return c->now >= c->deadline ? TEDDY_OK : TEDDY_AGAIN;
+}
+
+struct stage_row {
+    int (*run)(struct teddy_client *c);
+    uint8_t next;      /* on TEDDY_OK */
+    bool by_goal;      /* on TEDDY_OK: where the goal's answer leads */
+    bool keeps_time;   /* looks after its own time; otherwise the step timeout ends it */
+    bool on_transport; /* woken by the transport, not by polling */
+};
+
+/* On a failure every stage leads to SDK_WAIT, by way of fail. */
+static const struct stage_row stages[] = {
+    [SDK_IDLE] = {.run = run_idle, .next = SDK_LOAD},
+    [SDK_LOAD] = {.run = sdk_tokens_load, .next = SDK_CHOOSE},
+    [SDK_CHOOSE] = {.run = run_choose, .next = SDK_PREPARE},
+    [SDK_PREPARE] = {.run = run_prepare, .next = SDK_RESOLVE},
+    [SDK_RESOLVE] = {.run = run_resolve, .next = SDK_CONNECT},
+    [SDK_CONNECT] = {.run = run_connect, .next = SDK_SEND},
+    [SDK_SEND] = {.run = run_send, .next = SDK_RECEIVE, .on_transport = true},
+    [SDK_RECEIVE] = {.run = sdk_http_receive, .by_goal = true, .on_transport = true},
+    [SDK_SAVE] = {.run = run_save, .next = SDK_PREPARE},
+    [SDK_SESSION] = {.run = sdk_session_run, .next = SDK_CLOSING, .keeps_time = true},
+    [SDK_CLOSING] = {.run = sdk_session_closing, .next = SDK_WAIT, .on_transport = true},
+    [SDK_WAIT] = {.run = run_wait, .next = SDK_CHOOSE, .keeps_time = true},
+};
+
+static void enter(struct teddy_client *c, enum sdk_stage stage)
+{
+    c->stage = (uint8_t)stage;
+    c->deadline = c->now + (stage == SDK_CLOSING ? SDK_CLOSING_MS : c->config.step_timeout_ms);
+    switch (stage) {
+    case SDK_PREPARE:
+        c->failure = (struct teddy_failure){0};
+        c->out_len = 0;
+        sdk_show(c, goals[c->goal].shown);
+        break;
+    case SDK_SAVE:
+        c->claimed = c->goal == SDK_CLAIM;
+        c->port->disconnect(c->ctx);
+        wipe(c->rx, c->rx_len);
+        break;
+    case SDK_SESSION:
+        sdk_session_open(c);
+        break;
+    default:
+        break;
+    }
+}
+
+static uint32_t wait_for(struct teddy_client *c, enum sdk_wait kind)
+{
+    uint32_t r = sdk_random32(c), wait;
+    if (kind == SDK_REFUSED) {
+        wait = sdk_refused_ms(&c->config, c->refusals, r);
+        c->refusals++;
+    } else {
+        wait = sdk_backoff_ms(&c->config, c->attempts, r);
+        c->attempts++;
+    }
+    uint32_t asked =
+        c->failure.retry_ms < TEDDY_RETRY_MAX_MS ? c->failure.retry_ms : TEDDY_RETRY_MAX_MS;
+    return wait < asked ? asked : wait;
+}
+
+static void fail(struct teddy_client *c, int err)
+{
+    struct teddy_failure *f = &c->failure;
+    const char *purpose = goals[c->goal].name;
+    if (f->err == TEDDY_OK && f->status == 0 && f->close == 0) {
+        f->err = err;
+    }
+    c->port->disconnect(c->ctx);
+    sdk_session_end(c);
+    wipe(c->rx, c->rx_len);
+    struct sdk_verdict verdict = sdk_verdict_of((enum sdk_goal)c->goal, f);
+    if (verdict.drop) {
+        sdk_tokens_clear(c);
+        c->saving = false;
+    }
+    c->goal = verdict.goal;
+    uint32_t wait = wait_for(c, (enum sdk_wait)verdict.wait);
+    c->stage = SDK_WAIT;
+    c->deadline = c->now + wait;
+    c->shown = TEDDY_STATE_WAITING;
+    sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_STATE,
+                                      .err = f->err,
+                                      .status = f->status,
+                                      .close = f->close,
+                                      .code = f->code,
+                                      .purpose = purpose,
+                                      .wait_ms = wait});
+}
+
+/* Says goodbye if a frame of its own can still be begun, and forgets all that is secret. */
+static void halt(struct teddy_client *c)
+{
+    c->stop_asked = false;
+    if (c->stage == SDK_IDLE) {
+        return;
+    }
+    if (c->stage == SDK_SESSION) {
+        c->our_close = WS_CLOSE_NORMAL;
+        c->wanted = SDK_FRAME_CLOSE;
+        (void)sdk_frames_pump(c);
+    }
+    c->port->disconnect(c->ctx);
+    sdk_session_end(c);
+    sdk_tokens_clear(c);
+    c->saving = false;
+    wipe(c->rx, c->rx_len);
+    wipe(c->nonce, sizeof c->nonce);
+    wipe(c->accept, sizeof c->accept);
+    wipe(c->digest, sizeof c->digest);
+    c->stage = SDK_IDLE;
+    sdk_show(c, TEDDY_STATE_IDLE);
+}
+
+/* One stage's work. False when nothing more can be done now. */
+static bool advance(struct teddy_client *c)
+{
+    const struct stage_row *row = &stages[c->stage];
+    int rc = row->run(c);
+    if (c->stop_asked) {
+        return false;
+    }
+    if (rc == TEDDY_AGAIN && (row->keeps_time || c->now < c->deadline)) {
+        return false;
+    }
+    if (rc == TEDDY_OK) {
+        enter(c, row->by_goal ? goals[c->goal].answered : (enum sdk_stage)row->next);
+    } else {
+        fail(c, rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc);
+    }
+    return !c->stop_asked;
+}
+
+static uint32_t wait_of(const struct teddy_client *c)
+{
+    const struct stage_row *row = &stages[c->stage];
+    uint64_t wake = c->stage == SDK_SESSION ? sdk_session_wake(c) : c->deadline;
+    if (c->stage == SDK_IDLE) {
+        return UINT32_MAX;
+    }
+    if (c->more || wake <= c->now) {
+        return 0;
+    }
+    uint64_t wait = wake - c->now;
+    if (!row->keeps_time && !row->on_transport && wait > SDK_POLL_MS) {
+        wait = SDK_POLL_MS;
+    }
+    return wait > UINT32_MAX ? UINT32_MAX : (uint32_t)wait;
+}
+
+void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_ms)
+{
+    unsigned steps = 0;
+    c->now = now_ms > c->now ? now_ms : c->now;
+    c->in_step = true;
+    c->more = false;
+    while (advance(c)) {
+        if (++steps == SDK_STEPS_MAX) {
+            c->more = true;
+            break;
+        }
+    }
+    c->in_step = false;
+    if (c->stop_asked) {
+        halt(c);
+    }
+    *wait_ms = wait_of(c);
+}
+
+int teddy_client_say(struct teddy_client *c, const char *text, size_t len, uint64_t *id)
+{
+    if (len == 0) {
+        return TEDDY_EINVAL;
+    }
+    if (len > LIMIT_UTTERANCE) {
+        return TEDDY_ETOOBIG;
+    }
+    return utf8_ok(text, len) ? sdk_outbox_push(&c->outbox, text, len, id) : TEDDY_EUTF8;
+}
+
+size_t teddy_client_pending(const struct teddy_client *c)
+{
+    return c->outbox.count - (c->head_done ? 1 : 0);
+}
+
+bool teddy_client_wants_write(const struct teddy_client *c)
+{
+    bool talking = c->stage == SDK_SESSION || c->stage == SDK_CLOSING;
+    return c->stage == SDK_SEND || (talking && c->frame.kind != 0);
+}
+
+enum teddy_state teddy_client_state(const struct teddy_client *c)
+{
+    return c->stop_asked ? TEDDY_STATE_IDLE : (enum teddy_state)c->shown;
+}
+
+void teddy_client_stop(struct teddy_client *c)
+{
+    c->stop_asked = true;
+    if (!c->in_step) {
+        halt(c);
+    }
+}
+
+int teddy_client_forget(struct teddy_client *c)
+{
+    teddy_client_stop(c);
+    sdk_outbox_clear(&c->outbox);
+    return c->port->erase(c->ctx);
+}

@@ -1,0 +1,279 @@
+/* The session from the 101 to its end: its input, its clocks and its close. What is sent is
+ * frames.c, what is received message.c. */
+#include "core.h"
+#include "proto/text.h"
+
+/* After this much time online the refused waits begin anew, in units of the first one: twice the
+ * longest, so that two toys of one identity, replacing each other, cannot keep resetting each
+ * other. */
+#define SETTLED_REFUSED 32
+
+void sdk_session_open(struct teddy_client *c)
+{
+    size_t max = c->rx_len - SDK_INPUT_SLACK;
+    ws_decoder_init(&c->decoder, false, max > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)max);
+    if (c->in.raw_at == c->in.raw_end) {
+        c->in.raw_at = c->in.raw_end = 1;
+    }
+    c->in.done_len = 0;
+    c->frame = (struct teddy_frame){.tail = ""};
+    c->wanted = SDK_FRAME_HELLO;
+    c->welcomed = c->head_sent = c->head_done = c->probed = false;
+    c->says = 0;
+    c->last_seq = 0;
+    c->our_close = WS_CLOSE_NO_STATUS;
+    c->silence_ms = TEDDY_SILENCE_MS;
+    c->online_at = 0;
+    c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
+}
+
+void sdk_session_online(struct teddy_client *c, bool welcomed)
+{
+    c->welcomed = c->welcomed || welcomed;
+    if (c->online_at == 0) {
+        c->online_at = c->now;
+        sdk_show(c, TEDDY_STATE_ONLINE);
+    }
+}
+
+void sdk_session_said(struct teddy_client *c)
+{
+    if (sdk_frames_saying(c)) {
+        c->head_done = true; /* it is being said again: the frame must be whole first */
+        return;
+    }
+    sdk_outbox_pop(&c->outbox);
+    c->head_sent = c->head_done = false;
+    c->says = 0;
+    c->say_at = c->now;
+}
+
+void sdk_session_end(struct teddy_client *c)
+{
+    uint64_t online = c->online_at == 0 ? 0 : c->now - c->online_at;
+    /* Only a session that lasted clears what failed before: one that is accepted and dropped does
+     * not. */
+    if (c->online_at != 0 && online >= c->config.backoff_cap_ms) {
+        c->attempts = 0;
+    }
+    if (c->online_at != 0 && online / SETTLED_REFUSED >= c->config.backoff_refused_ms) {
+        c->refusals = 0;
+    }
+    c->frame.kind = 0;
+    if (c->head_done) {
+        sdk_session_said(c);
+    }
+    wipe(&c->frame, sizeof c->frame);
+    c->frame.tail = "";
+    wipe(c->pong, sizeof c->pong);
+    c->wanted = 0;
+    c->welcomed = c->head_sent = false;
+    c->online_at = 0;
+}
+
+/* Ends the session from our side. */
+static int refuse(struct teddy_client *c, int err)
+{
+    c->failure.err = err;
+    c->failure.close = (uint16_t)ws_close_code_of(err);
+    sdk_failure_code(c, span_of(ws_close_word_of(err)));
+    c->our_close = c->failure.close;
+    c->wanted = SDK_FRAME_CLOSE;
+    return TEDDY_OK;
+}
+
+/* An utterance that the server cannot take at all must not end every session to come. */
+static void drop_refused(struct teddy_client *c)
+{
+    char id[21];
+    uint64_t number;
+    const uint8_t *text;
+    size_t len;
+    bool about_it =
+        c->failure.close == WS_CLOSE_TOO_BIG || c->failure.close == WS_CLOSE_INVALID_UTF8;
+    if (!about_it || !c->head_sent || c->head_done ||
+        !sdk_outbox_head(&c->outbox, &number, &text, &len)) {
+        return;
+    }
+    sdk_decimal(number, id);
+    sdk_session_said(c);
+    sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_ERROR,
+                                      .close = c->failure.close,
+                                      .code = c->failure.code,
+                                      .id = id});
+}
+
+static int closed(struct teddy_client *c, const struct ws_event *ev)
+{
+    struct span reason, word;
+    ws_close_read(ev->data, ev->len, &c->failure.close, &reason);
+    c->our_close = c->failure.close;
+    ws_reason_read(reason, &word, &c->failure.retry_ms);
+    sdk_failure_code(c, word);
+    drop_refused(c);
+    c->wanted = SDK_FRAME_CLOSE;
+    return TEDDY_OK;
+}
+
+/* A piece of a message, moved to the others; the room for a NUL behind it is kept (see fill). */
+static void piece(struct teddy_client *c, const struct ws_event *ev)
+{
+    if (ev->opcode != WS_TEXT) {
+        return; /* binary is for later; bounded by the decoder all the same */
+    }
+    if (ev->first) {
+        c->in.done_len = 0;
+    }
+    memmove(c->rx + c->in.done_len, ev->data, ev->len);
+    c->in.done_len += ev->len;
+    if (ev->last) {
+        size_t len = c->in.done_len;
+        c->in.done_len = 0;
+        sdk_message_take(c, (char *)c->rx, len);
+    }
+}
+
+/* TEDDY_OK: the session is at its end. */
+static int decode(struct teddy_client *c)
+{
+    struct teddy_input *in = &c->in;
+    while (!c->stop_asked) {
+        struct ws_event ev;
+        size_t used = 0;
+        int rc = ws_decode(&c->decoder, c->rx + in->raw_at, in->raw_end - in->raw_at, &used, &ev);
+        in->raw_at += used;
+        if (rc == TEDDY_AGAIN) {
+            break;
+        }
+        if (rc != TEDDY_OK) {
+            return refuse(c, rc);
+        }
+        if (ev.opcode == WS_CLOSE) {
+            return closed(c, &ev);
+        }
+        if (ev.opcode == WS_PING && ev.len <= sizeof c->pong) {
+            memcpy(c->pong, ev.data, ev.len);
+            c->pong_len = (uint8_t)ev.len;
+            c->wanted |= SDK_FRAME_PONG;
+        } else if (ev.opcode == WS_TEXT || ev.opcode == WS_BINARY) {
+            piece(c, &ev);
+        }
+    }
+    return TEDDY_AGAIN;
+}
+
+static int fill(struct teddy_client *c)
+{
+    struct teddy_input *in = &c->in;
+    size_t left = in->raw_end - in->raw_at, to = in->done_len + 1, got = 0;
+    memmove(c->rx + to, c->rx + in->raw_at, left);
+    in->raw_at = to;
+    in->raw_end = to + left;
+    if (in->raw_end >= c->rx_len) {
+        return TEDDY_ETOOBIG;
+    }
+    int rc = c->port->recv(c->ctx, c->rx + in->raw_end, c->rx_len - in->raw_end, &got);
+    if (rc != TEDDY_OK) {
+        return rc;
+    }
+    if (got == 0 || got > c->rx_len - in->raw_end) {
+        return TEDDY_EIO;
+    }
+    in->raw_end += got;
+    c->heard_at = c->now;
+    c->probed = false;
+    return TEDDY_OK;
+}
+
+static int input(struct teddy_client *c)
+{
+    for (unsigned i = 0; i < SDK_STEPS_MAX; i++) {
+        int rc = decode(c);
+        if (rc == TEDDY_OK || c->stop_asked) {
+            return rc;
+        }
+        rc = fill(c);
+        if (rc != TEDDY_OK) {
+            return rc;
+        }
+    }
+    c->more = true;
+    return TEDDY_AGAIN;
+}
+
+static bool refresh_due(const struct teddy_client *c)
+{
+    return c->welcomed && c->refresh_at != 0 && c->now >= c->refresh_at &&
+           c->now >= c->refresh_from && !c->saving;
+}
+
+static int clocks(struct teddy_client *c)
+{
+    uint64_t silent = c->now - c->heard_at;
+    if (silent >= c->silence_ms) {
+        return TEDDY_ETIMEOUT;
+    }
+    if (c->frame.kind != 0 && c->now - c->moved_at >= c->config.step_timeout_ms) {
+        return TEDDY_ETIMEOUT;
+    }
+    if (silent >= c->silence_ms / 2 && !c->probed) {
+        c->probed = true;
+        c->wanted |= SDK_FRAME_PING;
+    }
+    if (c->online_at == 0 && c->now - c->opened_at >= TEDDY_WELCOME_MS) {
+        sdk_session_online(c, false);
+    }
+    if (refresh_due(c)) {
+        c->wanted |= SDK_FRAME_REFRESH;
+    }
+    if (c->saving && sdk_tokens_save(c, c->save_by) == TEDDY_OK) {
+        c->saving = false;
+    }
+    return TEDDY_OK;
+}
+
+int sdk_session_run(struct teddy_client *c)
+{
+    int rc = input(c);
+    if (rc != TEDDY_AGAIN) {
+        return rc;
+    }
+    rc = clocks(c);
+    if (rc == TEDDY_OK) {
+        rc = sdk_frames_pump(c);
+    }
+    return rc < 0 ? rc : TEDDY_AGAIN;
+}
+
+int sdk_session_closing(struct teddy_client *c)
+{
+    int rc = sdk_frames_pump(c);
+    return rc == TEDDY_OK ? TEDDY_ECLOSED : rc;
+}
+
+static void sooner(uint64_t *wake, uint64_t at)
+{
+    if (at < *wake) {
+        *wake = at;
+    }
+}
+
+uint64_t sdk_session_wake(const struct teddy_client *c)
+{
+    uint64_t wake = c->heard_at + (c->probed ? c->silence_ms : c->silence_ms / 2);
+    if (c->saving) {
+        sooner(&wake, c->now + SDK_POLL_MS);
+    }
+    if (c->online_at == 0) {
+        sooner(&wake, c->opened_at + TEDDY_WELCOME_MS);
+    }
+    if (c->frame.kind != 0) {
+        sooner(&wake, c->moved_at + c->config.step_timeout_ms);
+    } else if (c->online_at != 0 && c->outbox.count > 0) {
+        sooner(&wake, c->say_at);
+    }
+    if (c->welcomed && c->refresh_at != 0 && !c->saving && c->frame.kind == 0) {
+        sooner(&wake, c->refresh_at > c->refresh_from ? c->refresh_at : c->refresh_from);
+    }
+    return wake;
+}
