@@ -46,7 +46,8 @@ struct http_plane {
     bool (*admit)(const struct http_plane *plane, const struct sockaddr_storage *client, uint64_t now_ms, uint32_t *retry_after_s);
 };
 
-/* Starts serving on an accepted descriptor, taken over also on failure. */
+/* A target may also be a whole http(s) URL (RFC 9112 section 3.2.2); its authority is not looked at, we serve one host.
+ * Starts serving on an accepted descriptor, taken over also on failure. */
 void http_serve(struct loop *loop, int fd, struct tls_context *tls, const struct sockaddr_storage *peer,
                 const struct http_plane *plane);
 

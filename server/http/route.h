@@ -38,6 +38,9 @@ TEDDY_MUST_CHECK int route_find(const struct route *routes, size_t count, unsign
                                 struct span path, const struct route **out, struct span *params, size_t params_max,
                                 char *allow, size_t allow_cap);
 
+/* The largest body that any route of that path takes; false when no pattern fits. */
+bool route_body_max(const struct route *routes, size_t count, unsigned offers, struct span path, size_t *max);
+
 const char *route_who_name(enum route_who who);
 
 #endif

@@ -245,7 +245,7 @@ static int start_tls(struct conn *c, struct tls_context *tls)
 
 int conn_new(struct loop *loop, int fd, struct tls_context *tls,
              const struct sockaddr_storage *peer, const struct conn_limits *limits,
-             const struct conn_handler *handler, void *user)
+             const struct conn_handler *handler, void *user, struct conn **out)
 {
     int err = TEDDY_ENOMEM;
     struct conn *c = calloc(1, sizeof *c);
@@ -272,6 +272,8 @@ int conn_new(struct loop *loop, int fd, struct tls_context *tls,
         loop_timer_set(loop, &c->guard, loop_now_ms(loop) + c->limits.handshake_ms);
     enlist(c);
     atomic_fetch_add(&alive, 1);
+    if (out)
+        *out = c;
     return TEDDY_OK;
 
 no_io:

@@ -40,9 +40,10 @@ struct conn_limits { /* copied; 0 is the default */
 };
 
 /* Takes the accepted fd over (also on failure: closed). tls NULL: plain. The handler's data is called only once a
- * TLS handshake is done. Runs on loop's thread. */
+ * TLS handshake is done. *out (out may be NULL) is the connection, valid until closed. Runs on loop's thread. */
 TEDDY_MUST_CHECK int conn_new(struct loop *loop, int fd, struct tls_context *tls, const struct sockaddr_storage *peer,
-                              const struct conn_limits *limits, const struct conn_handler *handler, void *user);
+                              const struct conn_limits *limits, const struct conn_handler *handler, void *user,
+                              struct conn **out);
 
 void conn_set_handler(struct conn *c, const struct conn_handler *handler, void *user);
 void *conn_user(const struct conn *c);

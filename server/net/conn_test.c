@@ -32,7 +32,7 @@ static void accepted(struct loop *loop, int fd, const struct sockaddr_storage *p
     struct plan *plan = user;
     testing_count_add(&plan->opened);
     assert_int_equal(conn_new(loop, fd, plan->tls ? testing_tls() : NULL, peer, &plan->limits,
-                              plan->handler, plan),
+                              plan->handler, plan, NULL),
                      TEDDY_OK);
 }
 
