@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "http/internal.h"
+#include "proto/limits.h"
 #include "proto/text.h"
 
 static const struct conn_handler handler;
