@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "admin/command.h"
 #include "http/http.h"
 #include "proto/endpoints.h"
 #include "session/session.h"
@@ -17,7 +18,6 @@
 #define ADMIN_BODY_MAX   (4u << 20)  /* bytes of the largest body: a CSV text */
 #define ADMIN_JSON_MAX   4096u       /* bytes of a JSON body */
 #define ADMIN_ANSWER_MAX (16u << 20) /* bound of the plane's unsent output */
-#define ADMIN_LIST_MAX   1000u       /* rows of one page */
 #define ADMIN_SOCKET     "admin.sock"
 
 struct admin_context {

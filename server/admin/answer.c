@@ -1,0 +1,240 @@
+/* A finished command as an HTTP status and JSON. Text that holds a secret is built in one buffer of
+ * ours, which is wiped. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "admin/command.h"
+#include "proto/text.h"
+#include "proto/writer.h"
+
+/* Not json_string: proto/json.h has a function of that name, and the linker would take that one. */
+static json_t *json_text(const char *text)
+{
+    return json_stringn(text, strlen(text));
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? json_text(text) : json_null();
+}
+
+static json_t *time_or_null(uint64_t s)
+{
+    time_t t = (time_t)s;
+    struct tm utc;
+    char text[32];
+
+    if (s == 0 || gmtime_r(&t, &utc) == NULL ||
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+        return json_null();
+    return json_text(text);
+}
+
+static json_t *device_json(const struct device_row *d)
+{
+    return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:I}", "device_id", d->device_id,
+                     "enabled", d->enabled, "child_id", text_or_null(d->child_id),
+                     "firmware_version", text_or_null(d->firmware_version), "created",
+                     time_or_null(d->created_s), "claimed", time_or_null(d->claimed_s), "seen",
+                     time_or_null(d->seen_s), "secret_rev", (json_int_t)d->secret_rev);
+}
+
+static json_t *list_json(const struct admin_command *c)
+{
+    json_t *devices = json_array();
+    const char *last = c->device_count > 0 ? c->devices[c->device_count - 1].device_id : "";
+
+    for (unsigned i = 0; i < c->device_count; i++)
+        if (json_array_append_new(devices, device_json(&c->devices[i])) != 0) {
+            json_decref(devices);
+            return NULL;
+        }
+    return json_pack("{s:o, s:o}", "devices", devices, "next", text_or_null(c->more ? last : ""));
+}
+
+static json_t *forget_json(const struct admin_command *c)
+{
+    json_t *devices = json_array();
+
+    for (unsigned i = 0; i < c->concerned_count; i++)
+        if (json_array_append_new(devices, json_text(c->concerned[i])) != 0) {
+            json_decref(devices);
+            return NULL;
+        }
+    return json_pack("{s:s, s:o}", "child_id", c->id, "devices", devices);
+}
+
+static json_t *success_json(const struct admin_command *c)
+{
+    switch (c->verb) {
+    case ADMIN_LIST:
+        return list_json(c);
+    case ADMIN_SHOW:
+        return device_json(&c->device);
+    case ADMIN_ENABLE:
+    case ADMIN_DISABLE:
+        return json_pack("{s:s, s:b}", "device_id", c->id, "enabled", c->verb == ADMIN_ENABLE);
+    case ADMIN_REMOVE:
+        return json_pack("{s:s, s:b}", "device_id", c->id, "removed", 1);
+    case ADMIN_RELEASE:
+        return json_pack("{s:s, s:b}", "device_id", c->id, "released", 1);
+    case ADMIN_REVOKE:
+        return json_pack("{s:s, s:b}", "device_id", c->id, "revoked", 1);
+    case ADMIN_IMPORT:
+        return json_pack("{s:I}", "imported", (json_int_t)c->import->count);
+    case ADMIN_FORGET:
+        return forget_json(c);
+    default:
+        return NULL;
+    }
+}
+
+/* {"device_id":…,"oob_secret":…}: the one time that a secret is shown. */
+static char *secret_text(const struct admin_command *c)
+{
+    size_t cap = LIMIT_ID_LEN + 2 * LIMIT_SECRET_LEN + 64;
+    char *text = malloc(cap);
+    struct writer w = writer_on(text, cap);
+
+    if (text == NULL)
+        return NULL;
+    writer_text(&w, "{\"device_id\":");
+    writer_json_string(&w, span_of(c->id));
+    writer_text(&w, ",\"oob_secret\":\"");
+    writer_hex(&w, c->secret, sizeof c->secret);
+    writer_text(&w, "\"}");
+    if (writer_end(&w) == TEDDY_OK)
+        return text;
+    wipe(text, cap);
+    free(text);
+    return NULL;
+}
+
+static char *dump(json_t *json)
+{
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    json_decref(json);
+    return text;
+}
+
+static char *import_errors(const struct import *i)
+{
+    size_t named = i->error_count < ADMIN_ERRORS_MAX ? i->error_count : ADMIN_ERRORS_MAX;
+    json_t *errors = json_array();
+
+    for (size_t n = 0; n < named; n++)
+        (void)json_array_append_new(errors, json_pack("{s:i, s:s}", "line", (int)i->errors[n].line,
+                                                      "error", i->errors[n].what));
+    return dump(errors);
+}
+
+static void refuse(struct admin_answer *out, int status, const char *code, const char *detail)
+{
+    out->status = status;
+    out->code = code;
+    (void)snprintf(out->detail, sizeof out->detail, "%s", detail);
+}
+
+static void refuse_import(const struct admin_command *c, struct admin_answer *out)
+{
+    out->status = 422;
+    out->code = "bad_import";
+    (void)snprintf(out->detail, sizeof out->detail,
+                   "Nothing was imported: %zu bad line%s. Correct the file and import it again.",
+                   c->import->error_count, c->import->error_count == 1 ? "" : "s");
+    out->body = import_errors(c->import);
+}
+
+static void refuse_duplicate(const struct admin_command *c, struct admin_answer *out)
+{
+    out->status = 409;
+    out->code = c->code != NULL ? c->code : "conflict";
+    if (c->code != NULL && strcmp(c->code, "device_exists") == 0)
+        (void)snprintf(out->detail, sizeof out->detail, "Device %s is registered already.", c->id);
+    else
+        (void)snprintf(out->detail, sizeof out->detail,
+                       "Another device has this secret; every device needs one of its own.");
+}
+
+static void succeed(const struct admin_command *c, struct admin_answer *out)
+{
+    bool shows_secret = c->verb == ADMIN_ADD || c->verb == ADMIN_ROTATE;
+
+    out->body = shows_secret ? secret_text(c) : dump(success_json(c));
+    out->status = c->verb == ADMIN_ADD ? 201 : 200;
+    if (out->body == NULL)
+        refuse(out, 500, "internal", "Out of memory; the command itself was done.");
+}
+
+void admin_command_answer(const struct admin_command *c, struct admin_answer *out)
+{
+    *out = (struct admin_answer){0};
+    switch (c->job.result) {
+    case TEDDY_OK:
+        succeed(c, out);
+        break;
+    case TEDDY_ENOTFOUND:
+        out->status = 404;
+        out->code = "device_not_found";
+        (void)snprintf(out->detail, sizeof out->detail, "No device %s is registered.", c->id);
+        break;
+    case TEDDY_EDUP:
+        refuse_duplicate(c, out);
+        break;
+    case TEDDY_EPROTO:
+        refuse_import(c, out);
+        break;
+    case TEDDY_ENOMEM:
+        refuse(out, 500, "internal", "Out of memory; nothing was changed.");
+        break;
+    default:
+        refuse(out, 503, "store_unavailable", "The store cannot do this now; nothing was changed.");
+    }
+    out->len = out->body != NULL ? strlen(out->body) : 0;
+}
+
+void admin_answer_fini(struct admin_answer *a)
+{
+    if (a->body != NULL)
+        wipe(a->body, a->len);
+    free(a->body);
+    a->body = NULL;
+}
+
+static const char *title_of(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 409:
+        return "Conflict";
+    case 422:
+        return "Unprocessable Content";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Internal Server Error";
+    }
+}
+
+char *admin_answer_text(const struct admin_answer *a, const char *request_id)
+{
+    json_t *problem;
+
+    if (a->code == NULL)
+        return a->body != NULL ? strdup(a->body) : NULL;
+    problem =
+        json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title", title_of(a->status),
+                  "status", a->status, "detail", a->detail, "code", a->code);
+    if (request_id != NULL)
+        (void)json_object_set_new(problem, "request_id", json_text(request_id));
+    if (a->body != NULL)
+        (void)json_object_set_new(problem, "errors", json_loads(a->body, 0, NULL));
+    return dump(problem);
+}

@@ -1,0 +1,183 @@
+#include "admin/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "identity/rules.h"
+#include "proto/text.h"
+
+static bool each_device(void *arg, const struct device_row *row)
+{
+    struct admin_command *c = arg;
+
+    if (c->device_count == c->limit) {
+        c->more = true;
+        return false;
+    }
+    struct device_row *to = &c->devices[c->device_count++];
+    *to = *row;
+    wipe(to->secret, sizeof to->secret);
+    return true;
+}
+
+static int run_list(struct store_tx *tx, struct admin_command *c)
+{
+    c->device_count = 0;
+    c->more = false;
+    if (c->devices == NULL)
+        c->devices = calloc(c->limit, sizeof *c->devices);
+    return c->devices != NULL ? store_device_list(tx, c->id, each_device, c) : TEDDY_ENOMEM;
+}
+
+static int run_add(struct store_tx *tx, struct admin_command *c)
+{
+    int rc = store_device_get(tx, c->id, &c->device);
+
+    if (rc == TEDDY_OK) {
+        c->code = "device_exists";
+        return TEDDY_EDUP;
+    }
+    if (rc == TEDDY_ENOTFOUND)
+        rc = store_device_add(tx, c->id, c->secret, c->now_s);
+    if (rc == TEDDY_EDUP)
+        c->code = "secret_in_use";
+    return rc;
+}
+
+static int run_rotate(struct store_tx *tx, struct admin_command *c)
+{
+    int rc = store_device_secret(tx, c->id, c->secret);
+
+    if (rc == TEDDY_EDUP)
+        c->code = "secret_in_use";
+    return rc;
+}
+
+static int run_revoke(struct store_tx *tx, struct admin_command *c)
+{
+    int rc = store_device_get(tx, c->id, &c->device);
+
+    return rc == TEDDY_OK ? store_family_revoke_others(tx, c->device.row, NULL) : rc;
+}
+
+static void each_concerned(void *arg, const char *device_id)
+{
+    struct admin_command *c = arg;
+
+    if (c->concerned_count == c->concerned_cap) {
+        unsigned cap = c->concerned_cap > 0 ? 2 * c->concerned_cap : 16;
+        void *more = realloc(c->concerned, cap * sizeof *c->concerned);
+        if (more == NULL) {
+            c->code = "out_of_memory"; /* the job is undone: a session that stays open would be
+                                          forgotten */
+            return;
+        }
+        c->concerned = more;
+        c->concerned_cap = cap;
+    }
+    (void)snprintf(c->concerned[c->concerned_count++], LIMIT_ID_LEN + 1, "%s", device_id);
+}
+
+static int run_forget(struct store_tx *tx, struct admin_command *c)
+{
+    uint64_t devices;
+    int rc;
+
+    c->concerned_count = 0;
+    rc = store_child_forget(tx, c->id, each_concerned, c, &devices);
+    return rc == TEDDY_OK && c->code != NULL ? TEDDY_ENOMEM : rc;
+}
+
+static int run_verb(struct store_tx *tx, struct admin_command *c)
+{
+    switch (c->verb) {
+    case ADMIN_LIST:
+        return run_list(tx, c);
+    case ADMIN_ADD:
+        return run_add(tx, c);
+    case ADMIN_SHOW:
+        return store_device_get(tx, c->id, &c->device);
+    case ADMIN_REMOVE:
+        return store_device_remove(tx, c->id);
+    case ADMIN_ENABLE:
+    case ADMIN_DISABLE:
+        return store_device_enable(tx, c->id, c->verb == ADMIN_ENABLE);
+    case ADMIN_ROTATE:
+        return run_rotate(tx, c);
+    case ADMIN_RELEASE:
+        return store_device_release(tx, c->id);
+    case ADMIN_REVOKE:
+        return run_revoke(tx, c);
+    case ADMIN_IMPORT:
+        return import_run(tx, c->import, c->now_s);
+    case ADMIN_FORGET:
+        return run_forget(tx, c);
+    }
+    return TEDDY_EINVAL;
+}
+
+static int run(struct store_tx *tx, struct store_job *job)
+{
+    struct admin_command *c = (struct admin_command *)job;
+
+    c->code = NULL;
+    return run_verb(tx, c);
+}
+
+struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text)
+{
+    struct admin_command *c = calloc(1, sizeof *c);
+    bool ok = c != NULL;
+
+    if (!ok)
+        return NULL;
+    c->job.run = run;
+    c->verb = verb;
+    c->limit = ADMIN_LIST_DEFAULT;
+    c->now_s = (uint64_t)time(NULL);
+    if (id != NULL)
+        (void)snprintf(c->id, sizeof c->id, "%s", id);
+    if (verb == ADMIN_ADD || verb == ADMIN_ROTATE)
+        ok = identity_random(c->secret, sizeof c->secret) == TEDDY_OK;
+    if (verb == ADMIN_IMPORT) {
+        c->import = import_parse(text);
+        ok = c->import != NULL;
+    }
+    if (ok)
+        return c;
+    admin_command_free(c);
+    return NULL;
+}
+
+void admin_command_free(struct admin_command *c)
+{
+    if (c == NULL)
+        return;
+    import_free(c->import);
+    free(c->devices);
+    free(c->concerned);
+    wipe(c, sizeof *c);
+    free(c);
+}
+
+bool admin_command_writes(const struct admin_command *c)
+{
+    return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW;
+}
+
+const char *admin_command_closes(const struct admin_command *c)
+{
+    switch (c->verb) {
+    case ADMIN_DISABLE:
+        return "device_disabled";
+    case ADMIN_REMOVE:
+    case ADMIN_ROTATE:
+    case ADMIN_RELEASE:
+    case ADMIN_REVOKE:
+    case ADMIN_FORGET:
+        return "token_revoked";
+    default:
+        return NULL;
+    }
+}

@@ -1,0 +1,107 @@
+/* One operation on the registry, as a store job: the API's handlers queue it, teddyctl runs it
+ * directly when no server holds the data directory. Both give the same answer, an HTTP status with
+ * a JSON body. */
+#ifndef ADMIN_COMMAND_H
+#define ADMIN_COMMAND_H
+
+#include "proto/span.h"
+#include "store/store.h"
+
+#define ADMIN_LIST_MAX     1000u /* devices of one page */
+#define ADMIN_LIST_DEFAULT 100u
+#define ADMIN_ERRORS_MAX   1000u /* bad lines of an import that are named; the rest is counted */
+
+enum admin_verb {
+    ADMIN_LIST,
+    ADMIN_ADD,
+    ADMIN_SHOW,
+    ADMIN_REMOVE,
+    ADMIN_ENABLE,
+    ADMIN_DISABLE,
+    ADMIN_ROTATE,
+    ADMIN_RELEASE,
+    ADMIN_REVOKE,
+    ADMIN_IMPORT,
+    ADMIN_FORGET,
+};
+
+struct import;
+
+struct admin_command {
+    struct store_job job; /* first: run gets this back */
+    enum admin_verb verb;
+    char id[LIMIT_ID_LEN +
+            1]; /* the device's, the child's for ADMIN_FORGET, where to go on for ADMIN_LIST */
+    uint8_t secret[LIMIT_SECRET_LEN];
+    unsigned limit; /* of ADMIN_LIST */
+    struct import *import;
+    uint64_t now_s;
+
+    /* What run found. */
+    struct device_row device;
+    struct device_row *devices; /* ADMIN_LIST; their secrets are left out */
+    unsigned device_count;
+    bool more;
+    char (*concerned)[LIMIT_ID_LEN + 1]; /* ADMIN_FORGET: the devices that had the child */
+    unsigned concerned_count, concerned_cap;
+    const char *code; /* what was refused; NULL: nothing */
+};
+
+/* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret.
+ * ADMIN_IMPORT: text is the CSV, parsed here and not kept. NULL: out of memory, or the CSPRNG
+ * failed. Threads: any. Blocks: no. Allocates: yes. */
+struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text);
+void admin_command_free(struct admin_command *c); /* wipes. NULL is fine */
+/* Whether it goes to store_write or to store_read. */
+bool admin_command_writes(const struct admin_command *c);
+
+/* The reply once the job is done. */
+struct admin_answer {
+    int status;
+    const char *code; /* of a problem; NULL for a success */
+    char detail[192];
+    char *body; /* JSON, NUL-terminated: a success, or the `errors` of an import; may be NULL */
+    size_t len;
+};
+
+/* status 500 when there is no memory for more. */
+void admin_command_answer(const struct admin_command *c, struct admin_answer *out);
+void admin_answer_fini(struct admin_answer *a); /* wipes */
+/* The body as it goes out: the success itself, or problem+json (RFC 9457) with request_id (NULL:
+ * none). malloc'd, NULL without memory. */
+char *admin_answer_text(const struct admin_answer *a, const char *request_id);
+
+/* The word of the close (1008) that an open session of each device concerned gets once the command
+ * is done; NULL: none is closed. */
+const char *admin_command_closes(const struct admin_command *c);
+
+/* ---- CSV of an import: device_id,oob_secret; a first line of just these names is skipped, and so
+ * are blank lines. ---- */
+
+struct import_row {
+    unsigned line;
+    char device_id[LIMIT_ID_LEN + 1];
+    uint8_t secret[LIMIT_SECRET_LEN];
+};
+
+struct import_error {
+    unsigned line;
+    const char *what; /* static text */
+};
+
+struct import {
+    struct import_row *rows;
+    size_t count;
+    struct import_error errors[ADMIN_ERRORS_MAX];
+    size_t error_count; /* all, also those there was no room to name */
+    size_t parse_errors;
+};
+
+/* NULL: out of memory. A bad line is an entry of errors. */
+struct import *import_parse(struct span csv);
+void import_free(struct import *i); /* wipes. NULL is fine */
+/* Adds every row; TEDDY_EPROTO, with errors, when a line was bad or a row is refused: then nothing
+ * stays. */
+int import_run(struct store_tx *tx, struct import *i, uint64_t now_s);
+
+#endif

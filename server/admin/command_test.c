@@ -1,0 +1,450 @@
+/* The commands on a real store: what they answer, what they leave, and whose sessions they close.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/command.h"
+#include "proto/text.h"
+
+static char dir[] = "/tmp/teddy-admin-XXXXXX";
+static struct store *store;
+
+#define SECRET_A "a1b2c3d4e5f6789012345678901234567890abcdef1234567890abcdef123456"
+#define SECRET_B "b1b2c3d4e5f6789012345678901234567890abcdef1234567890abcdef123456"
+#define SECRET_C "c1b2c3d4e5f6789012345678901234567890abcdef1234567890abcdef123456"
+
+static int open_store(void **state)
+{
+    char path[64], err[256];
+    struct store_options options = {.path = path};
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/teddy.db", dir);
+    return store_open(&options, &store, err, sizeof err) == TEDDY_OK ? 0 : -1;
+}
+
+static int close_store(void **state)
+{
+    static const char *const names[] = {"teddy.db", "teddy.db-wal", "teddy.db-shm"};
+    char path[64];
+    (void)state;
+    store_close(store);
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        (void)unlink(path);
+    }
+    return 0;
+}
+
+static struct admin_command *command(enum admin_verb verb, const char *id, const char *text)
+{
+    struct admin_command *c = admin_command_new(verb, id, span_of(text));
+    assert_non_null(c);
+    return c;
+}
+
+/* Runs and frees; the status, and the body as JSON. */
+static int finish(struct admin_command *c, json_t **body)
+{
+    struct admin_answer a;
+    json_error_t e;
+
+    if (admin_command_writes(c))
+        (void)store_write_wait(store, &c->job);
+    else
+        (void)store_read_wait(store, &c->job);
+    admin_command_answer(c, &a);
+    char *text = admin_answer_text(&a, "0123456789abcdef");
+    int status = a.status;
+    assert_non_null(text);
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &e);
+    assert_non_null(json);
+    if (a.code != NULL) {
+        assert_int_equal(json_integer_value(json_object_get(json, "status")), status);
+        assert_string_equal(json_string_value(json_object_get(json, "request_id")),
+                            "0123456789abcdef");
+        assert_true(json_string_length(json_object_get(json, "detail")) > 10);
+    }
+    free(text);
+    admin_answer_fini(&a);
+    admin_command_free(c);
+    if (body != NULL)
+        *body = json;
+    else
+        json_decref(json);
+    return status;
+}
+
+static int simple(enum admin_verb verb, const char *id)
+{
+    return finish(command(verb, id, ""), NULL);
+}
+
+static int add(const char *id, const char *secret)
+{
+    struct admin_command *c = command(ADMIN_ADD, id, "");
+    assert_int_equal(hex_decode(span_of(secret), c->secret, sizeof c->secret), TEDDY_OK);
+    return finish(c, NULL);
+}
+
+static const char *text_of(json_t *json, const char *name)
+{
+    static char out[256];
+    const char *v = json_string_value(json_object_get(json, name));
+    (void)snprintf(out, sizeof out, "%s", v != NULL ? v : "(none)");
+    return out;
+}
+
+static void expect_problem(struct admin_command *c, int status, const char *code)
+{
+    json_t *json;
+    assert_int_equal(finish(c, &json), status);
+    assert_string_equal(text_of(json, "code"), code);
+    json_decref(json);
+}
+
+/* Jobs that a test needs beside the commands. */
+struct probe {
+    struct store_job job;
+    const char *id;
+    const char *child;
+    uint8_t sid[STORE_JTI_LEN];
+    struct device_row device;
+    struct family_row family;
+    bool seen;
+};
+
+static int run_claimed(struct store_tx *tx, struct store_job *job)
+{
+    static const uint8_t mac[LIMIT_MAC_LEN] = {7};
+    struct probe *p = (struct probe *)job;
+    struct family_row f = {0};
+    int rc = store_device_get(tx, p->id, &p->device);
+    if (rc != TEDDY_OK)
+        return rc;
+    memcpy(f.sid, p->sid, sizeof f.sid);
+    f.device_row = p->device.row;
+    (void)snprintf(f.child_id, sizeof f.child_id, "%s", p->child);
+    f.pair.refresh_exp_s = 4000000000u;
+    rc = store_device_bind(tx, p->device.row, p->child, "1.0", "", 1700000000);
+    if (rc == TEDDY_OK)
+        rc = store_claim_add(tx, p->device.row, "nonce-12", mac, 1700000000);
+    return rc == TEDDY_OK ? store_family_add(tx, &f) : rc;
+}
+
+/* As if the device had claimed itself for the child; the family's sid begins with `tag`. */
+static void claimed(const char *id, const char *child, uint8_t tag)
+{
+    struct probe p = {.job = {.run = run_claimed}, .id = id, .child = child, .sid = {tag}};
+    assert_int_equal(store_write_wait(store, &p.job), TEDDY_OK);
+}
+
+static int run_look(struct store_tx *tx, struct store_job *job)
+{
+    static const uint8_t mac[LIMIT_MAC_LEN] = {9};
+    struct probe *p = (struct probe *)job;
+    int rc = store_device_get(tx, p->id, &p->device);
+    if (rc == TEDDY_OK)
+        rc = store_claim_seen(tx, p->device.row, "nonce-12", mac, &p->seen);
+    return rc == TEDDY_OK ? store_family_get(tx, p->sid, &p->family) : rc;
+}
+
+static struct probe look(const char *id, uint8_t tag, int want)
+{
+    struct probe p = {.job = {.run = run_look}, .id = id, .sid = {tag}};
+    assert_int_equal(store_read_wait(store, &p.job), want);
+    return p;
+}
+
+static void add_and_show(void **state)
+{
+    json_t *json;
+    (void)state;
+    assert_int_equal(finish(command(ADMIN_ADD, "Teddy-1", ""), &json), 201);
+    assert_string_equal(text_of(json, "device_id"), "Teddy-1");
+    assert_int_equal(strlen(text_of(json, "oob_secret")), 64);
+    char secret[80];
+    (void)snprintf(secret, sizeof secret, "%s", text_of(json, "oob_secret"));
+    json_decref(json);
+
+    /* The secret shown is the one kept, and is not shown again. */
+    uint8_t bytes[32];
+    claimed("Teddy-1", "child1", 1);
+    struct probe p = look("Teddy-1", 1, TEDDY_OK);
+    assert_int_equal(hex_decode(span_of(secret), bytes, 32), TEDDY_OK);
+    assert_memory_equal(p.device.secret, bytes, 32);
+    assert_int_equal(finish(command(ADMIN_SHOW, "Teddy-1", ""), &json), 200);
+    char *all = json_dumps(json, 0);
+    assert_null(strstr(all, secret));
+    assert_null(strstr(all, "oob_secret"));
+    free(all);
+    assert_true(json_is_true(json_object_get(json, "enabled")));
+    assert_string_equal(text_of(json, "child_id"), "child1");
+    assert_string_equal(text_of(json, "claimed"), "2023-11-14T22:13:20Z");
+    json_decref(json);
+
+    expect_problem(command(ADMIN_ADD, "Teddy-1", ""), 409, "device_exists");
+    expect_problem(command(ADMIN_SHOW, "teddy-1", ""), 404, "device_not_found"); /* byte for byte */
+    struct admin_command *c = command(ADMIN_ADD, "Teddy-2", "");
+    memcpy(c->secret, bytes, 32);
+    expect_problem(c, 409, "secret_in_use");
+    expect_problem(command(ADMIN_SHOW, "Teddy-2", ""), 404, "device_not_found");
+}
+
+static void secrets_are_drawn(void **state)
+{
+    struct admin_command *a = command(ADMIN_ADD, "a", ""), *b = command(ADMIN_ADD, "b", "");
+    static const uint8_t zero[32];
+    (void)state;
+    assert_memory_not_equal(a->secret, b->secret, 32);
+    assert_memory_not_equal(a->secret, zero, 32);
+    admin_command_free(a);
+    admin_command_free(b);
+}
+
+static void enable_and_disable(void **state)
+{
+    json_t *json;
+    (void)state;
+    assert_int_equal(simple(ADMIN_ADD, "d"), 201);
+    struct admin_command *c = command(ADMIN_DISABLE, "d", "");
+    assert_string_equal(admin_command_closes(c), "device_disabled");
+    assert_int_equal(finish(c, NULL), 200);
+    assert_int_equal(finish(command(ADMIN_SHOW, "d", ""), &json), 200);
+    assert_true(json_is_false(json_object_get(json, "enabled")));
+    json_decref(json);
+    c = command(ADMIN_ENABLE, "d", "");
+    assert_null(admin_command_closes(c));
+    assert_int_equal(finish(c, NULL), 200);
+    assert_int_equal(finish(command(ADMIN_SHOW, "d", ""), &json), 200);
+    assert_true(json_is_true(json_object_get(json, "enabled")));
+    json_decref(json);
+    static const enum admin_verb verbs[] = {ADMIN_ENABLE, ADMIN_DISABLE, ADMIN_REMOVE,
+                                            ADMIN_ROTATE, ADMIN_RELEASE, ADMIN_REVOKE};
+    for (size_t i = 0; i < 6; i++)
+        expect_problem(command(verbs[i], "nobody", ""), 404, "device_not_found");
+}
+
+static void rotate_release_revoke_remove(void **state)
+{
+    json_t *json;
+    (void)state;
+    assert_int_equal(add("r", SECRET_A), 201);
+    claimed("r", "kid", 2);
+    struct admin_command *c = command(ADMIN_REVOKE, "r", "");
+    assert_string_equal(admin_command_closes(c), "token_revoked");
+    assert_int_equal(finish(c, NULL), 200);
+    struct probe p = look("r", 2, TEDDY_OK);
+    assert_true(p.family.revoked);
+    assert_string_equal(p.device.child_id, "kid");
+    assert_true(p.seen);
+
+    assert_int_equal(simple(ADMIN_RELEASE, "r"), 200);
+    p = look("r", 2, TEDDY_OK);
+    assert_string_equal(p.device.child_id, "");
+    assert_true(p.seen); /* a release does not make an old claim good again */
+
+    c = command(ADMIN_ROTATE, "r", "");
+    assert_string_equal(admin_command_closes(c), "token_revoked");
+    assert_int_equal(finish(c, &json), 200);
+    assert_string_not_equal(text_of(json, "oob_secret"), SECRET_A);
+    json_decref(json);
+    p = look("r", 2, TEDDY_OK);
+    assert_false(p.seen);
+    assert_int_equal(p.device.secret_rev, 2);
+
+    c = command(ADMIN_REMOVE, "r", "");
+    assert_string_equal(admin_command_closes(c), "token_revoked");
+    assert_int_equal(finish(c, NULL), 200);
+    (void)look("r", 2, TEDDY_ENOTFOUND);
+    assert_int_equal(add("r", SECRET_A), 201); /* its secret is free again */
+}
+
+static void list_pages(void **state)
+{
+    char id[16], after[256] = "";
+    json_t *json;
+    unsigned seen = 0;
+    (void)state;
+    assert_int_equal(finish(command(ADMIN_LIST, "", ""), &json), 200);
+    assert_int_equal(json_array_size(json_object_get(json, "devices")), 0);
+    assert_true(json_is_null(json_object_get(json, "next")));
+    json_decref(json);
+    for (int i = 0; i < 7; i++) {
+        (void)snprintf(id, sizeof id, "p%d", i);
+        assert_int_equal(simple(ADMIN_ADD, id), 201);
+    }
+    for (int page = 0; page < 4; page++) {
+        struct admin_command *c = command(ADMIN_LIST, after, "");
+        c->limit = 3;
+        assert_int_equal(finish(c, &json), 200);
+        json_t *devices = json_object_get(json, "devices");
+        for (size_t i = 0; i < json_array_size(devices); i++) {
+            (void)snprintf(id, sizeof id, "p%u", seen++);
+            assert_string_equal(text_of(json_array_get(devices, i), "device_id"), id);
+        }
+        bool more = !json_is_null(json_object_get(json, "next"));
+        (void)snprintf(after, sizeof after, "%s", text_of(json, "next"));
+        json_decref(json);
+        assert_true(more == (page < 2));
+        if (!more)
+            break;
+    }
+    assert_int_equal(seen, 7);
+    /* A page that ends exactly with the last device has no next one. */
+    struct admin_command *c = command(ADMIN_LIST, "", "");
+    c->limit = 7;
+    assert_int_equal(finish(c, &json), 200);
+    assert_true(json_is_null(json_object_get(json, "next")));
+    json_decref(json);
+}
+
+static void forget_child(void **state)
+{
+    (void)state;
+    assert_int_equal(add("f1", SECRET_A), 201);
+    assert_int_equal(add("f2", SECRET_B), 201);
+    assert_int_equal(add("f3", SECRET_C), 201);
+    claimed("f1", "kid", 1);
+    claimed("f2", "kid", 2);
+    claimed("f3", "other", 3);
+    struct admin_command *c = command(ADMIN_FORGET, "kid", "");
+    assert_int_equal(store_write_wait(store, &c->job), TEDDY_OK);
+    assert_int_equal(c->concerned_count, 2);
+    assert_string_equal(c->concerned[0], "f1");
+    assert_string_equal(c->concerned[1], "f2");
+    assert_string_equal(admin_command_closes(c), "token_revoked");
+    admin_command_free(c);
+    (void)look("f1", 1, TEDDY_ENOTFOUND);
+    assert_string_equal(look("f3", 3, TEDDY_OK).device.child_id, "other");
+    json_t *json;
+    assert_int_equal(finish(command(ADMIN_FORGET, "nobody", ""), &json), 200);
+    assert_int_equal(json_array_size(json_object_get(json, "devices")), 0);
+    json_decref(json);
+}
+
+static void import_good(void **state)
+{
+    json_t *json;
+    (void)state;
+    assert_int_equal(finish(command(ADMIN_IMPORT, NULL,
+                                    "\xef\xbb\xbf"
+                                    "device_id,oob_secret\r\n"
+                                    "i1," SECRET_A "\r\n\n"
+                                    " \"i2\" , \"" SECRET_B "\"\n"
+                                    "i3," SECRET_C), /* no newline at the end */
+                            &json),
+                     200);
+    assert_int_equal(json_integer_value(json_object_get(json, "imported")), 3);
+    json_decref(json);
+    claimed("i2", "kid", 1);
+    uint8_t want[32];
+    assert_int_equal(hex_decode(span_of(SECRET_B), want, 32), TEDDY_OK);
+    assert_memory_equal(look("i2", 1, TEDDY_OK).device.secret, want, 32);
+}
+
+static void import_bad(void **state)
+{
+    static const struct {
+        int line;
+        const char *part;
+    } want[] = {{2, "not device_id,oob_secret"},
+                {3, "device_id is not"},
+                {4, "64 hex digits"},
+                {5, "64 hex digits"},
+                {6, "not device_id,oob_secret"},
+                {9, "device_id is not"},
+                {7, "registered already"},
+                {8, "another device has"},
+                {10, "registered already"}};
+    json_t *json;
+    (void)state;
+    assert_int_equal(add("there", SECRET_A), 201);
+    assert_int_equal(finish(command(ADMIN_IMPORT, NULL,
+                                    "new1," SECRET_B "\n"
+                                    "nonsense\n"
+                                    "bad id," SECRET_C "\n"
+                                    "new2,abcd\n"
+                                    "new3,\n"
+                                    "new4," SECRET_C ",x\n"
+                                    "there," SECRET_C "\n"
+                                    "new5," SECRET_A "\n"
+                                    "," SECRET_C "\n"
+                                    "new1," SECRET_C "\n"),
+                            &json),
+                     422);
+    assert_string_equal(text_of(json, "code"), "bad_import");
+    json_t *errors = json_object_get(json, "errors");
+    assert_int_equal(json_array_size(errors), 9);
+    for (size_t i = 0; i < 9; i++) {
+        json_t *e = json_array_get(errors, i);
+        assert_int_equal(json_integer_value(json_object_get(e, "line")), want[i].line);
+        assert_non_null(strstr(text_of(e, "error"), want[i].part));
+    }
+    json_decref(json);
+    expect_problem(command(ADMIN_SHOW, "new1", ""), 404,
+                   "device_not_found"); /* whole or not at all */
+    expect_problem(command(ADMIN_IMPORT, NULL, ""), 422, "bad_import");
+    expect_problem(command(ADMIN_IMPORT, NULL, "device_id,oob_secret\n\n"), 422, "bad_import");
+    /* The names are a header on the first line alone. */
+    expect_problem(command(ADMIN_IMPORT, NULL, "\ndevice_id,oob_secret\n"), 422, "bad_import");
+}
+
+static void import_large(void **state)
+{
+    size_t cap = 3u << 20, len = 0;
+    char *text = malloc(cap);
+    json_t *json;
+    (void)state;
+    assert_non_null(text);
+    for (unsigned i = 0; i < 20000; i++)
+        len += (size_t)snprintf(text + len, cap - len, "bulk-%u,%064x\n", i, i + 1);
+    struct admin_command *c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, len});
+    assert_non_null(c);
+    assert_int_equal(finish(c, &json), 200);
+    assert_int_equal(json_integer_value(json_object_get(json, "imported")), 20000);
+    json_decref(json);
+    /* Nothing but bad lines: the first thousand are named, all are counted. */
+    for (size_t i = 0; i < cap; i += 2)
+        memcpy(text + i, "x\n", 2);
+    c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, cap});
+    assert_non_null(c);
+    assert_int_equal(finish(c, &json), 422);
+    assert_int_equal(json_array_size(json_object_get(json, "errors")), ADMIN_ERRORS_MAX);
+    assert_non_null(strstr(text_of(json, "detail"), "1572864 bad lines"));
+    json_decref(json);
+    /* Every byte there is, also NUL. */
+    for (size_t i = 0; i < 4096; i++)
+        text[i] = (char)(i * 7 + i / 256);
+    c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, 4096});
+    assert_non_null(c);
+    assert_int_equal(finish(c, NULL), 422);
+    free(text);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_STORE(add_and_show),       WITH_STORE(secrets_are_drawn),
+        WITH_STORE(enable_and_disable), WITH_STORE(rotate_release_revoke_remove),
+        WITH_STORE(list_pages),         WITH_STORE(forget_child),
+        WITH_STORE(import_good),        WITH_STORE(import_bad),
+        WITH_STORE(import_large),
+    };
+    if (mkdtemp(dir) == NULL)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    (void)rmdir(dir);
+    return failed;
+}
