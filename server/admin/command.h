@@ -34,6 +34,7 @@ struct admin_command {
             1]; /* the device's, the child's for ADMIN_FORGET, where to go on for ADMIN_LIST */
     uint8_t secret[LIMIT_SECRET_LEN];
     unsigned limit; /* of ADMIN_LIST */
+    void *owner;    /* the caller's, untouched */
     struct import *import;
     uint64_t now_s;
 

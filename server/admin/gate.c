@@ -1,0 +1,57 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/internal.h"
+#include "ops/log.h"
+#include "proto/text.h"
+
+bool admin_gate(struct http_request *req)
+{
+    struct conn *c = http_conn(req);
+    uint32_t uid = 0;
+
+    /* A listener that is no Unix socket has no uid to show, and a peer that has left has none any
+     * more: both are refused. */
+    if (c != NULL && conn_peer_uid(c, &uid) == TEDDY_OK && (uid == 0 || uid == geteuid()))
+        return true;
+    LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_N("uid", uid),
+        LOG_S("request_id", req->request_id));
+    http_problem(req, 403, "forbidden", "Only the server's own user and root may administer it.");
+    return false;
+}
+
+void admin_respond_json(struct http_request *req, int status, json_t *json)
+{
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    json_decref(json);
+    if (text == NULL) {
+        http_problem(req, 500, "internal", "Out of memory.");
+        return;
+    }
+    http_set_field(req, "Cache-Control", "no-store");
+    http_respond(req, status, "application/json", text, strlen(text));
+    free(text);
+}
+
+bool admin_query_limit(struct http_request *req, unsigned def, unsigned max, unsigned *out)
+{
+    char text[24], detail[96];
+    uint64_t n = def;
+    size_t len;
+    int rc = http_query(req, "limit", text, sizeof text, &len);
+
+    if (rc == TEDDY_OK)
+        rc = u64_parse((struct span){text, len}, &n);
+    else if (rc == TEDDY_ENOTFOUND)
+        rc = TEDDY_OK;
+    if (rc == TEDDY_OK && n >= 1 && n <= max) {
+        *out = (unsigned)n;
+        return true;
+    }
+    (void)snprintf(detail, sizeof detail, "limit is a whole number from 1 to %u, given once.", max);
+    http_problem(req, 422, "bad_query", detail);
+    return false;
+}

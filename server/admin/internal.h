@@ -1,0 +1,23 @@
+/* Private to admin: who may call, and answering with JSON. */
+#ifndef ADMIN_INTERNAL_H
+#define ADMIN_INTERNAL_H
+
+#include <jansson.h>
+
+#include "admin/admin.h"
+
+static inline const struct admin_context *admin_context_of(const struct http_request *req)
+{
+    return req->plane->context;
+}
+
+/* True when the peer is the server's own user or root, by its socket; otherwise the request has
+ * been answered (403). */
+bool admin_gate(struct http_request *req);
+/* Answers with the object, whose reference is taken; NULL: 500. */
+void admin_respond_json(struct http_request *req, int status, json_t *json);
+/* A whole number of the query between 1 and max, or the default; false: the request has been
+ * answered (422). */
+bool admin_query_limit(struct http_request *req, unsigned def, unsigned max, unsigned *out);
+
+#endif

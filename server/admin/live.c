@@ -1,0 +1,181 @@
+/* The handlers about the running server: its sessions, routes, state and drain. Sessions belong to
+ * their loops, so a request goes round: it visits each loop in turn, collects there, and is
+ * answered on its own. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin/internal.h"
+#include "ops/log.h"
+
+#define SESSIONS_DEFAULT 1000u
+#define SESSIONS_MAX     10000u
+
+struct round {
+    struct loop_task task;
+    struct loop *home;
+    struct http_request *req;
+    const struct admin_context *context;
+    unsigned at; /* the loop being visited; loop_count: back home */
+    unsigned sessions;
+    bool draining;
+    json_t *list; /* NULL: only counted */
+    unsigned limit;
+    bool failed;
+    void (*finish)(struct round *r);
+};
+
+static json_t *time_text(uint64_t s)
+{
+    time_t t = (time_t)s;
+    struct tm utc;
+    char text[32];
+    size_t len;
+
+    if (gmtime_r(&t, &utc) == NULL)
+        return json_null();
+    len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_stringn(text, len);
+}
+
+static bool each_session(void *arg, const struct session_info *info)
+{
+    struct round *r = arg;
+    char id[24];
+
+    if (json_array_size(r->list) >= r->limit)
+        return false;
+    (void)snprintf(id, sizeof id, "%016llx", (unsigned long long)info->id);
+    json_t *row =
+        json_pack("{s:s, s:s, s:s, s:o, s:I, s:b, s:s}", "id", id, "device_id", info->device_id,
+                  "child_id", info->child_id, "since", time_text(info->since_s), "utterances",
+                  (json_int_t)info->seq, "hello", info->hello, "address", info->address);
+    r->failed |= json_array_append_new(r->list, row) != 0;
+    return !r->failed;
+}
+
+static void go_on(struct round *r)
+{
+    bool back = r->at == r->context->loop_count;
+
+    loop_post(back ? r->home : r->context->loops[r->at], &r->task);
+}
+
+static void visit(struct loop *loop, struct loop_task *task)
+{
+    struct round *r = (struct round *)task;
+    const char *word;
+    uint16_t code;
+
+    (void)loop;
+    if (r->at == r->context->loop_count) {
+        r->finish(r);
+        json_decref(r->list);
+        free(r);
+        return;
+    }
+    struct hub *hub = r->context->hubs[r->at++];
+    r->sessions += hub_sessions(hub);
+    r->draining |= hub_draining(hub, &code, &word);
+    if (r->list != NULL && !r->failed)
+        hub_each(hub, each_session, r);
+    go_on(r);
+}
+
+static void start_round(struct http_request *req, json_t *list, unsigned limit,
+                        void (*finish)(struct round *r))
+{
+    struct round *r = calloc(1, sizeof *r);
+
+    if (r == NULL) {
+        json_decref(list);
+        http_problem(req, 500, "internal", "Out of memory.");
+        return;
+    }
+    *r = (struct round){.task = {.run = visit},
+                        .home = req->loop,
+                        .req = req,
+                        .context = admin_context_of(req),
+                        .list = list,
+                        .limit = limit,
+                        .finish = finish};
+    go_on(r);
+}
+
+static void finish_sessions(struct round *r)
+{
+    json_t *answer =
+        r->failed ? NULL
+                  : json_pack("{s:O, s:I}", "sessions", r->list, "total", (json_int_t)r->sessions);
+
+    admin_respond_json(r->req, 200, answer);
+}
+
+void admin_session_list(struct http_request *req)
+{
+    unsigned limit;
+    json_t *list;
+
+    if (!admin_gate(req) || !admin_query_limit(req, SESSIONS_DEFAULT, SESSIONS_MAX, &limit))
+        return;
+    list = json_array();
+    if (list == NULL)
+        http_problem(req, 500, "internal", "Out of memory.");
+    else
+        start_round(req, list, limit, finish_sessions);
+}
+
+static void finish_status(struct round *r)
+{
+    uint64_t commits = 0, jobs = 0;
+    unsigned waiting = 0;
+
+    store_stats(r->context->store, &commits, &jobs, &waiting);
+    admin_respond_json(r->req, 200,
+                       json_pack("{s:s, s:i, s:b, s:i, s:i, s:i, s:i, s:{s:I, s:I, s:i}}",
+                                 "version", TEDDY_VERSION, "pid", (int)getpid(), "draining",
+                                 r->draining, "loops", (int)r->context->loop_count, "connections",
+                                 (int)conn_count(), "requests", (int)http_in_flight(), "sessions",
+                                 (int)r->sessions, "store", "commits", (json_int_t)commits, "jobs",
+                                 (json_int_t)jobs, "waiting", (int)waiting));
+}
+
+void admin_status(struct http_request *req)
+{
+    if (admin_gate(req))
+        start_round(req, NULL, 0, finish_status);
+}
+
+void admin_route_list(struct http_request *req)
+{
+    json_t *list;
+
+    if (!admin_gate(req))
+        return;
+    list = json_array();
+    for (size_t i = 0; i < req->plane->route_count; i++) {
+        const struct route *r = &req->plane->routes[i];
+        json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "method", r->method, "pattern", r->pattern,
+                                "who", route_who_name(r->who), "handler", r->name);
+        if (json_array_append_new(list, row) != 0) {
+            json_decref(list);
+            list = NULL;
+            break;
+        }
+    }
+    admin_respond_json(req, 200, list != NULL ? json_pack("{s:o}", "routes", list) : NULL);
+}
+
+void admin_drain(struct http_request *req)
+{
+    const struct admin_context *ctx = admin_context_of(req);
+
+    if (!admin_gate(req))
+        return;
+    LOG(LOG_INFO, "admin", LOG_S("handler", req->route->name),
+        LOG_S("request_id", req->request_id));
+    admin_respond_json(req, 202, json_pack("{s:b}", "draining", 1));
+    ctx->drain(ctx->drain_context);
+}

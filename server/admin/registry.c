@@ -1,0 +1,281 @@
+/* The handlers that change or read the registry: a command is made from the request, queued for the
+ * store, and answered on the request's loop once it is durable. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/internal.h"
+#include "ops/log.h"
+#include "proto/ids.h"
+#include "proto/text.h"
+
+struct pending {
+    struct loop_task task;
+    struct loop *loop;
+    struct http_request *req;
+    const struct admin_context *context;
+    struct admin_command *command;
+};
+
+struct closing {
+    struct loop_task task;
+    struct hub *hub;
+    const char *word; /* static */
+    char device_id[LIMIT_ID_LEN + 1];
+};
+
+static void close_on_its_loop(struct loop *loop, struct loop_task *task)
+{
+    struct closing *c = (struct closing *)task;
+
+    (void)loop;
+    session_close_device(c->hub, c->device_id, NULL, WS_CLOSE_POLICY, c->word);
+    free(c);
+}
+
+static void close_device(const struct admin_context *ctx, const char *device_id, const char *word)
+{
+    struct closing *c = calloc(1, sizeof *c);
+    unsigned index = hub_index(device_id, ctx->loop_count);
+
+    if (c == NULL) {
+        /* Fail closed: an open session of a device that lost its rights is worse than a restart. */
+        LOG(LOG_ERROR, "out_of_memory", LOG_S("at", "close_device"));
+        abort();
+    }
+    c->task.run = close_on_its_loop;
+    c->hub = ctx->hubs[index];
+    c->word = word;
+    (void)snprintf(c->device_id, sizeof c->device_id, "%s", device_id);
+    loop_post(ctx->loops[index], &c->task);
+}
+
+static void close_concerned(const struct pending *p)
+{
+    const struct admin_command *c = p->command;
+    const char *word = admin_command_closes(c);
+
+    if (c->job.result != TEDDY_OK || word == NULL)
+        return;
+    if (c->verb != ADMIN_FORGET)
+        close_device(p->context, c->id, word);
+    for (unsigned i = 0; i < c->concerned_count; i++)
+        close_device(p->context, c->concerned[i], word);
+}
+
+static void log_command(const struct pending *p, const struct admin_answer *a)
+{
+    if (admin_command_writes(p->command))
+        LOG(a->code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", p->req->route->name),
+            LOG_S("id", p->command->id), LOG_N("status", a->status),
+            LOG_S("request_id", p->req->request_id));
+}
+
+static void answer(struct loop *loop, struct loop_task *task)
+{
+    struct pending *p = (struct pending *)task;
+    struct admin_answer a;
+    char *text;
+
+    (void)loop;
+    close_concerned(p);
+    admin_command_answer(p->command, &a);
+    log_command(p, &a);
+    text = admin_answer_text(&a, p->req->request_id);
+    if (text == NULL) {
+        http_problem(p->req, 500, "internal", "Out of memory.");
+    } else {
+        http_set_field(p->req, "Cache-Control", "no-store");
+        if (a.status == 503)
+            http_set_field(p->req, "Retry-After", "1");
+        http_respond(p->req, a.status,
+                     a.code != NULL ? "application/problem+json" : "application/json", text,
+                     strlen(text));
+        wipe(text, strlen(text));
+        free(text);
+    }
+    admin_answer_fini(&a);
+    admin_command_free(p->command);
+    free(p);
+}
+
+static void done_on_store(struct store_job *job)
+{
+    struct pending *p = ((struct admin_command *)job)->owner;
+
+    loop_post(p->loop, &p->task);
+}
+
+/* Takes the command over; NULL: out of memory. */
+static void submit(struct http_request *req, struct admin_command *command)
+{
+    const struct admin_context *ctx = admin_context_of(req);
+    struct pending *p = command != NULL ? calloc(1, sizeof *p) : NULL;
+
+    if (p == NULL) {
+        admin_command_free(command);
+        http_problem(req, 500, "internal", "Out of memory; nothing was changed.");
+        return;
+    }
+    *p = (struct pending){
+        .task = {.run = answer}, .loop = req->loop, .req = req, .context = ctx, .command = command};
+    command->owner = p;
+    command->job.done = done_on_store;
+    int rc = admin_command_writes(command) ? store_write(ctx->store, &command->job)
+                                           : store_read(ctx->store, &command->job);
+    if (rc == TEDDY_OK)
+        return;
+    admin_command_free(command);
+    free(p);
+    http_problem_retry(req, 503, "store_unavailable",
+                       "The store cannot do this now; nothing was changed.", 1);
+}
+
+/* The id in the path, checked; false: the request has been answered. */
+static bool path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1])
+{
+    struct span id = req->params[0];
+
+    if (!id_ok(id)) {
+        http_problem(req, 422, "bad_id", "An id has 1 to 64 of the characters A-Z a-z 0-9 _ -.");
+        return false;
+    }
+    memcpy(out, id.p, id.len);
+    out[id.len] = '\0';
+    return true;
+}
+
+static void on_id(struct http_request *req, enum admin_verb verb)
+{
+    char id[LIMIT_ID_LEN + 1];
+
+    if (admin_gate(req) && path_id(req, id))
+        submit(req, admin_command_new(verb, id, (struct span){"", 0}));
+}
+
+void admin_device_show(struct http_request *req)
+{
+    on_id(req, ADMIN_SHOW);
+}
+
+void admin_device_remove(struct http_request *req)
+{
+    on_id(req, ADMIN_REMOVE);
+}
+
+void admin_device_enable(struct http_request *req)
+{
+    on_id(req, ADMIN_ENABLE);
+}
+
+void admin_device_disable(struct http_request *req)
+{
+    on_id(req, ADMIN_DISABLE);
+}
+
+void admin_device_rotate_secret(struct http_request *req)
+{
+    on_id(req, ADMIN_ROTATE);
+}
+
+void admin_device_release(struct http_request *req)
+{
+    on_id(req, ADMIN_RELEASE);
+}
+
+void admin_device_revoke(struct http_request *req)
+{
+    on_id(req, ADMIN_REVOKE);
+}
+
+void admin_child_forget(struct http_request *req)
+{
+    on_id(req, ADMIN_FORGET);
+}
+
+void admin_device_import(struct http_request *req)
+{
+    if (admin_gate(req))
+        submit(req, admin_command_new(ADMIN_IMPORT, NULL, req->body));
+}
+
+void admin_device_list(struct http_request *req)
+{
+    char after[LIMIT_ID_LEN + 1] = "";
+    struct admin_command *c;
+    unsigned limit;
+    size_t len = 0;
+
+    if (!admin_gate(req))
+        return;
+    int rc = http_query(req, "after", after, sizeof after, &len);
+    if (rc != TEDDY_ENOTFOUND && (rc != TEDDY_OK || !id_ok((struct span){after, len}))) {
+        http_problem(req, 422, "bad_query", "after is a device id, given once.");
+        return;
+    }
+    if (!admin_query_limit(req, ADMIN_LIST_DEFAULT, ADMIN_LIST_MAX, &limit))
+        return;
+    c = admin_command_new(ADMIN_LIST, rc == TEDDY_OK ? after : NULL, (struct span){"", 0});
+    if (c != NULL)
+        c->limit = limit;
+    submit(req, c);
+}
+
+/* {"device_id": …, "oob_secret"?: "64 hex digits"} into a command. What is wrong, or NULL. */
+static const char *read_add(json_t *body, struct admin_command *c)
+{
+    const char *id = json_string_value(json_object_get(body, "device_id"));
+    json_t *secret = json_object_get(body, "oob_secret");
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(
+        body, name, value) if (strcmp(name, "device_id") != 0 &&
+                               strcmp(name, "oob_secret") !=
+                                   0) return "Members are device_id and, optionally, oob_secret.";
+    if (id == NULL || !id_ok(span_of(id)))
+        return "device_id has 1 to 64 of the characters A-Z a-z 0-9 _ -.";
+    (void)snprintf(c->id, sizeof c->id, "%s", id);
+    if (secret == NULL)
+        return NULL;
+    if (!json_is_string(secret) ||
+        hex_decode((struct span){json_string_value(secret), json_string_length(secret)}, c->secret,
+                   sizeof c->secret) != TEDDY_OK)
+        return "oob_secret is 64 hex digits.";
+    return NULL;
+}
+
+/* jansson keeps a copy of the secret; it must not stay in the heap. */
+static void free_add(json_t *body)
+{
+    json_t *secret = json_object_get(body, "oob_secret");
+
+    if (json_is_string(secret))
+        wipe((char *)(uintptr_t)json_string_value(secret), json_string_length(secret));
+    json_decref(body);
+}
+
+void admin_device_add(struct http_request *req)
+{
+    struct admin_command *c;
+    json_t *body;
+    const char *wrong;
+
+    if (!admin_gate(req))
+        return;
+    body = json_loadb(req->body.p, req->body.len, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(body)) {
+        json_decref(body);
+        http_problem(req, 400, "bad_json", "The body is a JSON object without duplicate members.");
+        return;
+    }
+    c = admin_command_new(ADMIN_ADD, NULL, (struct span){"", 0});
+    wrong = c != NULL ? read_add(body, c) : NULL;
+    free_add(body);
+    if (wrong == NULL) {
+        submit(req, c);
+        return;
+    }
+    admin_command_free(c);
+    http_problem(req, 422, "bad_members", wrong);
+}
