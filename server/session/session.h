@@ -37,6 +37,8 @@ struct session_owner {
 };
 
 TEDDY_MUST_CHECK int hub_new(struct loop *loop, const struct session_config *config, struct hub **out);
+/* Its loop is not running, or this is called on it: what is left of its sessions is dropped. NULL is fine. Best after loop_free, which
+ * still runs tasks that may name the hub. */
 void hub_free(struct hub *hub);
 struct hub *hub_of(const struct loop *loop); /* this loop's */
 
@@ -56,7 +58,7 @@ void session_refuse(struct hub *hub, struct conn *conn, uint16_t code, const cha
 void session_refreshed(struct hub *hub, uint64_t session_id, const char *access, const char *refresh, uint32_t expires_in, uint64_t exp_s,
                        const char *error_code, uint16_t close_code);
 
-/* Closes the device's session (NULL: none) whose family is not keep_sid (NULL: any). Any thread may ask through hub_close_device. */
+/* Closes the device's session whose family is not keep_sid (NULL: any), also one that is only registered. word: a literal, kept by address. */
 void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code, const char *word);
 /* Closes all: SIGTERM (1012 restart) or drain (1001 going_away), each with a jittered retry_ms. New upgrades are refused likewise from now on. */
 void hub_drain(struct hub *hub, uint16_t code, const char *word);

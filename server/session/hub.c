@@ -1,0 +1,407 @@
+/* The sessions of one loop: who there is, by id and by device; takeover, revocation, drain. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "ops/log.h"
+#include "ops/metrics.h"
+#include "proto/text.h"
+#include "session/internal.h"
+
+#define BUCKETS_MIN 64u
+
+static struct hub *hubs[METRIC_LOOPS_MAX]; /* by loop; set before the loops run */
+
+static bool random_u64(uint64_t *out)
+{
+    return getrandom(out, sizeof *out, 0) == (ssize_t)sizeof *out;
+}
+
+int hub_new(struct loop *loop, const struct session_config *config, struct hub **out)
+{
+    *out = NULL;
+    struct hub *h = calloc(1, sizeof *h);
+    if (!h)
+        return TEDDY_ENOMEM;
+    h->loop = loop;
+    h->config = config;
+    h->bucket_count = BUCKETS_MIN;
+    /* Each byte of an utterance takes six at its worst, and around it stand an id and a few words.
+     */
+    h->out_cap = 6u * (size_t)(config->utterance_max + LIMIT_UTTERANCE_ID) + 2048;
+    h->by_id = calloc(h->bucket_count, sizeof(struct session *));
+    h->by_device = calloc(h->bucket_count, sizeof(struct session *));
+    h->out = malloc(h->out_cap);
+    if (!h->by_id || !h->by_device || !h->out || !random_u64(&h->seed)) {
+        hub_free(h);
+        return TEDDY_ENOMEM;
+    }
+    recent_init(&h->recent, h->seed, RECENT_BYTES_MAX);
+    if (loop_index(loop) < METRIC_LOOPS_MAX)
+        hubs[loop_index(loop)] = h;
+    *out = h;
+    return TEDDY_OK;
+}
+
+struct hub *hub_of(const struct loop *loop)
+{
+    return hubs[loop_index(loop)];
+}
+
+static uint32_t device_hash(const char *device, uint64_t seed)
+{
+    uint64_t h = 14695981039346656037u ^ seed; /* FNV-1a */
+    for (; *device; device++)
+        h = (h ^ (uint8_t)*device) * 1099511628211u;
+    return (uint32_t)(h ^ h >> 32);
+}
+
+unsigned hub_index(const char *device_id, unsigned loops)
+{
+    return loops ? device_hash(device_id, 0) % loops : 0;
+}
+
+static struct session **id_bucket(const struct hub *h, uint64_t id)
+{
+    return &h->by_id[id & (h->bucket_count - 1)];
+}
+
+static struct session **device_bucket(const struct hub *h, const char *device)
+{
+    return &h->by_device[device_hash(device, h->seed) & (h->bucket_count - 1)];
+}
+
+static void enlist(struct hub *h, struct session *s)
+{
+    struct session **id = id_bucket(h, s->id), **device = device_bucket(h, session_device(s));
+    s->next_by_id = *id;
+    *id = s;
+    s->next_by_device = *device;
+    *device = s;
+}
+
+static void delist(struct hub *h, struct session *s)
+{
+    struct session **at = id_bucket(h, s->id);
+    while (*at != s)
+        at = &(*at)->next_by_id;
+    *at = s->next_by_id;
+    at = device_bucket(h, session_device(s));
+    while (*at != s)
+        at = &(*at)->next_by_device;
+    *at = s->next_by_device;
+}
+
+/* Twice the buckets once they are full on average; when there is no memory it stays as it is. */
+static void grow(struct hub *h)
+{
+    unsigned old_count = h->bucket_count, count = old_count * 2;
+    struct session **by_id = calloc(count, sizeof(struct session *));
+    struct session **by_device = calloc(count, sizeof(struct session *));
+    if (h->count < old_count || !by_id || !by_device) {
+        free(by_id);
+        free(by_device);
+        return;
+    }
+    struct session **old = h->by_id;
+    free(h->by_device);
+    h->by_id = by_id;
+    h->by_device = by_device;
+    h->bucket_count = count;
+    for (unsigned i = 0; i < old_count; i++)
+        for (struct session *s = old[i], *next; s; s = next) {
+            next = s->next_by_id;
+            enlist(h, s);
+        }
+    free(old);
+}
+
+static struct session *find(const struct hub *h, uint64_t id)
+{
+    struct session *s = *id_bucket(h, id);
+    while (s && s->id != id)
+        s = s->next_by_id;
+    return s;
+}
+
+void session_id_text(uint64_t id, char out[17])
+{
+    snprintf(out, 17, "%014llx", (unsigned long long)id);
+}
+
+/* Random, so that no two sessions share one across restarts, and within what a JSON number holds
+ * exactly. */
+static uint64_t new_id(const struct hub *h)
+{
+    uint64_t id;
+    do {
+        if (!random_u64(&id))
+            return 0;
+        id >>= 11;
+    } while (id == 0 || find(h, id));
+    return id;
+}
+
+static struct session *session_new(struct hub *h, const struct session_owner *owner)
+{
+    size_t device = strlen(owner->device_id) + 1, child = strlen(owner->child_id) + 1;
+    uint64_t id = new_id(h);
+    struct session *s = id ? calloc(1, sizeof *s + device + child) : NULL;
+    if (!s)
+        return NULL;
+    memcpy(s->ids, owner->device_id, device);
+    memcpy(s->ids + device, owner->child_id, child);
+    memcpy(s->sid, owner->sid, sizeof s->sid);
+    s->child_at = (uint8_t)device;
+    s->id = id;
+    s->hub = h;
+    session_set_exp(s, owner->exp_s);
+    return s;
+}
+
+uint64_t session_register(struct hub *hub, const struct session_owner *owner)
+{
+    if (hub->count >= hub->bucket_count)
+        grow(hub);
+    struct session *s = session_new(hub, owner);
+    if (!s)
+        return 0;
+    enlist(hub, s);
+    hub->count++;
+    return s->id;
+}
+
+void hub_forget(struct session *s)
+{
+    delist(s->hub, s);
+    s->hub->count--;
+    free(s);
+}
+
+/* Counts how often the device's sessions replace each other; the count goes on from one to the
+ * next. */
+static void count_replacement(struct session *s, const struct session *old)
+{
+    uint64_t now = session_now(s);
+    bool run = old->replaced && now - old->replaced_ms <= CLONED_WINDOW_MS;
+    s->replaced = run ? (uint8_t)(old->replaced + 1) : 1;
+    s->replaced_ms = run ? old->replaced_ms : now;
+    if (s->replaced < CLONED_REPLACEMENTS)
+        return;
+    s->replaced = 0; /* tell again after as many more */
+    metric_add(loop_index(s->hub->loop), METRIC_DEVICE_CLONED, 1);
+    LOG(LOG_WARN, "device_cloned", LOG_S("device", session_device(s)),
+        LOG_N("replacements", CLONED_REPLACEMENTS), LOG_N("within_s", CLONED_WINDOW_MS / 1000));
+}
+
+static void take_over(struct session *s)
+{
+    struct session *old = *device_bucket(s->hub, session_device(s));
+    for (; old; old = old->next_by_device) {
+        if (old == s || old->state != SESSION_LIVE ||
+            strcmp(session_device(old), session_device(s)) != 0)
+            continue;
+        count_replacement(s, old);
+        session_close(old, WS_CLOSE_REPLACED, "replaced", false);
+    }
+}
+
+void session_start(struct hub *hub, uint64_t session_id, struct conn *conn)
+{
+    struct session *s = find(hub, session_id);
+    if (!s || s->state != SESSION_REGISTERED) {
+        conn_abort(conn);
+        return;
+    }
+    if (!s->close_code && hub->drain_word) {
+        s->close_code = hub->drain_code;
+        s->close_word = hub->drain_word;
+    }
+    if (s->close_code) {
+        char reason[LIMIT_CLOSE_REASON + 1];
+        session_reason(hub->config, s->close_word, s->close_word == hub->drain_word, reason,
+                       sizeof reason);
+        metric_add(loop_index(hub->loop), METRIC_UPGRADES_REFUSED, 1);
+        session_refuse(hub, conn, s->close_code, reason);
+        hub_forget(s);
+        return;
+    }
+    take_over(s);
+    session_go_live(s, conn);
+}
+
+void session_unregister(struct hub *hub, uint64_t session_id)
+{
+    struct session *s = find(hub, session_id);
+    if (s && s->state == SESSION_REGISTERED)
+        hub_forget(s);
+}
+
+static size_t refused_data(struct conn *c, uint8_t *data, size_t len)
+{
+    (void)c;
+    (void)data;
+    return len;
+}
+
+static void refused_closed(struct conn *c, enum conn_end why)
+{
+    (void)c;
+    (void)why;
+}
+
+void session_refuse(struct hub *hub, struct conn *conn, uint16_t code, const char *reason)
+{
+    static const struct conn_handler REFUSED = {refused_data, NULL, NULL, refused_closed};
+    struct wsio ws; /* needed only until the close frame is on its way */
+    (void)hub;
+    conn_set_handler(conn, &REFUSED, NULL);
+    wsio_init(&ws, conn, 0, NULL);
+    wsio_fail(&ws, code, reason);
+}
+
+void session_refreshed(struct hub *hub, uint64_t session_id, const char *access,
+                       const char *refresh, uint32_t expires_in, uint64_t exp_s,
+                       const char *error_code, uint16_t close_code)
+{
+    struct session *s = find(hub, session_id);
+    if (!s || s->state != SESSION_LIVE)
+        return;
+    s->refreshing = false;
+    if (error_code && close_code) {
+        session_close(s, close_code, error_code, false);
+    } else if (error_code) {
+        send_error(s, 0, (struct span){"", 0}, error_code, "The refresh was refused.");
+    } else {
+        session_set_exp(s, exp_s);
+        send_tokens(s, access, refresh, expires_in);
+    }
+    session_rearm(s);
+}
+
+void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid,
+                          uint16_t code, const char *word)
+{
+    struct session *s = *device_bucket(hub, device_id);
+    for (; s; s = s->next_by_device) {
+        if (strcmp(session_device(s), device_id) != 0 ||
+            (keep_sid && ct_equal(s->sid, keep_sid, sizeof s->sid)))
+            continue;
+        session_close(s, code, word, false);
+    }
+    if (!keep_sid)
+        recent_drop(&hub->recent, device_id); /* nothing of its child's words stays behind */
+}
+
+void hub_drain(struct hub *hub, uint16_t code, const char *word)
+{
+    hub->drain_code = code;
+    hub->drain_word = word;
+    for (unsigned i = 0; i < hub->bucket_count; i++)
+        for (struct session *s = hub->by_id[i]; s; s = s->next_by_id)
+            if (s->state == SESSION_LIVE)
+                session_close(s, code, word, true);
+}
+
+bool hub_draining(const struct hub *hub, uint16_t *code, const char **word)
+{
+    if (!hub->drain_word)
+        return false;
+    *code = hub->drain_code;
+    *word = hub->drain_word;
+    return true;
+}
+
+unsigned hub_sessions(const struct hub *hub)
+{
+    return hub->count;
+}
+
+static void address_text(const struct sockaddr_storage *a, char *out, size_t cap)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    if (a->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)a;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(out, cap, "%s:%u", host, ntohs(in->sin_port));
+    } else if (a->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(out, cap, "[%s]:%u", host, ntohs(in6->sin6_port));
+    } else {
+        snprintf(out, cap, "unix");
+    }
+}
+
+void hub_each(struct hub *hub, bool (*each)(void *arg, const struct session_info *info), void *arg)
+{
+    uint64_t now_s = unix_ms() / 1000;
+    for (unsigned i = 0; i < hub->bucket_count; i++)
+        for (const struct session *s = hub->by_id[i]; s; s = s->next_by_id) {
+            if (s->state != SESSION_LIVE)
+                continue;
+            struct session_info info = {
+                .id = s->id,
+                .device_id = session_device(s),
+                .child_id = session_child(s),
+                .since_s = now_s - (session_now(s) - s->since_ms) / 1000,
+                .seq = s->seq,
+                .hello = s->hello,
+            };
+            address_text(conn_peer(s->ws.conn), info.address, sizeof info.address);
+            if (!each(arg, &info))
+                return;
+        }
+}
+
+void session_reason(const struct session_config *config, const char *word, bool retry, char *out,
+                    size_t cap)
+{
+    uint32_t random = 0;
+    if (!retry) {
+        snprintf(out, cap, "%s", word);
+        return;
+    }
+    /* Spread, so that toys sent away together do not come back together. */
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = 0;
+    uint64_t span = config->retry_max_ms > config->retry_min_ms
+                        ? (uint64_t)config->retry_max_ms - config->retry_min_ms + 1
+                        : 1;
+    uint32_t wait = config->retry_min_ms + (uint32_t)(random % span);
+    snprintf(out, cap, "%s retry_ms=%u", word, wait);
+}
+
+static void let_go(struct session *s)
+{
+    if (s->state == SESSION_REGISTERED) {
+        free(s);
+        return;
+    }
+    session_silence(s);
+    s->hub = NULL; /* its connection's last callback frees it */
+    conn_abort(s->ws.conn);
+}
+
+void hub_free(struct hub *hub)
+{
+    if (!hub)
+        return;
+    for (unsigned i = 0; hub->by_id && i < hub->bucket_count; i++)
+        for (struct session *s = hub->by_id[i], *next; s; s = next) {
+            next = s->next_by_id;
+            let_go(s);
+        }
+    for (unsigned i = 0; i < METRIC_LOOPS_MAX; i++)
+        if (hubs[i] == hub)
+            hubs[i] = NULL;
+    recent_fini(&hub->recent);
+    free(hub->by_id);
+    free(hub->by_device);
+    if (hub->out)
+        wipe(hub->out, hub->out_cap);
+    free(hub->out);
+    free(hub);
+}

@@ -1,0 +1,145 @@
+/* The sessions from the inside: hub.c keeps them and lets one replace another, session.c is one's
+ * life and its timers, message.c reads what it hears, utterance.c has utterances answered in order,
+ * send.c writes what it says. */
+#ifndef SESSION_INTERNAL_H
+#define SESSION_INTERNAL_H
+
+#include "proto/json.h"
+#include "proto/writer.h"
+#include "session/recent.h"
+#include "session/session.h"
+#include "session/wsio.h"
+
+#define CONTAINER(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+#define SESSION_WAITING_MAX 4    /* utterances behind the one being answered */
+#define SESSION_FRAME_MIN   256  /* the smallest `max` of a hello */
+#define REFRESH_PATIENCE_MS 5000 /* a refresh under way at exp is waited for */
+
+#define CLONED_REPLACEMENTS 3
+#define CLONED_WINDOW_MS    600000
+
+enum session_state {
+    SESSION_REGISTERED, /* no connection yet */
+    SESSION_LIVE,
+    SESSION_CLOSING, /* said goodbye; only the connection is left */
+};
+
+enum utterance_flag {
+    UTTERANCE_REPEATED = 1u << 0,  /* its id was taken before: only ended */
+    UTTERANCE_CANCELLED = 1u << 1, /* while waiting */
+    UTTERANCE_ANSWERED = 1u << 2,  /* a part of its answer was sent */
+};
+
+/* One that waits or is being answered. */
+struct utterance {
+    struct utterance *next;
+    uint64_t seq;
+    uint64_t id_hash; /* 0: no id */
+    uint32_t text_len;
+    uint8_t id_len;
+    uint8_t flags;
+    char data[]; /* id, then text */
+};
+
+struct session {
+    struct wsio ws;
+    struct process_sink sink;
+    struct hub *hub; /* NULL: the hub is gone, only the connection is left */
+    struct session *next_by_id, *next_by_device;
+    uint64_t id;
+    uint64_t since_ms, heard_ms, ping_ms /* the next one */, exp_ms; /* on the loop's clock */
+    uint64_t seq;
+    struct utterance *queue; /* the first is being answered */
+    void *mind;              /* the processor's; made at the first utterance */
+    struct loop_timer wake;
+    char *message; /* a text message that is not whole yet */
+    uint32_t message_len, message_cap;
+    int32_t allowance;      /* thousandths of messages; negative: over the limit */
+    uint32_t allowed_ms;    /* low bits of the time it was counted */
+    uint64_t replaced_ms;   /* when the present run of replacements began */
+    const char *close_word; /* closed before it started */
+    uint16_t close_code;
+    uint8_t sid[STORE_JTI_LEN];
+    uint8_t state; /* enum session_state */
+    uint8_t queued;
+    uint8_t replaced; /* replacements of the run */
+    uint8_t child_at; /* of the child's id in ids */
+    bool hello : 1;
+    bool noticed : 1; /* token_expiring was sent */
+    bool refreshing : 1;
+    bool answering : 1;
+    bool pumping : 1;
+    char ids[]; /* device, child, each terminated */
+};
+
+struct hub {
+    struct loop *loop;
+    const struct session_config *config;
+    struct session **by_id, **by_device; /* buckets, a power of two */
+    unsigned bucket_count;
+    unsigned count;
+    struct recent recent;
+    char *out; /* where messages are written */
+    size_t out_cap;
+    uint64_t seed;
+    const char *drain_word; /* NULL: not draining */
+    uint16_t drain_code;
+};
+
+static inline const char *session_device(const struct session *s)
+{
+    return s->ids;
+}
+
+static inline const char *session_child(const struct session *s)
+{
+    return s->ids + s->child_at;
+}
+
+static inline uint64_t session_now(const struct session *s)
+{
+    return loop_now_ms(s->hub->loop);
+}
+
+/* hub.c */
+void hub_forget(struct session *s); /* takes it off the tables and frees it */
+void session_id_text(uint64_t id, char out[17]);
+
+/* session.c */
+void session_go_live(struct session *s, struct conn *conn);
+void session_close(struct session *s, uint16_t code, const char *word, bool retry);
+void session_rearm(
+    struct session *s); /* the connection's deadline, after one of its times has changed */
+/* Sets when its token expires, from seconds since 1970. */
+void session_set_exp(struct session *s, uint64_t exp_s);
+/* Gives up what is waiting and frees what answering needs. */
+void session_silence(struct session *s);
+/* Takes one message from the allowance: 1, or 0 when it is over the limit, or -1 when the session
+ * was closed for it. */
+int session_allow(struct session *s);
+uint64_t unix_ms(void);
+
+/* message.c: a whole text message, writable. */
+void message_take(struct session *s, char *text, size_t len);
+
+/* utterance.c */
+/* id empty: none. text as it was said, or p NULL: json's member `text`. */
+void utterance_take(struct session *s, struct span id, struct span text,
+                    const struct json_object *json);
+void utterance_cancel(struct session *s, uint64_t seq);
+void utterances_drop(struct session *s);
+void utterance_sink_init(struct session *s);
+
+/* send.c */
+void send_echo(struct session *s, uint64_t seq, struct span id, struct span text, bool done);
+/* In several messages when one would be too large for the toy. */
+void send_reply(struct session *s, uint64_t seq, struct span id, struct span text, bool done);
+void send_error(struct session *s, uint64_t seq, struct span id, const char *code,
+                const char *detail); /* seq 0: none */
+void send_welcome(struct session *s);
+void send_pong(struct session *s, const struct json_member *t); /* NULL: none */
+void send_expiring(struct session *s, uint64_t expires_in_s);
+void send_tokens(struct session *s, const char *access, const char *refresh, uint32_t expires_in);
+
+#endif

@@ -1,0 +1,151 @@
+/* What a toy says in a session: one function per message. */
+#include "ops/log.h"
+#include "proto/text.h"
+#include "session/internal.h"
+
+static const struct span NONE = {"", 0};
+
+static void bad(struct session *s, const char *detail)
+{
+    send_error(s, 0, NONE, "bad_message", detail);
+}
+
+/* The utterance's id: TEDDY_ENOTFOUND when there is none, TEDDY_EINVAL when it is not a string of 1
+ * to 64 printable ASCII characters. */
+static int read_id(const struct json_object *json, char out[LIMIT_UTTERANCE_ID + 1],
+                   struct span *id)
+{
+    size_t len = 0;
+    *id = NONE;
+    int rc = json_string(json, "id", out, LIMIT_UTTERANCE_ID + 1, &len);
+    if (rc == TEDDY_ENOTFOUND)
+        return rc;
+    if (rc != TEDDY_OK || len == 0)
+        return TEDDY_EINVAL;
+    for (size_t i = 0; i < len; i++)
+        if (out[i] < 0x20 || out[i] > 0x7E)
+            return TEDDY_EINVAL;
+    *id = (struct span){out, len};
+    return TEDDY_OK;
+}
+
+static void take_text(struct session *s, const struct json_object *json)
+{
+    char buf[LIMIT_UTTERANCE_ID + 1];
+    struct span id;
+    if (read_id(json, buf, &id) == TEDDY_EINVAL)
+        bad(s, "`id` must be a string of 1 to 64 printable ASCII characters.");
+    else
+        utterance_take(s, id, NONE, json);
+}
+
+static void take_cancel(struct session *s, const struct json_object *json)
+{
+    uint64_t seq;
+    if (json_u64(json, "seq", &seq) != TEDDY_OK)
+        bad(s, "`seq` must be a whole number.");
+    else
+        utterance_cancel(s, seq);
+}
+
+static void take_hello(struct session *s, const struct json_object *json)
+{
+    uint64_t max = 0;
+    int rc = json_u64(json, "max", &max);
+    if (rc == TEDDY_EINVAL || (rc == TEDDY_OK && max < SESSION_FRAME_MIN)) {
+        bad(s, "`max` must be a whole number of at least 256.");
+        return;
+    }
+    if (rc == TEDDY_OK)
+        s->ws.frame_max = max > UINT32_MAX ? UINT32_MAX : (uint32_t)max;
+    s->hello = true;
+    send_welcome(s);
+    session_rearm(s); /* from now on its token's time counts */
+}
+
+static void take_ping(struct session *s, const struct json_object *json)
+{
+    const struct json_member *t = json_find(json, "t");
+    if (t && (t->type == JSON_ARRAY || t->type == JSON_OBJECT || t->value.len > 64))
+        bad(s, "`t` must be a number or a string of at most 64 bytes.");
+    else
+        send_pong(s, t);
+}
+
+static void take_refresh(struct session *s, const struct json_object *json)
+{
+    const struct session_config *c = s->hub->config;
+    char token[LIMIT_TOKEN_LEN + 1];
+    size_t len = 0;
+    int rc = json_string(json, "refresh", token, sizeof token, &len);
+    if (rc != TEDDY_OK || len == 0) {
+        bad(s, "`refresh` must be a token.");
+    } else if (!c->refresh) {
+        send_error(s, 0, NONE, "unsupported", "This server refreshes no tokens in a session.");
+    } else if (s->refreshing) {
+        send_error(s, 0, NONE, "busy", "A refresh is under way.");
+    } else {
+        s->refreshing = true;
+        c->refresh(c->refresh_context, s->hub->loop, session_device(s), s->id, s->sid, token);
+    }
+    wipe(token, sizeof token);
+}
+
+/* Free members; message_take has counted it. */
+static void take_telemetry(struct session *s, const struct json_object *json)
+{
+    LOG(LOG_DEBUG, "telemetry", LOG_S("device", session_device(s)), LOG_N("members", json->count));
+}
+
+/* Nothing is sent that would need one yet. */
+static void take_ack(struct session *s, const struct json_object *json)
+{
+    (void)s;
+    (void)json;
+}
+
+static const struct {
+    const char *type;
+    void (*take)(struct session *s, const struct json_object *json);
+} MESSAGES[] = {
+    {"text", take_text},       {"cancel", take_cancel}, {"hello", take_hello},
+    {"ping", take_ping},       {"ack", take_ack},       {"telemetry", take_telemetry},
+    {"refresh", take_refresh},
+};
+
+static void take_object(struct session *s, struct span text)
+{
+    struct json_object json;
+    char type[24];
+    size_t len;
+    if (json_parse(text, &json) != TEDDY_OK) {
+        bad(s, "Not one JSON object without duplicate members.");
+        return;
+    }
+    int rc = json_string(&json, "type", type, sizeof type, &len);
+    if (rc != TEDDY_OK && rc != TEDDY_ENOSPC) {
+        bad(s, "`type` must be a string.");
+        return;
+    }
+    for (size_t i = 0; rc == TEDDY_OK && i < sizeof MESSAGES / sizeof MESSAGES[0]; i++) {
+        if (strlen(MESSAGES[i].type) == len && memcmp(MESSAGES[i].type, type, len) == 0) {
+            MESSAGES[i].take(s, &json);
+            return;
+        }
+    }
+    send_error(s, 0, NONE, "unknown_type", "This server knows no message of that type.");
+}
+
+void message_take(struct session *s, char *text, size_t len)
+{
+    struct span all = {text, len};
+    int allowed = session_allow(s);
+    if (allowed == 0)
+        send_error(s, 0, NONE, "rate_limited", "Too many messages; slow down.");
+    if (allowed <= 0)
+        return;
+    if (json_looks_like_object(all))
+        take_object(s, all);
+    else
+        utterance_take(s, NONE, all, NULL);
+}

@@ -1,0 +1,274 @@
+/* Utterances: taken one after the other, echoed at once, answered in order and one at a time.
+ *
+ * Each `seq` ends in exactly one reply with done:true or one error. The first of the queue is the
+ * one being answered; only its replies are sent, so that replies never interleave, and what a
+ * cancelled or repeated one needs for its end waits for its turn, too. */
+#include <stdlib.h>
+
+#include "ops/metrics.h"
+#include "proto/text.h"
+#include "session/internal.h"
+
+static const struct span NONE = {"", 0};
+
+static struct span id_of(const struct utterance *u)
+{
+    return (struct span){u->data, u->id_len};
+}
+
+static struct span text_of(const struct utterance *u)
+{
+    return (struct span){u->data + u->id_len, u->text_len};
+}
+
+static void utterance_free(struct utterance *u)
+{
+    wipe(u->data, u->id_len + (size_t)u->text_len);
+    free(u);
+}
+
+static struct recent *recent_of(const struct session *s)
+{
+    return &s->hub->recent;
+}
+
+static void pop(struct session *s)
+{
+    struct utterance *u = s->queue;
+    s->queue = u->next;
+    s->queued--;
+    s->answering = false;
+    utterance_free(u);
+}
+
+/* The first one ends, with what it is told. */
+static void end_with(struct session *s, struct span text)
+{
+    struct utterance *u = s->queue;
+    send_reply(s, u->seq, id_of(u), text, true);
+    pop(s);
+}
+
+static bool make_mind(struct session *s)
+{
+    const struct session_config *c = s->hub->config;
+    return s->mind || c->processor->session_new(c->processor_shared, &s->mind) == TEDDY_OK;
+}
+
+static void answer(struct session *s)
+{
+    struct utterance *u = s->queue;
+    const char *device = session_device(s), *child = session_child(s);
+    if (u->flags & UTTERANCE_REPEATED) {
+        end_with(s, recent_answer(recent_of(s), device, child, u->id_hash));
+    } else if (u->flags & UTTERANCE_CANCELLED) {
+        end_with(s, NONE);
+    } else if (!make_mind(s)) {
+        session_close(s, WS_CLOSE_INTERNAL, "internal", true);
+    } else {
+        recent_answer_begin(recent_of(s), device, child, u->id_hash);
+        s->answering = true;
+        s->hub->config->processor->utter(s->mind, text_of(u), &s->sink);
+    }
+}
+
+/* Answers one after the other, without recursion however promptly the processor replies. */
+static void pump(struct session *s)
+{
+    if (s->pumping)
+        return;
+    s->pumping = true;
+    while (s->queue && !s->answering && s->state == SESSION_LIVE)
+        answer(s);
+    s->pumping = false;
+}
+
+static void on_reply(struct process_sink *sink, struct span text, bool done)
+{
+    struct session *s = CONTAINER(sink, struct session, sink);
+    if (!s->answering || !s->hub)
+        return;
+    struct utterance *u = s->queue;
+    u->flags |= UTTERANCE_ANSWERED;
+    recent_answer_add(recent_of(s), session_device(s), session_child(s), text);
+    if (!done) {
+        send_reply(s, u->seq, id_of(u), text, false);
+        return;
+    }
+    loop_timer_unset(s->hub->loop, &s->wake);
+    end_with(s, text);
+    pump(s);
+}
+
+static void on_fail(struct process_sink *sink, const char *code, const char *detail)
+{
+    struct session *s = CONTAINER(sink, struct session, sink);
+    if (!s->answering || !s->hub)
+        return;
+    struct utterance *u = s->queue;
+    loop_timer_unset(s->hub->loop, &s->wake);
+    send_error(s, u->seq, id_of(u), code, detail);
+    pop(s);
+    pump(s);
+}
+
+static void on_wake_after(struct process_sink *sink, uint32_t delay_ms)
+{
+    struct session *s = CONTAINER(sink, struct session, sink);
+    if (s->answering && s->hub)
+        loop_timer_set(s->hub->loop, &s->wake, session_now(s) + delay_ms);
+}
+
+static void on_wake(struct loop *loop, struct loop_timer *timer)
+{
+    (void)loop;
+    struct session *s = CONTAINER(timer, struct session, wake);
+    if (s->answering)
+        s->hub->config->processor->wake(s->mind, &s->sink);
+}
+
+void utterance_sink_init(struct session *s)
+{
+    s->sink = (struct process_sink){on_reply, on_fail, on_wake_after};
+    s->wake.fire = on_wake;
+}
+
+static struct utterance *utterance_new(struct span id, size_t text_max)
+{
+    struct utterance *u = malloc(sizeof *u + id.len + text_max + 1);
+    if (!u)
+        return NULL;
+    *u = (struct utterance){.id_len = (uint8_t)id.len};
+    memcpy(u->data, id.p, id.len);
+    return u;
+}
+
+/* TEDDY_OK, TEDDY_ETOOBIG, TEDDY_EINVAL: nothing was said, TEDDY_ENOMEM. */
+static int read_utterance(const struct session *s, struct span id, struct span text,
+                          const struct json_object *json, struct utterance **out)
+{
+    size_t max = s->hub->config->utterance_max;
+    const struct json_member *m = json ? json_find(json, "text") : NULL;
+    if (json && (!m || m->type != JSON_STRING))
+        return TEDDY_EINVAL;
+    size_t len = m ? m->value.len : text.len; /* unescaped it is shorter, if anything */
+    if (!m && len > max)
+        return TEDDY_ETOOBIG;
+    struct utterance *u = utterance_new(id, len < max ? len : max);
+    if (!u)
+        return TEDDY_ENOMEM;
+    int rc = TEDDY_OK;
+    if (m)
+        rc = json_string(json, "text", u->data + id.len, (len < max ? len : max) + 1, &len);
+    else
+        memcpy(u->data + id.len, text.p, len);
+    if (rc == TEDDY_OK && len == 0)
+        rc = TEDDY_EINVAL;
+    if (rc != TEDDY_OK) {
+        free(u);
+        return rc == TEDDY_ENOSPC ? TEDDY_ETOOBIG : rc;
+    }
+    u->text_len = (uint32_t)len;
+    *out = u;
+    return TEDDY_OK;
+}
+
+/* Remembers the id, or finds that it was taken before. */
+static void check_id(struct session *s, struct utterance *u)
+{
+    if (u->id_len == 0)
+        return;
+    u->id_hash = recent_id(recent_of(s), id_of(u));
+    if (recent_seen(recent_of(s), session_device(s), session_child(s), u->id_hash))
+        u->flags |= UTTERANCE_REPEATED;
+    else
+        recent_add(recent_of(s), session_device(s), session_child(s), u->id_hash);
+}
+
+static void enqueue(struct session *s, struct utterance *u)
+{
+    struct utterance **at = &s->queue;
+    while (*at)
+        at = &(*at)->next;
+    *at = u;
+    s->queued++;
+}
+
+void utterance_take(struct session *s, struct span id, struct span text,
+                    const struct json_object *json)
+{
+    struct utterance *u;
+    int rc = read_utterance(s, id, text, json, &u);
+    if (rc == TEDDY_EINVAL) {
+        send_error(s, 0, id, "bad_message",
+                   "Nothing was said: `text` must be a string that is not empty.");
+        return;
+    }
+    if (rc == TEDDY_ENOMEM) {
+        session_close(s, WS_CLOSE_INTERNAL, "internal", true);
+        return;
+    }
+    s->seq++;
+    if (rc != TEDDY_OK) {
+        send_error(s, s->seq, id, "too_big", "The utterance is too long.");
+        return;
+    }
+    if (s->queued > SESSION_WAITING_MAX) {
+        send_error(s, s->seq, id, "busy",
+                   "Too many utterances wait for their answer; say it again later.");
+        utterance_free(u);
+        return;
+    }
+    metric_add(loop_index(s->hub->loop), METRIC_UTTERANCES, 1);
+    u->seq = s->seq;
+    check_id(s, u);
+    bool echo_only = s->hub->config->processor->echo_only;
+    send_echo(s, u->seq, id_of(u), text_of(u), echo_only);
+    if (echo_only || s->state != SESSION_LIVE) {
+        utterance_free(u);
+        return;
+    }
+    enqueue(s, u);
+    pump(s);
+}
+
+/* The one being answered ends at once; one that waits ends empty when its turn comes, so that
+ * replies stay in order. One that has ended already is left alone: its end and the cancel have
+ * crossed. */
+void utterance_cancel(struct session *s, uint64_t seq)
+{
+    if (seq == 0 || seq > s->seq) {
+        send_error(s, 0, NONE, "not_found", "There is no utterance of this seq.");
+        return;
+    }
+    struct utterance *u = s->queue;
+    while (u && u->seq != seq)
+        u = u->next;
+    if (!u)
+        return;
+    if (u != s->queue || !s->answering) {
+        u->flags |= UTTERANCE_CANCELLED;
+        return;
+    }
+    loop_timer_unset(s->hub->loop, &s->wake);
+    s->answering = false;
+    s->hub->config->processor->cancel(s->mind);
+    end_with(s, NONE);
+    pump(s);
+}
+
+void utterances_drop(struct session *s)
+{
+    if (s->answering)
+        s->hub->config->processor->cancel(s->mind);
+    s->answering = false;
+    for (struct utterance *u = s->queue, *next; u; u = next) {
+        next = u->next;
+        if (u->id_hash &&
+            !(u->flags & (UTTERANCE_ANSWERED | UTTERANCE_REPEATED | UTTERANCE_CANCELLED)))
+            recent_forget(recent_of(s), session_device(s), session_child(s), u->id_hash);
+        utterance_free(u);
+    }
+    s->queue = NULL;
+    s->queued = 0;
+}
