@@ -1,0 +1,14 @@
+/* All that proto/ and sdk/core/ may ask of a C library: the five functions every firmware has. The
+ * freestanding check compiles against this header, so that anything else does not compile. */
+#ifndef FREESTANDING_STRING_H
+#define FREESTANDING_STRING_H
+
+#include <stddef.h>
+
+void *memcpy(void *restrict to, const void *restrict from, size_t len);
+void *memmove(void *to, const void *from, size_t len);
+void *memset(void *p, int byte, size_t len);
+int memcmp(const void *a, const void *b, size_t len);
+size_t strlen(const char *text);
+
+#endif
