@@ -187,11 +187,10 @@ static __attribute__((noinline)) void problem_read(struct teddy_client *c)
 {
     struct json_object o;
     struct span body = {(const char *)c->rx, c->in.done_len};
-    size_t len;
-    char code[sizeof c->failure.code];
-    if (json_parse(body, &o) == TEDDY_OK &&
-        json_string(&o, "code", code, sizeof code, &len) == TEDDY_OK) {
-        sdk_failure_code(c, (struct span){code, len});
+    const struct json_member *code;
+    if (json_parse(body, &o) == TEDDY_OK && (code = json_find(&o, "code")) != NULL &&
+        code->type == JSON_STRING) {
+        sdk_failure_code(c, code->value);
     }
 }
 

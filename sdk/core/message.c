@@ -33,33 +33,36 @@ static void take_text(const struct json_object *o, const char *name, char *json,
     out->text = at;
 }
 
-/* A function of its own, so that the list of members is off the stack before anything is done. */
+static __attribute__((noinline)) int take_members(const struct json_object *o, char *json,
+                                                  struct sdk_message *out)
+{
+    size_t type_len;
+    if (json_string(o, "type", out->type, sizeof out->type, &type_len) != TEDDY_OK) {
+        return TEDDY_EINVAL;
+    }
+    take_string(o, "id", out->id, sizeof out->id);
+    take_string(o, "code", out->code, sizeof out->code);
+    out->seq = take_number(o, "seq");
+    out->time = take_number(o, "time");
+    out->expires_in = take_number(o, "expires_in");
+    out->heartbeat_s = take_number(o, "heartbeat_s");
+    const struct json_member *done = json_find(o, "done");
+    out->done = done != NULL && done->type == JSON_TRUE;
+    if (strcmp(out->type, "echo") == 0 || strcmp(out->type, "reply") == 0) {
+        take_text(o, "text", json, out);
+    } else if (strcmp(out->type, "error") == 0) {
+        take_text(o, "detail", json, out);
+    }
+    return TEDDY_OK;
+}
+
+/* Functions of their own, so that the list of members is off the stack before anything is done. */
 __attribute__((noinline)) int sdk_message_read(char *json, size_t len, struct sdk_message *out)
 {
     struct json_object o;
-    size_t type_len;
     *out = (struct sdk_message){.text = ""};
     int rc = json_parse((struct span){json, len}, &o);
-    if (rc != TEDDY_OK) {
-        return rc;
-    }
-    if (json_string(&o, "type", out->type, sizeof out->type, &type_len) != TEDDY_OK) {
-        return TEDDY_EINVAL;
-    }
-    take_string(&o, "id", out->id, sizeof out->id);
-    take_string(&o, "code", out->code, sizeof out->code);
-    out->seq = take_number(&o, "seq");
-    out->time = take_number(&o, "time");
-    out->expires_in = take_number(&o, "expires_in");
-    out->heartbeat_s = take_number(&o, "heartbeat_s");
-    const struct json_member *done = json_find(&o, "done");
-    out->done = done != NULL && done->type == JSON_TRUE;
-    if (strcmp(out->type, "echo") == 0 || strcmp(out->type, "reply") == 0) {
-        take_text(&o, "text", json, out);
-    } else if (strcmp(out->type, "error") == 0) {
-        take_text(&o, "detail", json, out);
-    }
-    return TEDDY_OK;
+    return rc == TEDDY_OK ? take_members(&o, json, out) : rc;
 }
 
 /* True, with the id in decimal, when there is an utterance that the server has not echoed yet. */

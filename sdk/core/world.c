@@ -5,13 +5,15 @@
 
 #include "server_side.h"
 
-static bool again(struct world *w)
+enum { ON_HMAC, ON_SHA1, ON_LOAD, ON_SAVE, ON_RESOLVE, ON_CONNECT, ON_SEND, ON_RECV };
+
+static bool again(struct world *w, unsigned call)
 {
-    if (w->agains < w->again) {
-        w->agains++;
+    if (w->agains[call] < w->again) {
+        w->agains[call]++;
         return true;
     }
-    w->agains = 0;
+    w->agains[call] = 0;
     return false;
 }
 
@@ -35,7 +37,7 @@ static int port_random(void *ctx, uint8_t *out, size_t len)
 static int port_hmac(void *ctx, const uint8_t *msg, size_t len, uint8_t mac[32])
 {
     struct world *w = ctx;
-    if (w->hmac_rc != TEDDY_OK || again(w)) {
+    if (w->hmac_rc != TEDDY_OK || again(w, ON_HMAC)) {
         return w->hmac_rc != TEDDY_OK ? w->hmac_rc : TEDDY_AGAIN;
     }
     w->hmacs++;
@@ -46,7 +48,7 @@ static int port_hmac(void *ctx, const uint8_t *msg, size_t len, uint8_t mac[32])
 static int port_sha1(void *ctx, const uint8_t *msg, size_t len, uint8_t digest[20])
 {
     struct world *w = ctx;
-    if (w->sha1_rc != TEDDY_OK || again(w)) {
+    if (w->sha1_rc != TEDDY_OK || again(w, ON_SHA1)) {
         return w->sha1_rc != TEDDY_OK ? w->sha1_rc : TEDDY_AGAIN;
     }
     server_sha1(msg, len, digest);
@@ -56,7 +58,7 @@ static int port_sha1(void *ctx, const uint8_t *msg, size_t len, uint8_t digest[2
 static int port_load(void *ctx, uint8_t *buf, size_t cap, size_t *len)
 {
     struct world *w = ctx;
-    if (w->load_rc != TEDDY_OK || again(w)) {
+    if (w->load_rc != TEDDY_OK || again(w, ON_LOAD)) {
         return w->load_rc != TEDDY_OK ? w->load_rc : TEDDY_AGAIN;
     }
     if (w->record_len == 0) {
@@ -71,7 +73,7 @@ static int port_load(void *ctx, uint8_t *buf, size_t cap, size_t *len)
 static int port_save(void *ctx, const uint8_t *data, size_t len)
 {
     struct world *w = ctx;
-    if (w->save_rc != TEDDY_OK || again(w)) {
+    if (w->save_rc != TEDDY_OK || again(w, ON_SAVE)) {
         return w->save_rc != TEDDY_OK ? w->save_rc : TEDDY_AGAIN;
     }
     assert_true(len <= sizeof w->record);
@@ -92,7 +94,7 @@ static int port_resolve(void *ctx, const char *host)
 {
     struct world *w = ctx;
     assert_string_equal(host, "teddy.example");
-    return w->resolve_rc == TEDDY_OK && again(w) ? TEDDY_AGAIN : w->resolve_rc;
+    return w->resolve_rc == TEDDY_OK && again(w, ON_RESOLVE) ? TEDDY_AGAIN : w->resolve_rc;
 }
 
 static int port_connect(void *ctx, const char *host, uint16_t port, bool tls)
@@ -101,7 +103,7 @@ static int port_connect(void *ctx, const char *host, uint16_t port, bool tls)
     assert_string_equal(host, "teddy.example");
     assert_int_equal(port, 8443);
     assert_true(tls);
-    if (again(w)) {
+    if (again(w, ON_CONNECT)) {
         return TEDDY_AGAIN;
     }
     w->connects += w->connect_rc != TEDDY_AGAIN;
@@ -118,7 +120,7 @@ static int port_send(void *ctx, const uint8_t *data, size_t len, size_t *sent)
     if (!w->open) {
         return TEDDY_ECLOSED;
     }
-    if (w->send_rc != TEDDY_OK || again(w)) {
+    if (w->send_rc != TEDDY_OK || again(w, ON_SEND)) {
         return w->send_rc != TEDDY_OK ? w->send_rc : TEDDY_AGAIN;
     }
     size_t n = w->piece != 0 && len > w->piece ? w->piece : len;
@@ -134,7 +136,7 @@ static int port_recv(void *ctx, uint8_t *buf, size_t cap, size_t *got)
     if (!w->open) {
         return TEDDY_ECLOSED;
     }
-    if (again(w)) {
+    if (again(w, ON_RECV)) {
         return TEDDY_AGAIN;
     }
     size_t n = w->out_len - w->out_at;

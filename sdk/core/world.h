@@ -68,7 +68,7 @@ struct world {
     bool rng_broken;
     size_t piece;   /* most bytes of one send or recv; 0: any */
     unsigned again; /* each call says AGAIN this many times first */
-    unsigned agains;
+    unsigned agains[8];
     int resolve_rc, connect_rc, send_rc, hmac_rc, sha1_rc, save_rc, load_rc;
     uint8_t record[TEDDY_RECORD_MAX];
     size_t record_len;

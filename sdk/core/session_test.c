@@ -1,0 +1,352 @@
+/* The session: heartbeat, refresh in session, older servers, bad frames.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "world.h"
+
+static struct world world;
+
+static int online(void **state)
+{
+    (void)state;
+    world_init(&world);
+    world_until(&world, TEDDY_STATE_ONLINE, 1000);
+    return 0;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    world_init(&world);
+    return 0;
+}
+
+static void pings_are_answered_and_silence_is_probed(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    server_frame(w, WS_PING, true, "abc", 3);
+    world_run(w, 10);
+    assert_int_equal(w->pongs, 1);
+    world_run(w, 36000);
+    assert_int_equal(w->pings, 0);
+    world_run(w, 2000);
+    assert_int_equal(w->pings, 1);
+    world_run(w, 600 * 1000);
+    assert_in_range(w->pings, 15, 17);
+    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
+}
+
+static void a_dead_peer_is_given_up(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->plan.no_pong = true;
+    uint64_t from = w->now;
+    world_until(w, TEDDY_STATE_WAITING, 80000);
+    assert_in_range(w->now - from, 74900, 75100);
+    assert_int_equal(w->pings, 1);
+    assert_int_equal(world_waiting(w)->err, TEDDY_ETIMEOUT);
+    w->plan.heartbeat_s = 4;
+    world_until(w, TEDDY_STATE_ONLINE, 2000);
+    from = w->now;
+    world_until(w, TEDDY_STATE_WAITING, 80000);
+    assert_in_range(w->now - from, 9900, 10100);
+}
+
+static void a_peer_that_does_not_read_is_given_up(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->send_rc = TEDDY_AGAIN;
+    world_say(w, "stuck");
+    uint64_t from = w->now;
+    world_until(w, TEDDY_STATE_WAITING, 80000);
+    assert_in_range(w->now - from, 15000, 15200);
+    assert_int_equal(world_waiting(w)->err, TEDDY_ETIMEOUT);
+}
+
+static void refreshes_in_session_at_four_fifths(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    char first[64];
+    memcpy(first, w->refresh, sizeof first);
+    world_run(w, 2870 * 1000);
+    assert_int_equal(w->inband, 0);
+    world_run(w, 20 * 1000);
+    assert_int_equal(w->inband, 1);
+    assert_string_equal(w->spent, first);
+    assert_int_equal(w->saves, 2);
+    assert_non_null(memmem(w->record, w->record_len, w->refresh, strlen(w->refresh)));
+    assert_int_equal(world_count(w, TEDDY_EVENT_REFRESHED), 1);
+    world_run(w, 24 * 3600 * 1000);
+    assert_int_equal(w->upgrades, 1);
+    assert_int_equal(w->claims, 1);
+    assert_int_equal(w->refreshes, 0);
+    assert_in_range(w->inband, 29, 32);
+}
+
+static void refreshes_when_told_but_not_in_a_loop(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":120}");
+    world_run(w, 100);
+    assert_int_equal(w->inband, 1);
+    for (unsigned i = 0; i < 100; i++) {
+        server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":0}");
+        world_run(w, 100);
+    }
+    assert_in_range(w->inband, 2, 4);
+    w->plan.expires_in = 1;
+    world_run(w, 3600 * 1000);
+    assert_in_range(w->inband, 100, 730);
+}
+
+static void an_unanswered_refresh_is_asked_over_http(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    char first[64];
+    memcpy(first, w->refresh, sizeof first);
+    w->plan.no_tokens = true;
+    server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":120}");
+    world_run(w, 100 * 1000);
+    assert_in_range(w->inband, 3, 5);
+    server_close(w, 1008, "token_expired");
+    world_run(w, 2000);
+    assert_int_equal(w->refreshes, 1);
+    assert_string_equal(w->spent, first);
+    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
+    /* The same when the session just breaks. */
+    server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":120}");
+    world_run(w, 6000);
+    server_drop(w);
+    world_run(w, 3000);
+    assert_int_equal(w->refreshes, 2);
+    assert_int_equal(w->claims, 1);
+}
+
+static void tokens_that_were_not_asked_for_are_not_taken(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    server_text(w,
+                "{\"type\":\"tokens\",\"access\":\"evil\",\"refresh\":\"evil\",\"expires_in\":1}");
+    world_run(w, 100);
+    assert_int_equal(w->saves, 1);
+    assert_null(memmem(&w->client, sizeof w->client, "evil", 4));
+}
+
+static void bad_tokens_leave_the_old_pair_whole(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "{\"type\":\"tokens\",\"access\":\"evil\",\"expires_in\":1}",
+        "{\"type\":\"tokens\",\"access\":\"evil\",\"refresh\":\"\",\"expires_in\":1}",
+        "{\"type\":\"tokens\",\"access\":\"ev il\",\"refresh\":\"evil\",\"expires_in\":1}",
+        "{\"type\":\"tokens\",\"access\":\"evil\\r\\nX: y\",\"refresh\":\"evil\",\"expires_in\":1}",
+        "{\"type\":\"tokens\",\"access\":\"evil\",\"refresh\":\"evil\",\"expires_in\":-1}",
+        "{\"type\":\"tokens\",\"access\":\"evil\",\"refresh\":\"evil\"}",
+        "{\"type\":\"tokens\",\"access\":7,\"refresh\":\"evil\",\"expires_in\":1}",
+    };
+    struct world *w = &world;
+    w->plan.no_tokens = true;
+    server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":120}");
+    world_run(w, 100);
+    assert_int_equal(w->inband, 1);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        server_text(w, bad[i]);
+        world_run(w, 10);
+        assert_int_equal(w->saves, 1);
+        assert_null(memmem(&w->client.tokens, sizeof w->client.tokens, "evil", 4));
+        assert_non_null(
+            memmem(&w->client.tokens, sizeof w->client.tokens, w->refresh, strlen(w->refresh)));
+    }
+}
+
+static void an_older_server_is_talked_to_in_plain_text(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->plan.legacy = true;
+    world_say(w, "plain \"words\"");
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    world_run(w, 100);
+    assert_int_equal(w->says, 1);
+    assert_string_equal(w->message, "plain \"words\"");
+    assert_string_equal(world_last(w, TEDDY_EVENT_ECHO)->text, "plain \"words\"");
+    assert_int_equal(world_count(w, TEDDY_EVENT_REPLY), 0);
+    server_text(w, "and then");
+    server_text(w, "{\"type\":\"echo\",\"seq\":1,\"text\":\"nobody's\"}");
+    world_run(w, 100);
+    assert_string_equal(world_last(w, TEDDY_EVENT_REPLY)->text, "and then");
+    assert_int_equal(world_count(w, TEDDY_EVENT_ECHO), 1);
+    /* At 80 % nothing is asked of it that it would take for speech. */
+    world_run(w, 3500 * 1000);
+    assert_int_equal(w->says, 1);
+}
+
+static void a_silent_server_counts_as_online_after_a_while(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->plan.mute = true;
+    world_until(w, TEDDY_STATE_CONNECTING, 100);
+    world_run(w, 4900);
+    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_CONNECTING);
+    world_run(w, 200);
+    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
+}
+
+struct bad_frames {
+    const char *bytes;
+    size_t len;
+    uint16_t close;
+    int err;
+};
+
+#define BAD(bytes, close, err)                                                                     \
+    {                                                                                              \
+        bytes, sizeof bytes - 1, close, err                                                        \
+    }
+
+static void bad_frames_end_the_session_with_the_right_code(void **state)
+{
+    (void)state;
+    static const struct bad_frames rows[] = {
+        BAD("\x81\x83\x01\x02\x03\x04"
+            "abc",
+            1002, TEDDY_EPROTO), /* masked */
+        BAD("\xc1\x01"
+            "a",
+            1002, TEDDY_EPROTO),             /* reserved bit */
+        BAD("\x83\x00", 1002, TEDDY_EPROTO), /* reserved opcode */
+        BAD("\x80\x01"
+            "a",
+            1002, TEDDY_EPROTO),                     /* continues nothing */
+        BAD("\x09\x00", 1002, TEDDY_EPROTO),         /* fragmented ping */
+        BAD("\x89\x7e\x00\x7e", 1002, TEDDY_EPROTO), /* long ping */
+        BAD("\x81\x7e\x00\x05"
+            "abcde",
+            1002, TEDDY_EPROTO),                     /* longer form than needed */
+        BAD("\x88\x01\x03", 1002, TEDDY_EPROTO),     /* half a close code */
+        BAD("\x88\x02\x03\xed", 1002, TEDDY_EPROTO), /* 1005 on the wire */
+        BAD("\x81\x02\xc3\x28", 1007, TEDDY_EUTF8),
+        BAD("\x81\x01\xc3", 1007, TEDDY_EUTF8),
+        BAD("\x81\x7e\x10\x00", 1009, TEDDY_ETOOBIG),
+        BAD("\x82\x7f\x00\x00\x00\x01\x00\x00\x00\x00", 1009, TEDDY_ETOOBIG),
+    };
+    struct world *w = &world;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        world_init(w);
+        world_until(w, TEDDY_STATE_ONLINE, 1000);
+        w->toy_close = 0;
+        server_bytes(w, rows[i].bytes, rows[i].len);
+        world_until(w, TEDDY_STATE_WAITING, 3000);
+        const struct seen *s = world_waiting(w);
+        assert_int_equal(s->err, rows[i].err);
+        assert_int_equal(s->close, rows[i].close);
+        assert_int_equal(w->toy_close, rows[i].close);
+        assert_in_range(s->wait_ms, 250, 1000);
+        world_until(w, TEDDY_STATE_ONLINE, 2000);
+    }
+}
+
+static void fragments_and_controls_between_them_are_one_message(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    static const char text[] =
+        "{\"type\":\"reply\",\"seq\":3,\"text\":\"\\u00e4b\\\"c\\ud83e\\uddf8\",\"done\":false}";
+    size_t len = sizeof text - 1;
+    for (size_t cut = 0; cut <= len; cut++) {
+        server_frame(w, WS_TEXT, false, text, cut);
+        server_frame(w, WS_PING, true, "between", 7);
+        server_frame(w, WS_CONTINUATION, true, text + cut, len - cut);
+        server_frame(w, WS_TEXT, true, "{\"type\":\"later\"}", 16);
+        world_run(w, 5);
+        const struct seen *s = world_last(w, TEDDY_EVENT_REPLY);
+        assert_string_equal(s->text, "\xc3\xa4"
+                                     "b\"c\xf0\x9f\xa7\xb8");
+        assert_int_equal(s->seq, 3);
+        assert_false(s->done);
+    }
+    assert_int_equal(w->pongs, len + 1);
+    assert_int_equal(world_count(w, TEDDY_EVENT_REPLY), len + 1);
+    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
+}
+
+static void the_largest_message_fits_and_binary_is_ignored(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    static char big[4096];
+    size_t len = w->rx_len - 160;
+    memset(big, 'x', sizeof big);
+    static const char head[] = "{\"type\":\"reply\",\"seq\":1,\"text\":\"";
+    memcpy(big, head, sizeof head - 1);
+    memcpy(big + len - 2, "\"}", 2);
+    server_frame(w, WS_BINARY, true, big, 200);
+    server_frame(w, WS_TEXT, true, big, len);
+    server_frame(w, WS_PING, true, big, 125);
+    world_run(w, 10);
+    assert_int_equal(world_last(w, TEDDY_EVENT_REPLY)->text_len, len - (sizeof head - 1) - 2);
+    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
+    assert_int_equal(w->pongs, 1);
+}
+
+static void nonsense_in_messages_is_ignored(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "{",
+        "{}",
+        "{\"type\":7}",
+        "{\"type\":\"\"}",
+        "{\"type\":\"echo\"}",
+        "{\"type\":\"welcome\",\"type\":\"echo\"}",
+        "{\"type\":\"message\",\"id\":\"1.1\",\"text\":\"later\"}",
+        "{\"type\":\"pong\",\"t\":1,\"time\":2}",
+        "{\"type\":\"welcome\",\"heartbeat_s\":0}",
+        "{\"type\":\"welcome\",\"heartbeat_s\":99999999}",
+        "{\"type\":\"error\"}",
+        "{\"type\":\"reply\",\"text\":\"a\\u0000b\"}",
+        "[1]",
+        "plain",
+        "{\"type\":\"a_very_long_type_that_fits_no_buffer\"}",
+    };
+    struct world *w = &world;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        server_text(w, rows[i]);
+        world_run(w, 10);
+        assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
+    }
+    world_run(w, 60000);
+    world_say(w, "still here");
+    world_run(w, 100);
+    assert_string_equal(world_last(w, TEDDY_EVENT_ECHO)->text, "still here");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(pings_are_answered_and_silence_is_probed, online),
+        cmocka_unit_test_setup(a_dead_peer_is_given_up, online),
+        cmocka_unit_test_setup(a_peer_that_does_not_read_is_given_up, online),
+        cmocka_unit_test_setup(refreshes_in_session_at_four_fifths, online),
+        cmocka_unit_test_setup(refreshes_when_told_but_not_in_a_loop, online),
+        cmocka_unit_test_setup(an_unanswered_refresh_is_asked_over_http, online),
+        cmocka_unit_test_setup(tokens_that_were_not_asked_for_are_not_taken, online),
+        cmocka_unit_test_setup(bad_tokens_leave_the_old_pair_whole, online),
+        cmocka_unit_test_setup(an_older_server_is_talked_to_in_plain_text, fresh),
+        cmocka_unit_test_setup(a_silent_server_counts_as_online_after_a_while, fresh),
+        cmocka_unit_test_setup(bad_frames_end_the_session_with_the_right_code, fresh),
+        cmocka_unit_test_setup(fragments_and_controls_between_them_are_one_message, online),
+        cmocka_unit_test_setup(the_largest_message_fits_and_binary_is_ignored, online),
+        cmocka_unit_test_setup(nonsense_in_messages_is_ignored, online),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
