@@ -1,4 +1,5 @@
-/* The rules of claim, refresh and presenting a token (docs/protocol.md, "Claim" and "Tokens"), as store jobs run them. No sockets. */
+/* The rules of claim, refresh and presenting a token (docs/protocol.md, "Claim" and "Tokens"), as
+ * store jobs run them. No sockets. */
 #ifndef IDENTITY_RULES_H
 #define IDENTITY_RULES_H
 
@@ -12,37 +13,50 @@ enum verdict {
     VERDICT_DEVICE_DISABLED,   /* 403, 1008 */
     VERDICT_RELEASE_REQUIRED,  /* 403 */
     VERDICT_NONCE_REPLAYED,    /* 409 */
-    VERDICT_TOKEN_UNKNOWN,     /* signed by us, but its family is gone: 401 token_revoked, 1008 token_revoked */
+    VERDICT_TOKEN_UNKNOWN,     /* signed by us, but its family is gone: 401 token_revoked, 1008
+                                  token_revoked */
     VERDICT_TOKEN_REVOKED,     /* 401, 1008 */
     VERDICT_TOKEN_REUSED,      /* 401; the family is revoked now */
     VERDICT_WRONG_DEVICE,      /* sub does not fit the family */
-    VERDICT_MUST_RECORD,       /* token_present in a read job: not wrong, but run it again in a write job */
+    VERDICT_MUST_RECORD, /* token_present in a read job: not wrong, but run it again in a write job
+                          */
 };
 
 enum claim_policy { CLAIM_REQUIRE_RELEASE, CLAIM_ALLOW };
 
-/* Checks 3 to 6, reading only; *device is the row found, its secret wiped. Returns TEDDY_OK with *verdict, or TEDDY_ESTORE. */
-int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy, struct device_row *device, enum verdict *verdict);
-/* Check 8, in a write job: looks again at what may have changed since (device, its secret_rev, binding), then writes nonce, MAC, binding and family and
- * supersedes the older families. family comes from family_new. With a verdict other than OK nothing is written (returns TEDDY_EDUP to undo). */
-int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy, const struct device_row *device,
-                 const struct family_row *family, uint64_t now_s, enum verdict *verdict);
+/* Checks 3 to 6, reading only; *device is the row found, its secret wiped. Returns TEDDY_OK with
+ * *verdict, or TEDDY_ESTORE. */
+int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                struct device_row *device, enum verdict *verdict);
+/* Check 8, in a write job: looks again at what may have changed since (device, its secret_rev,
+ * binding), then writes nonce, MAC, binding and family and supersedes the older families. family
+ * comes from family_new. With a verdict other than OK nothing is written (returns TEDDY_EDUP to
+ * undo). */
+int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                 const struct device_row *device, const struct family_row *family, uint64_t now_s,
+                 enum verdict *verdict);
 
 /* How long a spent refresh token may get its successor again. */
 #define REFRESH_GRACE_S 600
 
-/* The refresh, in a write job. `fresh` is the successor pair to use if a new one is due; *out is the pair to answer with (fresh, or the
- * successor handed out before) and *family its family. With VERDICT_TOKEN_REUSED the revocation is written: returns TEDDY_OK. */
-int token_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN], const uint8_t jti[STORE_JTI_LEN], const struct jwt *token,
-                 const struct pair_row *fresh, uint64_t now_s, struct family_row *family, struct pair_row *out, enum verdict *verdict);
+/* The refresh, in a write job. `fresh` is the successor pair to use if a new one is due; *out is
+ * the pair to answer with (fresh, or the successor handed out before) and *family its family. With
+ * VERDICT_TOKEN_REUSED the revocation is written: returns TEDDY_OK. */
+int token_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
+                 const uint8_t jti[STORE_JTI_LEN], const struct jwt *token,
+                 const struct pair_row *fresh, uint64_t now_s, struct family_row *family,
+                 struct pair_row *out, enum verdict *verdict);
 
-/* An access token presented at an upgrade. In a read job: VERDICT_MUST_RECORD when the first presentation of a successor pair
- * has to be written before it is honoured; then the same call in a write job, with may_write. */
-int token_present(struct store_tx *tx, bool may_write, const uint8_t sid[STORE_JTI_LEN], const uint8_t jti[STORE_JTI_LEN],
-                  const struct jwt *token, struct family_row *family, enum verdict *verdict);
+/* An access token presented at an upgrade. In a read job: VERDICT_MUST_RECORD when the first
+ * presentation of a successor pair has to be written before it is honoured; then the same call in a
+ * write job, with may_write. */
+int token_present(struct store_tx *tx, bool may_write, const uint8_t sid[STORE_JTI_LEN],
+                  const uint8_t jti[STORE_JTI_LEN], const struct jwt *token,
+                  struct family_row *family, enum verdict *verdict);
 
 /* HMAC-SHA256 by OpenSSL. TEDDY_EIO when it fails. */
-TEDDY_MUST_CHECK int identity_hmac_sha256(const uint8_t *key, size_t key_len, const uint8_t *msg, size_t len, uint8_t mac[32]);
+TEDDY_MUST_CHECK int identity_hmac_sha256(const uint8_t *key, size_t key_len, const uint8_t *msg,
+                                          size_t len, uint8_t mac[32]);
 TEDDY_MUST_CHECK int identity_random(uint8_t *out, size_t len);
 
 #endif

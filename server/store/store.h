@@ -1,6 +1,7 @@
-/* The store: devices, accepted claims and token families, durable in SQLite (WAL, synchronous=FULL). Loops never touch it: they queue
- * jobs. Read jobs run on reader threads, each in a snapshot; write jobs run on the one writer thread, which commits all
- * that has gathered as one transaction and then, never before, calls each job's done. */
+/* The store: devices, accepted claims and token families, durable in SQLite (WAL,
+ * synchronous=FULL). Loops never touch it: they queue jobs. Read jobs run on reader threads, each
+ * in a snapshot; write jobs run on the one writer thread, which commits all that has gathered as
+ * one transaction and then, never before, calls each job's done. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -15,68 +16,84 @@ struct store;
 struct store_tx; /* a snapshot or the group's transaction; only within a job's run */
 
 struct store_options {
-    const char *path;      /* the database file, made (0600) when missing */
-    const char *vfs;       /* SQLite VFS, NULL for the default */
-    unsigned readers;      /* threads, default 1 */
-    unsigned queue_max;    /* jobs waiting per queue, default 4096 */
-    unsigned group_max;    /* write jobs per commit, default 512 */
-    bool unsafe_no_sync;   /* synchronous=OFF, so that a test can show what power loss then costs; never in a server */
+    const char *path;    /* the database file, made (0600) when missing */
+    const char *vfs;     /* SQLite VFS, NULL for the default */
+    unsigned readers;    /* threads, default 1 */
+    unsigned queue_max;  /* jobs waiting per queue, default 4096 */
+    unsigned group_max;  /* write jobs per commit, default 512 */
+    bool unsafe_no_sync; /* synchronous=OFF, so that a test can show what power loss then costs;
+                            never in a server */
 };
 
 struct store_job {
     struct store_job *next; /* private */
-    /* On the store's thread. What it returns is the job's result; a negative one undoes what this job alone wrote. May run again when the group's
-     * transaction has to be repeated: it must not have side effects but through tx and its own out-members. */
+    /* On the store's thread. What it returns is the job's result; a negative one undoes what this
+     * job alone wrote. May run again when the group's transaction has to be repeated: it must not
+     * have side effects but through tx and its own out-members. */
     int (*run)(struct store_tx *tx, struct store_job *job);
-    /* After commit, on the store's thread: hand the job back to its loop. result: what run returned, or TEDDY_ESTORE
-     * when the store could not (then nothing was written). */
+    /* After commit, on the store's thread: hand the job back to its loop. result: what run
+     * returned, or TEDDY_ESTORE when the store could not: then nothing was written, unless the disk
+     * failed in the very commit; what it holds is then known only after a restart. */
     void (*done)(struct store_job *job);
     int result;
 };
 
-/* Opens or makes the database and starts the threads. TEDDY_ESTORE with err: what is wrong and what to do (newer schema, not a
- * database, locked, no permission, disk). */
-TEDDY_MUST_CHECK int store_open(const struct store_options *options, struct store **out, char *err, size_t cap);
+/* Opens or makes the database and starts the threads. TEDDY_ESTORE with err: what is wrong and what
+ * to do (newer schema, not a database, locked, no permission, disk). */
+TEDDY_MUST_CHECK int store_open(const struct store_options *options, struct store **out, char *err,
+                                size_t cap);
 /* Runs what is queued, checkpoints, closes. NULL is fine. */
 void store_close(struct store *s);
-/* Queue a job. TEDDY_EFULL: the queue is at its bound, done will not be called. Threads: any. Blocks: no. */
+/* Queue a job. TEDDY_EFULL: the queue is at its bound, done will not be called. Threads: any.
+ * Blocks: no. */
 TEDDY_MUST_CHECK int store_read(struct store *s, struct store_job *job);
 TEDDY_MUST_CHECK int store_write(struct store *s, struct store_job *job);
-/* Runs a write job and waits for its commit; done is not called. For tools and tests, never on a loop. */
+/* Runs a write job and waits for its commit; done is not called. For tools and tests, never on a
+ * loop. */
 int store_write_wait(struct store *s, struct store_job *job);
 int store_read_wait(struct store *s, struct store_job *job);
 /* Counters for metrics: commits, jobs written, waiting jobs. Threads: any. */
 void store_stats(const struct store *s, uint64_t *commits, uint64_t *jobs, unsigned *waiting);
 
-/* ---- Within a job's run. All return TEDDY_OK, TEDDY_ENOTFOUND, TEDDY_EDUP (a uniqueness constraint) or TEDDY_ESTORE. ---- */
+/* ---- Within a job's run. All return TEDDY_OK, TEDDY_ENOTFOUND, TEDDY_EDUP (a uniqueness
+ * constraint) or TEDDY_ESTORE. ---- */
 
 struct device_row {
     int64_t row;
     char device_id[LIMIT_ID_LEN + 1];
     uint8_t secret[LIMIT_SECRET_LEN];
-    uint64_t secret_rev;               /* counts rotations */
+    uint64_t secret_rev; /* counts rotations */
     bool enabled;
-    char child_id[LIMIT_ID_LEN + 1];   /* "" when not bound */
+    char child_id[LIMIT_ID_LEN + 1]; /* "" when not bound */
     char firmware_version[LIMIT_FIRMWARE_LEN + 1];
     uint64_t created_s, claimed_s, seen_s; /* seconds since 1970; 0: never */
 };
 
-int store_device_add(struct store_tx *tx, const char *device_id, const uint8_t secret[LIMIT_SECRET_LEN], uint64_t now_s);
+int store_device_add(struct store_tx *tx, const char *device_id,
+                     const uint8_t secret[LIMIT_SECRET_LEN], uint64_t now_s);
 int store_device_get(struct store_tx *tx, const char *device_id, struct device_row *out);
-/* In order of device_id, starting behind `after` ("" for the first); each is called until it returns false. */
-int store_device_list(struct store_tx *tx, const char *after, bool (*each)(void *arg, const struct device_row *row), void *arg);
+/* In order of device_id, starting behind `after` ("" for the first); each is called until it
+ * returns false. */
+int store_device_list(struct store_tx *tx, const char *after,
+                      bool (*each)(void *arg, const struct device_row *row), void *arg);
 int store_device_enable(struct store_tx *tx, const char *device_id, bool enabled);
-int store_device_remove(struct store_tx *tx, const char *device_id); /* with its claims and families */
+int store_device_remove(struct store_tx *tx,
+                        const char *device_id); /* with its claims and families */
 /* A new secret clears the replay rows and revokes the families. */
-int store_device_secret(struct store_tx *tx, const char *device_id, const uint8_t secret[LIMIT_SECRET_LEN]);
+int store_device_secret(struct store_tx *tx, const char *device_id,
+                        const uint8_t secret[LIMIT_SECRET_LEN]);
 /* Records an accepted claim's binding, firmware and time. */
-int store_device_bind(struct store_tx *tx, int64_t row, const char *child_id, const char *firmware, const char *timestamp, uint64_t now_s);
+int store_device_bind(struct store_tx *tx, int64_t row, const char *child_id, const char *firmware,
+                      const char *timestamp, uint64_t now_s);
 /* Ends the binding and revokes the families (the returned toy); replay rows stay. */
 int store_device_release(struct store_tx *tx, const char *device_id);
 
-/* Accepted claims: neither nonce nor MAC ever twice under one secret. TEDDY_EDUP from add has the last word. */
-int store_claim_seen(struct store_tx *tx, int64_t device_row, const char *nonce, const uint8_t mac[LIMIT_MAC_LEN], bool *seen);
-int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce, const uint8_t mac[LIMIT_MAC_LEN], uint64_t now_s);
+/* Accepted claims: neither nonce nor MAC ever twice under one secret. TEDDY_EDUP from add has the
+ * last word. */
+int store_claim_seen(struct store_tx *tx, int64_t device_row, const char *nonce,
+                     const uint8_t mac[LIMIT_MAC_LEN], bool *seen);
+int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
+                    const uint8_t mac[LIMIT_MAC_LEN], uint64_t now_s);
 
 #define STORE_JTI_LEN 16 /* bytes; 32 hex digits in a token */
 
@@ -90,19 +107,20 @@ struct family_row {
     uint8_t sid[STORE_JTI_LEN];
     int64_t device_row;
     char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
-    bool device_enabled;             /* the device's, joined */
-    struct pair_row pair;            /* the newest */
-    bool presented;                  /* the newest pair was presented once */
-    bool has_spent;                  /* there was a rotation */
-    uint8_t spent_jti[STORE_JTI_LEN];/* the refresh token it spent */
-    uint64_t spent_s;                /* when */
+    bool device_enabled;              /* the device's, joined */
+    struct pair_row pair;             /* the newest */
+    bool presented;                   /* the newest pair was presented once */
+    bool has_spent;                   /* there was a rotation */
+    uint8_t spent_jti[STORE_JTI_LEN]; /* the refresh token it spent */
+    uint64_t spent_s;                 /* when */
     bool revoked;
 };
 
 int store_family_add(struct store_tx *tx, const struct family_row *f); /* with its first pair */
 int store_family_get(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN], struct family_row *out);
 /* Rotation: pair becomes the newest (not presented), the former refresh jti the spent one. */
-int store_family_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN], const struct pair_row *pair, uint64_t now_s);
+int store_family_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
+                        const struct pair_row *pair, uint64_t now_s);
 int store_family_presented(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN]);
 int store_family_revoke(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN]);
 /* All families of a device but keep_sid (NULL: all). */
@@ -110,7 +128,10 @@ int store_family_revoke_others(struct store_tx *tx, int64_t device_row, const ui
 /* Deletes what expired before; returns through *count. */
 int store_family_purge(struct store_tx *tx, uint64_t expired_before_s, uint64_t *count);
 
-/* Everything that names the child: bindings ended, families deleted; *devices of it. each is told every device concerned. */
-int store_child_forget(struct store_tx *tx, const char *child_id, void (*each)(void *arg, const char *device_id), void *arg, uint64_t *devices);
+/* Everything that names the child: bindings ended, families deleted; *devices of it. each is told
+ * every device concerned. */
+int store_child_forget(struct store_tx *tx, const char *child_id,
+                       void (*each)(void *arg, const char *device_id), void *arg,
+                       uint64_t *devices);
 
 #endif

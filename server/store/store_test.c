@@ -1,4 +1,5 @@
 /* Opening, refusing, queueing, group commit and closing. */
+#include "store/internal.h"
 #include "store/test_store.h"
 
 #include <pthread.h>
@@ -333,6 +334,50 @@ static void test_one_commit_for_what_gathered_and_each_job_its_own_fate(void **s
     store_close(s);
 }
 
+/* What a full disk does to SQLite in the middle of a group: the transaction is gone, not the one
+ * job alone. */
+static int lose_transaction(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    assert_int_equal(sqlite3_exec(tx->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    return TEDDY_OK;
+}
+
+static void run_five(struct store *s, in_tx *const fns[5], unsigned first, const int results[5])
+{
+    struct counted jobs[5];
+    gate_shut(s, store_write);
+    for (unsigned i = 0; i < 5; i++) {
+        jobs[i] = (struct counted){
+            .job = {.run = counted_run, .done = counted_done}, .fn = fns[i], .n = first + i};
+        assert_int_equal(store_write(s, &jobs[i].job), TEDDY_OK);
+    }
+    gate_open();
+    wait_finished(6);
+    for (unsigned i = 0; i < 5; i++) {
+        unsigned n = first + i;
+        assert_int_equal(jobs[i].job.result, results[i]);
+        assert_int_equal(in_read(s, get, &n), results[i] == TEDDY_OK ? TEDDY_OK : TEDDY_ENOTFOUND);
+    }
+}
+
+static void test_a_lost_transaction_costs_the_culprit_alone(void **state)
+{
+    (void)state;
+    in_tx *const one[5] = {add, add, lose_transaction, add, add_twice};
+    in_tx *const two[5] = {add, lose_transaction, add, lose_transaction, add};
+    in_tx *const none[5] = {add, add, add, add, add};
+    const int one_results[5] = {TEDDY_OK, TEDDY_OK, TEDDY_ESTORE, TEDDY_OK, TEDDY_EDUP};
+    const int two_results[5] = {TEDDY_ESTORE, TEDDY_ESTORE, TEDDY_ESTORE, TEDDY_ESTORE,
+                                TEDDY_ESTORE};
+    const int none_results[5] = {TEDDY_OK, TEDDY_OK, TEDDY_OK, TEDDY_OK, TEDDY_OK};
+    struct store *s = must_open(&options);
+    run_five(s, one, 10, one_results);
+    run_five(s, two, 20, two_results); /* that is no accident any more: nobody is told a success */
+    run_five(s, none, 30, none_results);
+    store_close(s);
+}
+
 static void test_group_max_bounds_a_commit(void **state)
 {
     (void)state;
@@ -502,6 +547,7 @@ int main(void)
         T(test_refuses_a_locked_database),
         T(test_a_read_job_cannot_write),
         T(test_one_commit_for_what_gathered_and_each_job_its_own_fate),
+        T(test_a_lost_transaction_costs_the_culprit_alone),
         T(test_group_max_bounds_a_commit),
         T(test_a_full_queue_says_so),
         T(test_close_runs_what_is_queued),

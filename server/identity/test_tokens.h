@@ -1,0 +1,69 @@
+/* What the tests of tokens and of the key file share: a key file in a directory of its own, and
+ * tokens of one policy. */
+#ifndef IDENTITY_TEST_TOKENS_H
+#define IDENTITY_TEST_TOKENS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "identity/token.h"
+
+#define NOW     1763683200u
+#define REFRESH 5184000u
+
+static const struct token_policy policy = {"teddy", "teddy-devices", 3600, REFRESH};
+static char dir[32], path[64];
+
+static inline int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/token-XXXXXX");
+    if (mkdtemp(dir) == NULL)
+        return -1;
+    snprintf(path, sizeof path, "%s/keys.json", dir);
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    unlink(path);
+    return rmdir(dir); /* fails when a temporary file was left */
+}
+
+static inline struct keys *load_at(enum jwt_alg alg, uint64_t now_s)
+{
+    struct keys *k = NULL;
+    char err[512] = "";
+    if (keys_load(path, alg, REFRESH, now_s, &k, err, sizeof err) != TEDDY_OK)
+        fail_msg("%s", err);
+    return k;
+}
+
+static inline struct family_row family(const char *device, const char *child)
+{
+    struct device_row d = {.row = 1, .enabled = true};
+    struct family_row f;
+    snprintf(d.device_id, sizeof d.device_id, "%s", device);
+    assert_int_equal(family_new(&policy, &d, child, NOW, &f), TEDDY_OK);
+    return f;
+}
+
+static inline void sign(const struct keys *k, const struct family_row *f, enum jwt_use use,
+                        char *out)
+{
+    assert_int_equal(token_sign(k, &policy, f, &f->pair, use, out), TEDDY_OK);
+}
+
+static inline int check(const struct keys *k, const char *token, enum jwt_use use, uint64_t now_s)
+{
+    struct jwt t;
+    return token_check(k, &policy, span_of(token), use, now_s, &t);
+}
+
+#endif
