@@ -1,0 +1,28 @@
+/* The command line of teddy-device, with the environment behind it. */
+#ifndef DEVICE_ARGS_H
+#define DEVICE_ARGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum output { OUTPUT_PEOPLE, OUTPUT_QUIET, OUTPUT_JSON };
+
+struct args {
+    bool verify;
+    const char *server, *ca, *id, *child, *secret_file, *state, *bind, *firmware;
+    const char *claim_endpoint, *ws_endpoint;
+    enum output output;
+    bool allow_plain, verbose;
+    uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms, backoff_refused_ms;
+    uint32_t step_timeout_ms, echo_timeout_ms;
+    uint32_t linger_s, ahead;
+};
+
+#define EXIT_DONE   0
+#define EXIT_FAILED 1
+#define EXIT_USAGE  2
+
+/* True: run with *out. False: end with *status; what there was to say has been said. */
+bool args_parse(int argc, char **argv, struct args *out, int *status);
+
+#endif
