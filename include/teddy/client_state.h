@@ -109,6 +109,7 @@ struct teddy_client {
     uint8_t pong[WS_CONTROL_MAX];
     uint8_t pong_len;
     uint8_t wanted; /* frames to be made, a bit each */
+    bool modern;    /* the server answered hello before: it is never taken for an older one */
     bool welcomed;  /* the server knows ids, refresh and the rest */
     bool head_sent; /* the outbox's head was said in this session */
     bool head_done; /* and is echoed while still on its way out again */

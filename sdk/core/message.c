@@ -211,7 +211,7 @@ static void take_plain(struct teddy_client *c, const char *text, size_t len, boo
 {
     char id[21];
     struct sdk_message m = {.text = text, .text_len = len, .done = true};
-    if (c->welcomed || answers_hello) {
+    if (c->modern || answers_hello) {
         return;
     }
     if (c->head_sent && head_id(c, id)) {
@@ -229,7 +229,7 @@ void sdk_message_take(struct teddy_client *c, char *text, size_t len)
     bool object = json_looks_like_object(json) && sdk_message_read(text, len, &m) == TEDDY_OK;
     bool first = c->online_at == 0;
     text[len] = '\0';
-    if (first && !(object && strcmp(m.type, "welcome") == 0)) {
+    if (first && !c->modern && !(object && strcmp(m.type, "welcome") == 0)) {
         sdk_session_online(c, false);
     }
     if (object) {

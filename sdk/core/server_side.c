@@ -175,6 +175,7 @@ static void on_claim(struct world *w, struct span body)
         problem(w, w->plan.claim_status);
     } else {
         give_pair(w);
+        w->claim_len = w->total_out;
     }
 }
 
@@ -314,6 +315,8 @@ static void on_message(struct world *w)
         /* An older server takes everything for speech, and echoes it. */
         w->says += strstr(w->message, "hello") == NULL;
         server_text(w, w->message);
+    } else if (!json_looks_like_object(text)) {
+        on_say(w, "", w->message);
     } else {
         on_json(w, text);
     }

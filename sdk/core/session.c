@@ -30,6 +30,7 @@ void sdk_session_open(struct teddy_client *c)
 void sdk_session_online(struct teddy_client *c, bool welcomed)
 {
     c->welcomed = c->welcomed || welcomed;
+    c->modern = c->modern || welcomed;
     if (c->online_at == 0) {
         c->online_at = c->now;
         sdk_show(c, TEDDY_STATE_ONLINE);
@@ -207,6 +208,13 @@ static bool refresh_due(const struct teddy_client *c)
            c->now >= c->refresh_from && !c->saving;
 }
 
+/* An older server is talked to in plain text, which has no id and so might be answered twice: one
+ * that once welcomed us is given the time of a step, then given up. */
+static uint64_t welcome_by(const struct teddy_client *c)
+{
+    return c->opened_at + (c->modern ? c->config.step_timeout_ms : TEDDY_WELCOME_MS);
+}
+
 static int clocks(struct teddy_client *c)
 {
     uint64_t silent = c->now - c->heard_at;
@@ -220,7 +228,10 @@ static int clocks(struct teddy_client *c)
         c->probed = true;
         c->wanted |= SDK_FRAME_PING;
     }
-    if (c->online_at == 0 && c->now - c->opened_at >= TEDDY_WELCOME_MS) {
+    if (c->online_at == 0 && c->now >= welcome_by(c)) {
+        if (c->modern) {
+            return TEDDY_ETIMEOUT;
+        }
         sdk_session_online(c, false);
     }
     if (refresh_due(c)) {
@@ -265,7 +276,7 @@ uint64_t sdk_session_wake(const struct teddy_client *c)
         sooner(&wake, c->now + SDK_POLL_MS);
     }
     if (c->online_at == 0) {
-        sooner(&wake, c->opened_at + TEDDY_WELCOME_MS);
+        sooner(&wake, welcome_by(c));
     }
     if (c->frame.kind != 0) {
         sooner(&wake, c->moved_at + c->config.step_timeout_ms);

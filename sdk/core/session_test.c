@@ -201,6 +201,24 @@ static void a_silent_server_counts_as_online_after_a_while(void **state)
     assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
 }
 
+/* But one that was known to answer is not fooled by a slow line into plain text without ids. */
+static void a_server_that_welcomed_once_must_do_so_again(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->plan.mute = true;
+    world_say(w, "said once");
+    w->plan.no_echo = true;
+    server_drop(w);
+    world_until(w, TEDDY_STATE_WAITING, 100);
+    world_until(w, TEDDY_STATE_CONNECTING, 2000);
+    world_until(w, TEDDY_STATE_WAITING, 16000);
+    assert_int_equal(world_waiting(w)->err, TEDDY_ETIMEOUT);
+    assert_int_equal(w->says, 0);
+    w->plan.mute = false;
+    world_until(w, TEDDY_STATE_ONLINE, 3000);
+}
+
 struct bad_frames {
     const char *bytes;
     size_t len;
@@ -344,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup(an_older_server_is_talked_to_in_plain_text, fresh),
         cmocka_unit_test_setup(a_silent_server_counts_as_online_after_a_while, fresh),
         cmocka_unit_test_setup(bad_frames_end_the_session_with_the_right_code, fresh),
+        cmocka_unit_test_setup(a_server_that_welcomed_once_must_do_so_again, online),
         cmocka_unit_test_setup(fragments_and_controls_between_them_are_one_message, online),
         cmocka_unit_test_setup(the_largest_message_fits_and_binary_is_ignored, online),
         cmocka_unit_test_setup(nonsense_in_messages_is_ignored, online),

@@ -260,7 +260,8 @@ void world_step(struct world *w)
 static void pass(struct world *w, uint64_t until)
 {
     bool readable = w->open && (w->out_at < w->out_len || w->gone);
-    if (w->wait_ms == 0 || readable || (w->open && teddy_client_wants_write(&w->client))) {
+    if (w->wait_ms == 0 || readable ||
+        (w->open && w->send_rc != TEDDY_AGAIN && teddy_client_wants_write(&w->client))) {
         w->now += w->again != 0 || w->piece != 0 ? 0 : 1;
         if (w->steps % 64 == 0) {
             w->now++; /* also a busy world's clock moves on */

@@ -83,6 +83,7 @@ struct world {
     uint8_t out[65536]; /* to the toy */
     size_t out_len, out_at;
     size_t total_out; /* bytes ever made on this connection */
+    size_t claim_len; /* bytes of the last good answer to a claim */
     bool upgraded;
     uint64_t upgraded_at;
     struct ws_decoder decoder;
