@@ -1,0 +1,334 @@
+/* What each command does once its words are known. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/routes.h"
+#include "cli/ctl.h"
+#include "proto/endpoints.h"
+#include "proto/ids.h"
+#include "proto/text.h"
+
+#define FILE_MAX (4u << 20)
+
+static bool id_is_good(const char *id)
+{
+    if (id_ok(span_of(id)))
+        return true;
+    (void)usage("'%.80s' is no id: 1 to 64 of the characters A-Z a-z 0-9 _ -", id);
+    return false;
+}
+
+/* A file (or "-": standard input), malloc'd and followed by a NUL. */
+static int read_file(const char *name, size_t max, char **text, size_t *len)
+{
+    FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
+    int rc = CTL_DONE;
+
+    if (f == NULL)
+        return fail("%s: cannot be read: %s", name, strerror(errno));
+    *text = malloc(max + 2);
+    *len = *text != NULL ? fread(*text, 1, max + 1, f) : 0;
+    if (*text == NULL)
+        rc = fail("out of memory");
+    else if (ferror(f))
+        rc = fail("%s: cannot be read: %s", name, strerror(errno));
+    else if (*len > max)
+        rc = fail("%s: is longer than %zu bytes; split it", name, max);
+    else
+        (*text)[*len] = '\0';
+    if (f != stdin)
+        (void)fclose(f);
+    if (rc != CTL_DONE) {
+        free(*text);
+        *text = NULL;
+    }
+    return rc;
+}
+
+static int secret_from_file(const char *name, uint8_t secret[LIMIT_SECRET_LEN])
+{
+    char *text = NULL;
+    size_t len = 0;
+    int rc = read_file(name, 256, &text, &len);
+
+    if (rc != CTL_DONE)
+        return rc;
+    while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
+        len--;
+    if (hex_decode((struct span){text, len}, secret, LIMIT_SECRET_LEN) != TEDDY_OK)
+        rc = fail("%s: is not a secret: 64 hex digits", name);
+    wipe(text, 256);
+    free(text);
+    return rc;
+}
+
+static int take_secret(const struct ctl *ctl, uint8_t secret[LIMIT_SECRET_LEN], bool *given)
+{
+    *given = ctl->secret != NULL || ctl->secret_file != NULL;
+    if (ctl->secret != NULL && ctl->secret_file != NULL)
+        return usage("--secret and --secret-file exclude each other");
+    if (ctl->secret_file != NULL)
+        return secret_from_file(ctl->secret_file, secret);
+    if (ctl->secret != NULL &&
+        hex_decode(span_of(ctl->secret), secret, LIMIT_SECRET_LEN) != TEDDY_OK)
+        return usage("--secret takes 64 hex digits, for example from: openssl rand -hex 32");
+    return CTL_DONE;
+}
+
+static int run_add(struct ctl *ctl, const char *id)
+{
+    uint8_t secret[LIMIT_SECRET_LEN];
+    struct ctl_call call = {.verb = ADMIN_ADD, .id = id};
+    json_t *reply = NULL;
+    bool given;
+    int rc = id_is_good(id) ? take_secret(ctl, secret, &given) : CTL_USAGE;
+
+    if (rc != CTL_DONE)
+        return rc;
+    call.secret = given ? secret : NULL;
+    rc = link_call(ctl, &call, "", &reply);
+    wipe(secret, sizeof secret);
+    if (rc == CTL_DONE)
+        rc = print_json(reply);
+    json_decref(reply);
+    return rc;
+}
+
+static int say_done(const struct ctl *ctl, const json_t *reply)
+{
+    static const char *const past[] = {
+        [ADMIN_REMOVE] = "removed",   [ADMIN_ENABLE] = "enabled", [ADMIN_DISABLE] = "disabled",
+        [ADMIN_RELEASE] = "released", [ADMIN_REVOKE] = "revoked",
+    };
+    const char *id = json_string_value(json_object_get(reply, "device_id"));
+
+    (void)printf("%s %s\n", id != NULL ? id : "?", past[ctl->command->admin]);
+    return fflush(stdout) == 0 ? CTL_DONE : fail("the output could not be written");
+}
+
+/* show, remove, enable, disable, rotate-secret, release, token revoke. */
+static int run_device(struct ctl *ctl, const char *id)
+{
+    struct ctl_call call = {.verb = ctl->command->admin, .id = id};
+    json_t *reply = NULL;
+    int rc = id_is_good(id) ? link_call(ctl, &call, "", &reply) : CTL_USAGE;
+
+    if (rc == CTL_DONE) {
+        if (ctl->json || call.verb == ADMIN_ROTATE)
+            rc = print_json(reply);
+        else
+            rc = call.verb == ADMIN_SHOW ? print_object(reply) : say_done(ctl, reply);
+    }
+    json_decref(reply);
+    return rc;
+}
+
+/* All pages as one array. */
+static int list_devices(struct ctl *ctl, json_t *all)
+{
+    char after[LIMIT_ID_LEN + 1] = "";
+    int rc;
+
+    for (;;) {
+        struct ctl_call call = {.verb = ADMIN_LIST, .id = after};
+        json_t *page = NULL;
+        rc = link_call(ctl, &call, "", &page);
+        if (rc == CTL_DONE && json_array_extend(all, json_object_get(page, "devices")) != 0)
+            rc = fail("the server's answer was not understood");
+        const char *next = json_string_value(json_object_get(page, "next"));
+        bool more = rc == CTL_DONE && next != NULL && strcmp(next, after) > 0;
+        if (more)
+            (void)snprintf(after, sizeof after, "%s", next);
+        json_decref(page);
+        if (!more)
+            return rc;
+    }
+}
+
+static int run_list(struct ctl *ctl, const char *arg)
+{
+    static const struct print_column columns[] = {
+        {"DEVICE", "device_id"},          {"ENABLED", "enabled"}, {"CHILD", "child_id"},
+        {"FIRMWARE", "firmware_version"}, {"CREATED", "created"}, {"CLAIMED", "claimed"},
+    };
+    json_t *all = json_array();
+    int rc = all != NULL ? list_devices(ctl, all) : fail("out of memory");
+
+    (void)arg;
+    if (rc == CTL_DONE && ctl->json) {
+        json_t *object = json_pack("{s:O}", "devices", all);
+        rc = object != NULL ? print_json(object) : fail("out of memory");
+        json_decref(object);
+    } else if (rc == CTL_DONE) {
+        rc = print_rows(all, columns, sizeof columns / sizeof columns[0]);
+    }
+    json_decref(all);
+    return rc;
+}
+
+static int run_import(struct ctl *ctl, const char *file)
+{
+    struct ctl_call call = {.verb = ADMIN_IMPORT};
+    json_t *reply = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    int rc = read_file(file, FILE_MAX, &text, &len);
+
+    if (rc != CTL_DONE)
+        return rc;
+    call.text = (struct span){text, len};
+    rc = link_call(ctl, &call, strcmp(file, "-") == 0 ? "standard input" : file, &reply);
+    wipe(text, len);
+    free(text);
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        (void)printf("%lld imported\n",
+                     (long long)json_integer_value(json_object_get(reply, "imported")));
+    json_decref(reply);
+    return rc;
+}
+
+static int run_forget(struct ctl *ctl, const char *child_id)
+{
+    struct ctl_call call = {.verb = ADMIN_FORGET, .id = child_id};
+    json_t *reply = NULL;
+    int rc = id_is_good(child_id) ? link_call(ctl, &call, "", &reply) : CTL_USAGE;
+
+    if (rc == CTL_DONE && ctl->json) {
+        rc = print_json(reply);
+    } else if (rc == CTL_DONE) {
+        const json_t *devices = json_object_get(reply, "devices");
+        (void)printf("%s forgotten; %zu device%s\n", child_id, json_array_size(devices),
+                     json_array_size(devices) == 1 ? "" : "s");
+    }
+    json_decref(reply);
+    return rc;
+}
+
+static int run_sessions(struct ctl *ctl, const char *arg)
+{
+    static const struct print_column columns[] = {
+        {"DEVICE", "device_id"}, {"CHILD", "child_id"},  {"SINCE", "since"}, {"SAID", "utterances"},
+        {"HELLO", "hello"},      {"ADDRESS", "address"}, {"SESSION", "id"},
+    };
+    json_t *reply = NULL;
+    int rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/sessions?limit=10000",
+                         "start teddyd, and there will be sessions", &reply);
+
+    (void)arg;
+    if (rc == CTL_DONE && ctl->json) {
+        rc = print_json(reply);
+    } else if (rc == CTL_DONE) {
+        const json_t *rows = json_object_get(reply, "sessions");
+        long long total = json_integer_value(json_object_get(reply, "total"));
+        long long shown = (long long)json_array_size(rows);
+        rc = print_rows(rows, columns, sizeof columns / sizeof columns[0]);
+        if (total > shown)
+            (void)fprintf(stderr, "teddyctl: and %lld more\n", total - shown);
+    }
+    json_decref(reply);
+    return rc;
+}
+
+/* The table that this program was built with. */
+static json_t *linked_routes(void)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < teddy_routes_count; i++) {
+        const struct route *r = &teddy_routes[i];
+        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s}", "method", r->method,
+                                                    "pattern", r->pattern, "who",
+                                                    route_who_name(r->who), "handler", r->name));
+    }
+    return json_pack("{s:o}", "routes", rows);
+}
+
+static int run_routes(struct ctl *ctl, const char *arg)
+{
+    static const struct print_column columns[] = {
+        {"METHOD", "method"}, {"PATTERN", "pattern"}, {"WHO", "who"}, {"HANDLER", "handler"}};
+    json_t *reply = NULL;
+    int rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/routes", NULL, &reply);
+
+    (void)arg;
+    if (rc == CTL_DONE && reply == NULL)
+        reply = linked_routes();
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        rc = print_rows(json_object_get(reply, "routes"), columns,
+                        sizeof columns / sizeof columns[0]);
+    json_decref(reply);
+    return rc;
+}
+
+static int run_status(struct ctl *ctl, const char *arg)
+{
+    json_t *reply = NULL;
+    int rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/status", "start teddyd", &reply);
+
+    (void)arg;
+    if (rc == CTL_DONE)
+        rc = ctl->json ? print_json(reply) : print_object(reply);
+    json_decref(reply);
+    return rc;
+}
+
+static int run_drain(struct ctl *ctl, const char *arg)
+{
+    json_t *reply = NULL;
+    int rc = link_server(ctl, "POST", ENDPOINT_ADMIN "/drain", "there is nothing to drain", &reply);
+
+    (void)arg;
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        (void)printf("draining\n");
+    json_decref(reply);
+    return rc;
+}
+
+const struct ctl_command ctl_commands[] = {
+    {"device", "add", "ID", 1, run_add, ADMIN_ADD, true,
+     "Register a toy; prints its id and secret as JSON",
+     "  teddyctl device add Teddy-ESP32-0001\n"
+     "  openssl rand -hex 32 | teddyctl device add Teddy-ESP32-0001 --secret-file -\n"},
+    {"device", "list", "", 0, run_list, ADMIN_LIST, false, "List the toys",
+     "  teddyctl device list\n  teddyctl device list | cut -f1\n"},
+    {"device", "show", "ID", 1, run_device, ADMIN_SHOW, false, "Show one toy",
+     "  teddyctl device show Teddy-ESP32-0001\n"},
+    {"device", "enable", "ID", 1, run_device, ADMIN_ENABLE, false, "Let a disabled toy in again",
+     "  teddyctl device enable Teddy-ESP32-0001\n"},
+    {"device", "disable", "ID", 1, run_device, ADMIN_DISABLE, false,
+     "Keep a toy out, and close its session", "  teddyctl device disable Teddy-ESP32-0001\n"},
+    {"device", "rotate-secret", "ID", 1, run_device, ADMIN_ROTATE, false,
+     "Give a toy a new secret, revoke its tokens; prints the secret as JSON",
+     "  teddyctl device rotate-secret Teddy-ESP32-0001\n"},
+    {"device", "release", "ID", 1, run_device, ADMIN_RELEASE, false,
+     "End a toy's binding to its child, so that another can have it",
+     "  teddyctl device release Teddy-ESP32-0001\n"},
+    {"device", "remove", "ID", 1, run_device, ADMIN_REMOVE, false,
+     "Remove a toy and all that is kept about it", "  teddyctl device remove Teddy-ESP32-0001\n"},
+    {"import", NULL, "FILE.csv", 1, run_import, ADMIN_IMPORT, false,
+     "Register toys from lines device_id,oob_secret: all or none",
+     "  teddyctl import toys.csv\n  decrypt toys.csv.enc | teddyctl import -\n"},
+    {"session", "list", "", 0, run_sessions, ADMIN_LIST, false, "List the toys that are online",
+     "  teddyctl session list\n  teddyctl --json session list\n"},
+    {"token", "revoke", "ID", 1, run_device, ADMIN_REVOKE, false,
+     "Revoke a toy's tokens, so that it has to claim again",
+     "  teddyctl token revoke Teddy-ESP32-0001\n"},
+    {"child", "forget", "CHILD_ID", 1, run_forget, ADMIN_FORGET, false,
+     "Forget a child: its bindings, its tokens", "  teddyctl child forget child123\n"},
+    {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false,
+     "List method, pattern, who may call, handler", "  teddyctl routes\n"},
+    {"status", NULL, "", 0, run_status, ADMIN_LIST, false, "Show the running server's state",
+     "  teddyctl status\n  teddyctl --json status\n"},
+    {"drain", NULL, "", 0, run_drain, ADMIN_LIST, false,
+     "Send the toys elsewhere (1001 going_away) and end the server", "  teddyctl drain\n"},
+};
+const size_t ctl_command_count = sizeof ctl_commands / sizeof ctl_commands[0];

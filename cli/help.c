@@ -1,0 +1,84 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/ctl.h"
+
+static void name_of(const struct ctl_command *c, char out[96])
+{
+    (void)snprintf(out, 96, "%s%s%s%s%s", c->group, c->verb != NULL ? " " : "",
+                   c->verb != NULL ? c->verb : "", c->args[0] != '\0' ? " " : "", c->args);
+}
+
+static void help_rows(FILE *out, const char *group)
+{
+    char name[96];
+
+    for (size_t i = 0; i < ctl_command_count; i++) {
+        if (group != NULL && strcmp(ctl_commands[i].group, group) != 0)
+            continue;
+        name_of(&ctl_commands[i], name);
+        (void)fprintf(out, "  %-28s %s\n", name, ctl_commands[i].summary);
+    }
+}
+
+static void help_options(FILE *out)
+{
+    (void)fputs("\nOptions, anywhere on the line:\n"
+                "  --data DIR      the server's data directory; default: as the server finds it\n"
+                "                  (TEDDY_DATA, $STATE_DIRECTORY, $XDG_DATA_HOME/teddy, "
+                "~/.local/share/teddy)\n"
+                "  --config FILE   the server's configuration file, for its data directory\n"
+                "  --json          print JSON, one line\n"
+                "  --help          print this, or more about a command\n"
+                "  --version       print the version\n",
+                out);
+}
+
+void help_all(FILE *out)
+{
+    (void)fputs(
+        "usage: teddyctl [--data DIR] [--json] COMMAND\n"
+        "\n"
+        "Registers toys and looks after a Teddy server. It talks to the server that runs on the "
+        "data\n"
+        "directory; when none runs, commands on the registry work on its database directly.\n"
+        "\n"
+        "Commands:\n",
+        out);
+    help_rows(out, NULL);
+    help_options(out);
+    (void)fputs("\nLists are tables on a terminal, otherwise lines with tabs and no titles.\n"
+                "\n"
+                "Examples:\n"
+                "  teddyctl device add Teddy-ESP32-0001\n"
+                "  teddyctl import toys.csv\n"
+                "  teddyctl session list\n"
+                "\n"
+                "Exit status: 0 done, 1 failed (one line on stderr says why), 2 wrong usage.\n",
+                out);
+}
+
+void help_group(FILE *out, const char *group)
+{
+    (void)fprintf(out, "usage: teddyctl %s COMMAND\n\nCommands:\n", group);
+    help_rows(out, group);
+    help_options(out);
+}
+
+void help_command(FILE *out, const struct ctl_command *c)
+{
+    char name[96];
+
+    name_of(c, name);
+    (void)fprintf(out, "usage: teddyctl %s%s\n\n%s.\n", name,
+                  c->takes_secret ? " [--secret HEX | --secret-file FILE]" : "", c->summary);
+    if (c->takes_secret)
+        (void)fputs("\n  --secret HEX         the toy's secret, 64 hex digits; other users can see "
+                    "it in the\n"
+                    "                       list of processes while the command runs\n"
+                    "  --secret-file FILE   the same from a file, or with - from standard input\n"
+                    "Without either the server makes a secret. It is shown this once.\n",
+                    out);
+    help_options(out);
+    (void)fprintf(out, "\nExamples:\n%s", c->example);
+}

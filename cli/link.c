@@ -1,0 +1,347 @@
+/* How a command reaches the registry: over the running server's admin socket, or, when nobody
+ * listens there, by the same job on the store itself, under the lock that keeps a server from
+ * starting meanwhile. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "admin/admin.h"
+#include "cli/ctl.h"
+#include "ops/config.h"
+#include "ops/datalock.h"
+#include "proto/endpoints.h"
+#include "proto/text.h"
+#include "proto/writer.h"
+
+#define ANSWER_MAX ((size_t)ADMIN_ANSWER_MAX)
+#define TIMEOUT_S  60L
+#define LOCK_TRIES                                                                                 \
+    50 /* of 100 ms: a server that is starting or ending has the lock, but no socket */
+#define NO_SERVER   (-1)
+#define IMPORT_TYPE "Content-Type: text/csv"
+#define JSON_TYPE   "Content-Type: application/json"
+
+struct request {
+    const char *method, *path, *type; /* type NULL: no body */
+    const char *body;
+    size_t len;
+};
+
+struct buffer {
+    char *p;
+    size_t len, cap;
+};
+
+static void buffer_fini(struct buffer *b)
+{
+    if (b->p != NULL)
+        wipe(b->p, b->cap);
+    free(b->p);
+}
+
+/* Not realloc: what it leaves behind may hold a secret. */
+static size_t receive(char *data, size_t size, size_t n, void *user)
+{
+    struct buffer *b = user;
+    size_t len = size * n;
+
+    if (len > ANSWER_MAX - b->len)
+        return 0;
+    if (len > b->cap - b->len) {
+        size_t cap = 2 * (b->len + len) + 4096;
+        char *more = malloc(cap);
+        if (more == NULL)
+            return 0;
+        if (b->len > 0)
+            memcpy(more, b->p, b->len);
+        buffer_fini(b);
+        b->p = more;
+        b->cap = cap;
+    }
+    memcpy(b->p + b->len, data, len);
+    b->len += len;
+    return len;
+}
+
+/* CTL_DONE, CTL_FAILED with a line printed, or NO_SERVER: there is no such directory, and `quiet`
+ * asked not to mind. */
+static int find_dir(struct ctl *ctl, bool make, bool quiet)
+{
+    char *argv[6] = {(char *)(uintptr_t) "teddyctl"};
+    char err[512];
+    struct config c;
+    int argc = 1;
+
+    if (ctl->config != NULL) {
+        argv[argc++] = (char *)(uintptr_t) "--config";
+        argv[argc++] = (char *)(uintptr_t)ctl->config;
+    }
+    if (ctl->data != NULL) {
+        argv[argc++] = (char *)(uintptr_t) "--data";
+        argv[argc++] = (char *)(uintptr_t)ctl->data;
+    }
+    if (config_load(&c, argc, argv, err, sizeof err) != TEDDY_OK)
+        return fail("%s", err);
+    int rc = config_data_dir(&c, make, ctl->dir, sizeof ctl->dir, err, sizeof err);
+    if (rc == TEDDY_ENOTFOUND && quiet)
+        return NO_SERVER;
+    if (rc == TEDDY_ENOTFOUND)
+        return fail("%s; start teddyd, or say with --data where its data is", err);
+    return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
+}
+
+static bool set_up(CURL *curl, const struct request *r, struct buffer *out,
+                   struct curl_slist **fields, const char *socket_path)
+{
+    char url[256];
+    CURLcode rc = CURLE_OK;
+
+    (void)snprintf(url, sizeof url, "http://localhost%s", r->path);
+    *fields = curl_slist_append(NULL, "Expect:");
+    if (*fields != NULL && r->type != NULL) {
+        struct curl_slist *more = curl_slist_append(*fields, r->type);
+        if (more == NULL)
+            return false;
+        *fields = more;
+    }
+    rc |= *fields == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+    rc |= curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket_path);
+    rc |= curl_easy_setopt(curl, CURLOPT_URL, url);
+    rc |= curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
+    rc |= curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
+    rc |= curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *fields);
+    rc |= curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
+    rc |= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
+    rc |= curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
+    if (strcmp(r->method, "POST") == 0) {
+        rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->type != NULL ? r->body : "");
+        rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->len);
+    }
+    return rc == CURLE_OK;
+}
+
+/* CTL_DONE with *status and out, NO_SERVER, or CTL_FAILED with a line printed. */
+static int ask(struct ctl *ctl, const struct request *r, long *status, struct buffer *out)
+{
+    char path[sizeof ctl->dir + 32], why[CURL_ERROR_SIZE] = "";
+    struct curl_slist *fields = NULL;
+    CURL *curl;
+    CURLcode rc;
+
+    (void)snprintf(path, sizeof path, "%s/%s", ctl->dir, ADMIN_SOCKET);
+    if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
+        return NO_SERVER; /* no socket can be there */
+    curl = curl_easy_init();
+    if (curl == NULL || !set_up(curl, r, out, &fields, path)) {
+        curl_slist_free_all(fields);
+        curl_easy_cleanup(curl);
+        return fail("libcurl could not be set up");
+    }
+    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+    rc = curl_easy_perform(curl);
+    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
+    curl_slist_free_all(fields);
+    curl_easy_cleanup(curl);
+    if (rc == CURLE_COULDNT_CONNECT)
+        return NO_SERVER;
+    if (rc != CURLE_OK)
+        return fail("the server on %s did not answer (%s); its log may say why", ctl->dir,
+                    why[0] != '\0' ? why : curl_easy_strerror(rc));
+    return CTL_DONE;
+}
+
+static const char *hint(const char *code)
+{
+    static const struct {
+        const char *code, *text;
+    } hints[] = {
+        {"device_exists", " For a new secret: teddyctl device rotate-secret."},
+        {"device_not_found", " teddyctl device list shows those that are."},
+        {"secret_in_use", " Leave --secret out to have one made."},
+        {"store_unavailable", " Try again; the server's log says why."},
+        {"forbidden", " Run teddyctl as that user."},
+    };
+
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (strcmp(hints[i].code, code) == 0)
+            return hints[i].text;
+    return "";
+}
+
+static int refused(const json_t *problem, long status, const char *file)
+{
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    const char *code = json_string_value(json_object_get(problem, "code"));
+    const json_t *errors = json_object_get(problem, "errors");
+
+    if (detail == NULL)
+        return fail("the server answered with status %ld", status);
+    for (size_t i = 0; i < json_array_size(errors); i++) {
+        const json_t *e = json_array_get(errors, i);
+        const char *what = json_string_value(json_object_get(e, "error"));
+        (void)fprintf(stderr, "%s:%lld: %s\n", file,
+                      (long long)json_integer_value(json_object_get(e, "line")),
+                      what != NULL ? what : "bad");
+    }
+    return fail("%s%s", detail, code != NULL ? hint(code) : "");
+}
+
+/* The server's or our own answer as JSON. */
+static int take_reply(const char *text, size_t len, long status, const char *file, json_t **reply)
+{
+    json_t *json = json_loadb(text, len, 0, NULL);
+    int rc = CTL_DONE;
+
+    if (status >= 200 && status < 300 && json != NULL) {
+        *reply = json;
+        return rc;
+    }
+    rc = refused(json, status, file);
+    json_decref(json);
+    return rc;
+}
+
+static int ask_reply(struct ctl *ctl, const struct request *r, const char *file, json_t **reply)
+{
+    struct buffer out = {0};
+    long status = 0;
+    int rc = ask(ctl, r, &status, &out);
+
+    if (rc == CTL_DONE)
+        rc = take_reply(out.p != NULL ? out.p : "", out.len, status, file, reply);
+    buffer_fini(&out);
+    return rc;
+}
+
+/* The request of a call; body is room for the JSON of ADMIN_ADD. */
+static void write_request(const struct ctl_call *call, struct request *r, char path[192],
+                          char body[256])
+{
+    static const struct {
+        const char *method, *before, *after;
+    } forms[] = {
+        [ADMIN_LIST] = {"GET", "/devices?limit=1000", ""},
+        [ADMIN_ADD] = {"POST", "/devices", ""},
+        [ADMIN_SHOW] = {"GET", "/devices/", ""},
+        [ADMIN_REMOVE] = {"DELETE", "/devices/", ""},
+        [ADMIN_ENABLE] = {"POST", "/devices/", "/enable"},
+        [ADMIN_DISABLE] = {"POST", "/devices/", "/disable"},
+        [ADMIN_ROTATE] = {"POST", "/devices/", "/rotate-secret"},
+        [ADMIN_RELEASE] = {"POST", "/devices/", "/release"},
+        [ADMIN_REVOKE] = {"POST", "/devices/", "/revoke"},
+        [ADMIN_IMPORT] = {"POST", "/devices/import", ""},
+        [ADMIN_FORGET] = {"POST", "/children/", "/forget"},
+    };
+    const char *id = call->id != NULL ? call->id : "";
+    bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST;
+
+    *r = (struct request){.method = forms[call->verb].method, .path = path};
+    (void)snprintf(path, 192, "%s%s%s%s", ENDPOINT_ADMIN, forms[call->verb].before,
+                   in_path ? id : "", forms[call->verb].after);
+    if (call->verb == ADMIN_LIST && id[0] != '\0')
+        (void)snprintf(path, 192, "%s%s&after=%s", ENDPOINT_ADMIN, forms[ADMIN_LIST].before, id);
+    if (call->verb == ADMIN_IMPORT)
+        *r = (struct request){r->method, path, IMPORT_TYPE, call->text.p, call->text.len};
+    if (call->verb == ADMIN_ADD) {
+        struct writer w = writer_on(body, 256);
+        writer_text(&w, "{\"device_id\":");
+        writer_json_string(&w, span_of(id));
+        if (call->secret != NULL) {
+            writer_text(&w, ",\"oob_secret\":\"");
+            writer_hex(&w, call->secret, LIMIT_SECRET_LEN);
+            writer_text(&w, "\"");
+        }
+        writer_text(&w, "}");
+        (void)writer_end(&w);
+        *r = (struct request){r->method, path, JSON_TYPE, body, w.len};
+    }
+}
+
+static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
+                      json_t **reply)
+{
+    char path[sizeof ctl->dir + 32], err[512];
+    struct store_options options = {.path = path};
+    struct admin_command *c = NULL;
+    struct admin_answer a;
+    struct store *store = NULL;
+    int rc = CTL_FAILED;
+
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (store_open(&options, &store, err, sizeof err) != TEDDY_OK)
+        return fail("%s", err);
+    c = admin_command_new(call->verb, call->id, call->text);
+    if (c == NULL) {
+        store_close(store);
+        return fail("out of memory");
+    }
+    c->limit = ADMIN_LIST_MAX;
+    if (call->secret != NULL)
+        memcpy(c->secret, call->secret, sizeof c->secret);
+    if (admin_command_writes(c))
+        (void)store_write_wait(store, &c->job);
+    else
+        (void)store_read_wait(store, &c->job);
+    admin_command_answer(c, &a);
+    char *text = admin_answer_text(&a, NULL);
+    rc = text != NULL ? take_reply(text, strlen(text), a.status, file, reply)
+                      : fail("out of memory");
+    if (text != NULL)
+        wipe(text, strlen(text));
+    free(text);
+    admin_answer_fini(&a);
+    admin_command_free(c);
+    store_close(store);
+    return rc;
+}
+
+int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)
+{
+    char path[192], body[256] = "", err[512] = "";
+    struct request r;
+    int rc = find_dir(ctl, call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT, false);
+    int lock = -1, held = TEDDY_AGAIN;
+
+    write_request(call, &r, path, body);
+    for (int i = 0; rc == CTL_DONE && i < LOCK_TRIES; i++) {
+        rc = ask_reply(ctl, &r, file, reply);
+        if (rc != NO_SERVER)
+            break;
+        rc = CTL_DONE;
+        held = data_lock(ctl->dir, &lock, err, sizeof err);
+        if (held != TEDDY_AGAIN)
+            break;
+        (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+    wipe(body, sizeof body);
+    if (rc != CTL_DONE || *reply != NULL)
+        return rc;
+    if (held == TEDDY_AGAIN)
+        return fail("%s, which does not answer; end it or wait for it, then try again", err);
+    if (held != TEDDY_OK)
+        return fail("%s; run teddyctl as the user that the server runs as", err);
+    rc = call_store(ctl, call, file, reply);
+    data_unlock(lock);
+    return rc;
+}
+
+int link_server(struct ctl *ctl, const char *method, const char *path, const char *none,
+                json_t **reply)
+{
+    struct request r = {.method = method, .path = path};
+    int rc;
+
+    *reply = NULL;
+    rc = find_dir(ctl, false, none == NULL);
+    if (rc == CTL_DONE)
+        rc = ask_reply(ctl, &r, "", reply);
+    if (rc != NO_SERVER)
+        return rc;
+    return none != NULL ? fail("no server is running on %s; %s", ctl->dir, none) : CTL_DONE;
+}
