@@ -196,7 +196,7 @@ static void a_drain_closes_all_and_lets_nobody_in(void **state)
     toy_hears_part(toys[0], "thinking");
     testing_on_loop(&house.net, drain, NULL);
     unsigned different = 0;
-    char first[64] = "";
+    char first[124] = "";
     for (int i = 0; i < 20; i++) {
         toy_closed(toys[i], 1012, "restart retry_ms=");
         struct span word;
