@@ -3,9 +3,10 @@
  *
  *   fleet URL CA_FILE FOLDER COUNT      FOLDER holds storm-0000.secret, …; states are kept there
  *
- * A toy says something each time it comes online. The line "settle" on stdin means: no more faults;
- * every toy says one thing more, and once all are online and all was echoed a line {"settled":…} is
- * the report. Exit 0 if that came to be. */
+ * Prints a line for each claim and each time a toy comes online. A toy says something each time it
+ * comes online, and every few seconds forgets its tokens and has to claim anew. The line "settle"
+ * on stdin means: no more faults; every toy says one thing more, and once all are online and all
+ * was echoed a line {"settled":…} is the report. Exit 0 if that came to be. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ struct toy {
     struct teddy_client client;
     struct teddy_posix *port;
     uint8_t rx[4096], outbox[4096];
-    uint64_t step_at;
+    uint64_t step_at, forget_at;
     unsigned index, onlines, said, echoed;
     bool online;
     char id[32];
@@ -51,8 +52,10 @@ static void say(struct toy *t, const char *what)
 static void on_event(void *user, const struct teddy_event *e)
 {
     struct toy *t = user;
-    if (e->type == TEDDY_EVENT_CLAIMED)
+    if (e->type == TEDDY_EVENT_CLAIMED) {
         seen.claims++;
+        printf("claimed %s\n", t->id);
+    }
     if (e->type == TEDDY_EVENT_REFRESHED)
         seen.refreshes++;
     if (e->type == TEDDY_EVENT_ECHO)
@@ -62,6 +65,7 @@ static void on_event(void *user, const struct teddy_event *e)
     t->online = e->state == TEDDY_STATE_ONLINE;
     if (t->online) {
         t->onlines++;
+        printf("online %s\n", t->id);
         say(t, "hello");
     }
     if (e->state == TEDDY_STATE_WAITING && means_unknown(e)) {
@@ -107,6 +111,15 @@ static int toy_start(struct toy *t, unsigned i, const char *url,
     return rc;
 }
 
+/* As after a factory reset: the next step claims. Spread, so that claims are under way at any
+ * moment. */
+static void toy_forget(struct toy *t, uint64_t now)
+{
+    if (t->forget_at && teddy_client_forget(&t->client) != TEDDY_OK)
+        fprintf(stderr, "%s: cannot forget its tokens\n", t->id);
+    t->forget_at = now + 1500 + t->index * 7919 % 4000;
+}
+
 /* Where each toy's descriptors stand in the poll set of this round. */
 struct waiting {
     struct pollfd *fds;
@@ -140,6 +153,9 @@ static void step_ready(struct toy *toys, unsigned count, const struct waiting *w
             ready |= w->fds[f].revents != 0;
         if (!ready)
             continue;
+        if (toys[i].online && toys[i].forget_at <= now && !seen.settling &&
+            teddy_client_pending(&toys[i].client) == 0)
+            toy_forget(&toys[i], now);
         uint32_t wait_ms;
         teddy_client_step(&toys[i].client, now, &wait_ms);
         toys[i].step_at = now + wait_ms;
@@ -225,6 +241,7 @@ int main(int argc, char **argv)
     if (count < 1 || count > 10000)
         return 2;
     struct rlimit files;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);

@@ -35,6 +35,13 @@ class Fleet:
         self.out = harness.Output(self.process.stdout)
         self.err = harness.Output(self.process.stderr)
 
+    def wait_for(self, claims_and_onlines):
+        """So many more have happened."""
+        with self.out.changed:
+            goal = len(self.out.lines) + claims_and_onlines
+            if not self.out.changed.wait_for(lambda: len(self.out.lines) >= goal or self.out.ended, PATIENCE):
+                raise AssertionError(f"the fleet makes no progress: {self.out.lines[-3:]} {self.err.lines[-3:]}")
+
     def settle(self):
         """No more faults: everybody says one thing more, and the report comes when all was echoed."""
         self.process.stdin.write("settle\n")
@@ -82,7 +89,8 @@ class Storm(unittest.TestCase):
             for c in claimers:
                 c.start()
             for kill in range(KILLS):
-                time.sleep(chance.uniform(0.5, 4.0))  # the random moment is the fault itself
+                fleet.wait_for(chance.randrange(TOYS // 4, TOYS))
+                time.sleep(chance.uniform(0, 0.3))  # somewhere between two events: the random moment is the fault
                 server.kill()
                 server.start()
                 print(f"kill {kill + 1}/{KILLS}", flush=True)
@@ -104,6 +112,7 @@ class Storm(unittest.TestCase):
             self.assertEqual(report["unechoed"], 0)
             self.assertEqual(report["unknown_tokens"], 0)
             self.assertGreater(report["reconnects"], TOYS)
+            self.assertGreater(report["claims"], TOYS)
             self.assertGreater(sum(c.claims for c in claimers), CLAIMERS)
             self.assertGreater(min(proxy.counts.values()), 0)
             self.no_nonce_twice(server)
