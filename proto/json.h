@@ -36,9 +36,11 @@ const struct json_member *json_find(const struct json_object *obj, const char *n
 
 /* The member's string, unescaped, with a NUL behind (not counted; cap includes it).
  * TEDDY_ENOTFOUND: no such member; TEDDY_EINVAL: not a string, or it holds U+0000;
- * TEDDY_ENOSPC: longer than cap - 1. After any of them out is the empty string. */
+ * TEDDY_ENOSPC: longer than cap - 1. After any of them out is the empty string.
+ * Its name for the linker is its own: libjansson has a json_string too, and libcjose, which calls that one, would call
+ * ours in a program that links both. */
 TEDDY_MUST_CHECK int json_string(const struct json_object *obj, const char *name, char *out, size_t cap,
-                                 size_t *len);
+                                 size_t *len) __asm__("proto_json_string");
 
 /* The member's whole number, 0 to 2^53. TEDDY_ENOTFOUND; TEDDY_EINVAL: not such a number. */
 TEDDY_MUST_CHECK int json_u64(const struct json_object *obj, const char *name, uint64_t *out);
