@@ -56,7 +56,7 @@ static int secret_from_file(const char *name, uint8_t secret[LIMIT_SECRET_LEN])
 
     if (rc != CTL_DONE)
         return rc;
-    while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
+    while (len > 0 && memchr(" \t\r\n", text[len - 1], 4) != NULL)
         len--;
     if (hex_decode((struct span){text, len}, secret, LIMIT_SECRET_LEN) != TEDDY_OK)
         rc = fail("%s: is not a secret: 64 hex digits", name);

@@ -67,26 +67,35 @@ static size_t receive(char *data, size_t size, size_t n, void *user)
     return len;
 }
 
-/* CTL_DONE, CTL_FAILED with a line printed, or NO_SERVER: there is no such directory, and `quiet`
- * asked not to mind. */
+/* What the server's configuration says about its data directory; --data says it all. */
+static int find_config(const struct ctl *ctl, struct config *c)
+{
+    char *argv[] = {(char *)(uintptr_t) "teddyctl", (char *)(uintptr_t) "--config",
+                    (char *)(uintptr_t)ctl->config, NULL};
+    char err[512];
+
+    if (ctl->data == NULL) {
+        int rc = config_load(c, ctl->config != NULL ? 3 : 1, argv, err, sizeof err);
+        return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
+    }
+    memset(c, 0, sizeof *c);
+    if (ctl->data[0] == '\0' || strlen(ctl->data) >= sizeof c->data)
+        return usage("--data takes a directory, at most %zu bytes", sizeof c->data - 1);
+    memcpy(c->data, ctl->data, strlen(ctl->data));
+    return CTL_DONE;
+}
+
+/* CTL_DONE, or what has been printed, or NO_SERVER: there is no such directory, and `quiet` asked
+ * not to mind. */
 static int find_dir(struct ctl *ctl, bool make, bool quiet)
 {
-    char *argv[6] = {(char *)(uintptr_t) "teddyctl"};
-    char err[512];
     struct config c;
-    int argc = 1;
+    char err[512];
+    int rc = find_config(ctl, &c);
 
-    if (ctl->config != NULL) {
-        argv[argc++] = (char *)(uintptr_t) "--config";
-        argv[argc++] = (char *)(uintptr_t)ctl->config;
-    }
-    if (ctl->data != NULL) {
-        argv[argc++] = (char *)(uintptr_t) "--data";
-        argv[argc++] = (char *)(uintptr_t)ctl->data;
-    }
-    if (config_load(&c, argc, argv, err, sizeof err) != TEDDY_OK)
-        return fail("%s", err);
-    int rc = config_data_dir(&c, make, ctl->dir, sizeof ctl->dir, err, sizeof err);
+    if (rc != CTL_DONE)
+        return rc;
+    rc = config_data_dir(&c, make, ctl->dir, sizeof ctl->dir, err, sizeof err);
     if (rc == TEDDY_ENOTFOUND && quiet)
         return NO_SERVER;
     if (rc == TEDDY_ENOTFOUND)

@@ -1,0 +1,233 @@
+"""teddyctl without a server: the registry's commands on a real store, each with its output and exit status.
+
+Where teddyctl is comes as the first argument."""
+
+import csv
+import fcntl
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+CTL = sys.argv.pop(1)
+PATIENCE = 60
+ENV = {k: v for k, v in os.environ.items()
+       if not k.startswith("TEDDY_") and k not in ("PORT", "STATE_DIRECTORY", "XDG_DATA_HOME")}
+
+
+class Offline(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.data = os.path.join(self.folder.name, "data")
+
+    def run_ctl(self, *args, stdin="", env=None, data=True):
+        head = [CTL, "--data", self.data] if data else [CTL]
+        return subprocess.run(head + list(args), input=stdin, text=True, capture_output=True, timeout=PATIENCE,
+                              env=ENV | (env or {}))
+
+    def ok(self, *args, **more):
+        done = self.run_ctl(*args, **more)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def refused(self, status, pattern, *args, **more):
+        done = self.run_ctl(*args, **more)
+        self.assertEqual((done.returncode, done.stdout), (status, ""), done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith("teddyctl: "), done.stderr)
+        self.assertRegex(done.stderr, pattern)
+
+    def test_add(self):
+        made = json.loads(self.ok("device", "add", "Teddy-1"))
+        self.assertEqual(list(made), ["device_id", "oob_secret"])
+        self.assertEqual(made["device_id"], "Teddy-1")
+        self.assertRegex(made["oob_secret"], r"^[0-9a-f]{64}$")
+        other = json.loads(self.ok("device", "add", "Teddy-2"))
+        self.assertNotEqual(made["oob_secret"], other["oob_secret"])
+        given = "AB" * 32
+        self.assertEqual(json.loads(self.ok("device", "add", "Teddy-3", "--secret", given))["oob_secret"], given.lower())
+        self.refused(1, "Teddy-1 is registered already.*rotate-secret", "device", "add", "Teddy-1")
+        self.refused(1, "Another device has this secret", "device", "add", "Teddy-4", "--secret", given)
+        self.refused(1, "No device Teddy-4", "device", "show", "Teddy-4")
+
+    def test_secret_from_file_and_stdin(self):
+        path = os.path.join(self.folder.name, "secret")
+        with open(path, "w") as f:
+            f.write("12" * 32 + "\n")
+        self.assertEqual(json.loads(self.ok("device", "add", "a", "--secret-file", path))["oob_secret"], "12" * 32)
+        self.assertEqual(json.loads(self.ok("device", "add", "b", "--secret-file=-", stdin="34" * 32))["oob_secret"],
+                         "34" * 32)
+        for bad in ("", "12", "zz" * 32, "12" * 33, "x" * 100000, "12" * 32 + "\0"):
+            self.refused(1, "64 hex digits|is longer", "device", "add", "c", "--secret-file", "-", stdin=bad)
+        self.refused(1, "No such file", "device", "add", "c", "--secret-file", path + "x")
+        self.refused(2, "exclude", "device", "add", "c", "--secret-file", path, "--secret", "56" * 32)
+        for bad in ("", "12", "zz" * 32, "12" * 33):
+            self.refused(2, "64 hex digits", "device", "add", "c", "--secret", bad)
+
+    def test_ids(self):
+        for bad in ("", "a b", "a/b", "..", "ä", "x" * 65, "a\n", "a%20b", "a\x1b[2J"):
+            self.refused(2, "is no id", "device", "add", bad)
+            self.refused(2, "is no id", "device", "show", bad)
+            self.refused(2, "is no id", "child", "forget", bad)
+        self.ok("device", "add", "x" * 64)
+        self.ok("device", "add", "--", "--json")  # it is of the alphabet
+        self.assertIn("device_id: --json", self.ok("device", "show", "--", "--json"))
+
+    def test_life_of_a_device(self):
+        first = json.loads(self.ok("device", "add", "toy"))["oob_secret"]
+        self.assertEqual(self.ok("device", "disable", "toy"), "toy disabled\n")
+        self.assertIn("enabled: no\n", self.ok("device", "show", "toy"))
+        self.assertEqual(self.ok("device", "enable", "toy"), "toy enabled\n")
+        self.assertIs(json.loads(self.ok("--json", "device", "show", "toy"))["enabled"], True)
+        second = json.loads(self.ok("device", "rotate-secret", "toy"))["oob_secret"]
+        self.assertNotEqual(first, second)
+        self.assertEqual(self.ok("device", "release", "toy"), "toy released\n")
+        self.assertEqual(self.ok("token", "revoke", "toy"), "toy revoked\n")
+        self.assertEqual(self.ok("child", "forget", "kid"), "kid forgotten; 0 devices\n")
+        shown = self.ok("device", "show", "toy") + self.ok("--json", "device", "show", "toy") + self.ok("device", "list")
+        self.assertNotIn(first, shown)
+        self.assertNotIn(second, shown)
+        self.assertEqual(self.ok("device", "remove", "toy"), "toy removed\n")
+        for command in (("device", "show"), ("device", "enable"), ("device", "disable"), ("device", "remove"),
+                        ("device", "release"), ("device", "rotate-secret"), ("token", "revoke")):
+            self.refused(1, "No device toy is registered", *command, "toy")
+
+    def test_list(self):
+        self.refused(1, "No such file or directory; start teddyd", "device", "list")
+        self.ok("device", "add", "b")
+        self.ok("device", "add", "a")
+        rows = [line.split("\t") for line in self.ok("device", "list").splitlines()]
+        self.assertEqual([row[:4] for row in rows], [["a", "yes", "-", "-"], ["b", "yes", "-", "-"]])
+        listed = json.loads(self.ok("device", "list", "--json"))
+        self.assertEqual([d["device_id"] for d in listed["devices"]], ["a", "b"])
+        self.assertEqual(listed["devices"][0]["child_id"], None)
+
+    def test_table_on_a_terminal(self):
+        self.ok("device", "add", "a-rather-long-name")
+        master, slave = pty.openpty()
+        done = subprocess.run([CTL, "--data", self.data, "device", "list"], stdout=slave, timeout=PATIENCE, env=ENV)
+        os.close(slave)
+        shown = os.read(master, 4096).decode().replace("\r", "").splitlines()
+        os.close(master)
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(shown[0], r"^DEVICE {14}ENABLED  CHILD")
+        self.assertRegex(shown[1], r"^a-rather-long-name  yes      -")
+
+    def test_import(self):
+        path = os.path.join(self.folder.name, "toys.csv")
+        rows = [(f"bulk-{i}", os.urandom(32).hex()) for i in range(2500)]
+        with open(path, "w", newline="") as f:
+            csv.writer(f).writerows([("device_id", "oob_secret"), *rows])
+        self.assertEqual(self.ok("import", path), "2500 imported\n")
+        self.assertEqual([line.split("\t")[0] for line in self.ok("device", "list").splitlines()],  # three pages
+                         sorted(r[0] for r in rows))
+        bad = self.run_ctl("import", "-", stdin=f"fine,{os.urandom(32).hex()}\nbulk-1,{os.urandom(32).hex()}\nnonsense\n"
+                                                f"other,{rows[0][1]}\na b,{os.urandom(32).hex()}\nx,12\n")
+        self.assertEqual((bad.returncode, bad.stdout), (1, ""))
+        lines = bad.stderr.splitlines()
+        self.assertEqual({int(re.match(r"standard input:(\d+): ", line)[1]) for line in lines[:-1]}, {2, 3, 4, 5, 6})
+        self.assertRegex(lines[-1], "Nothing was imported: 5 bad lines")
+        self.refused(1, "No device fine", "device", "show", "fine")
+        self.assertEqual(json.loads(self.ok("--json", "import", "-", stdin=f"one,{'9' * 64}"))["imported"], 1)
+        self.refused(1, "No such file", "import", path + "x")
+        self.refused(1, "Is a directory", "import", self.folder.name)
+        self.refused(1, "is longer than 4194304 bytes", "import", "-", stdin="x" * ((4 << 20) + 1))
+
+    def test_wrong_usage(self):
+        for bad in ((), ("dance",), ("device",), ("device", "dance"), ("device", "add"), ("device", "add", "a", "b"),
+                    ("device", "show"), ("device", "list", "x"), ("import",), ("import", "a", "b"), ("routes", "x"),
+                    ("token",), ("token", "revoke"), ("child", "forget"), ("--bogus", "status"), ("status", "-x"),
+                    ("device", "list", "--secret", "12"), ("device", "add", "a", "--secret"), ("", "x"),
+                    ("device", "add", *"abcdefghij"), ("session",), ("a" * 500,), ("\x1b[2J",)):
+            with self.subTest(bad):
+                self.refused(2, "--help|needs a value|takes no secret", *bad)
+        self.refused(2, "--data takes", "--data", "", "status")
+        self.refused(2, "--data takes", "--data", "x" * 600, "status")
+        self.assertFalse(os.path.exists(self.data))
+
+    def test_help(self):
+        everything = self.ok("--help", data=False)
+        self.assertEqual(everything, self.ok("help", data=False))
+        commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)?  +\S", everything.split("Options")[0])
+        self.assertEqual(len(commands), 15)
+        for command in commands:
+            shown = self.ok(*command.split(), "--help", data=False)
+            self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)
+            self.assertRegex(shown, rf"Examples:\n(.*\n)*.*teddyctl .*{command}")
+        self.assertIn("rotate-secret ID", self.ok("device", "--help", data=False))
+        self.assertRegex(self.ok("--version", data=False), r"^teddyctl \d+\.\d+\.\d+\n$")
+
+    def test_what_needs_a_server_says_so(self):
+        self.ok("device", "add", "a")
+        for command in (("session", "list"), ("drain",), ("status",)):
+            self.refused(1, "no server is running on .*/data", *command)
+
+    def test_routes(self):
+        rows = [line.split("\t") for line in self.ok("routes").splitlines()]  # no data directory needed either
+        self.assertIn(["POST", "/api/v1/pair/claim", "none", "claim"], rows)
+        self.assertIn(["GET", "/api/v1/admin/devices", "admin", "admin_device_list"], rows)
+        self.assertTrue(all(len(row) == 4 for row in rows))
+        self.assertEqual(len(json.loads(self.ok("--json", "routes"))["routes"]), len(rows))
+
+    def test_data_directory_is_the_server_s(self):
+        home = self.folder.name
+        self.ok("device", "add", "a", data=False, env={"TEDDY_DATA": os.path.join(home, "1")})
+        self.ok("device", "add", "a", data=False, env={"STATE_DIRECTORY": os.path.join(home, "2"), "XDG_DATA_HOME": "/x"})
+        self.ok("device", "add", "a", data=False, env={"XDG_DATA_HOME": os.path.join(home, "3")})
+        self.ok("device", "add", "a", data=False, env={"HOME": os.path.join(home, "4")})
+        conf = os.path.join(home, "teddy.conf")
+        with open(conf, "w") as f:
+            f.write(f"data = {home}/5\n")
+        self.ok("--config", conf, "device", "add", "a", data=False)
+        for made in ("1", "2", "3/teddy", "4/.local/share/teddy", "5"):
+            self.assertTrue(os.path.exists(os.path.join(home, made, "teddy.db")), made)
+            self.assertEqual(os.stat(os.path.join(home, made)).st_mode & 0o777, 0o700)
+        with open(conf, "w") as f:
+            f.write("\ndatta = x\n")
+        self.refused(1, "teddy.conf:2: unknown key 'datta'; did you mean 'data'", "--config", conf, "device", "list",
+                     data=False)
+
+    def test_lock(self):
+        """While somebody holds the data directory and does not answer, nothing is touched; once he lets go, it goes on."""
+        self.ok("device", "add", "a")
+        held = open(os.path.join(self.data, "lock"), "r+")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        self.refused(1, "is in use by process", "device", "list")
+        done = []
+        waiting = threading.Thread(target=lambda: done.append(self.run_ctl("device", "list")))
+        waiting.start()
+        held.close()
+        waiting.join(PATIENCE)
+        self.assertEqual(done[0].returncode, 0, done[0].stderr)
+
+    def test_two_at_once(self):
+        self.ok("device", "add", "first")
+        programs = [subprocess.Popen([CTL, "--data", self.data, "device", "add", f"d{i}"], stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, env=ENV) for i in range(8)]
+        for p in programs:
+            out, err = p.communicate(timeout=PATIENCE)
+            self.assertEqual((p.returncode, err), (0, b""))
+        self.assertEqual(len(self.ok("device", "list").splitlines()), 9)
+
+    def test_damaged_store(self):
+        self.ok("device", "add", "a")
+        with open(os.path.join(self.data, "teddy.db"), "r+b") as f:
+            f.write(b"not a database at all, but quite long" * 100)
+        self.refused(1, "teddy.db", "device", "list")
+
+    def test_output_that_nobody_gets(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([CTL, "--data", self.data, "device", "add", "a"], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=PATIENCE, env=ENV)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("rotate-secret", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
