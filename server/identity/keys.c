@@ -48,13 +48,6 @@ void keys_free(struct keys *k)
     free(k);
 }
 
-/* Not jansson's json_string: proto/json.h has a function of that name, and a program has but one.
- */
-static json_t *text_value(const char *text)
-{
-    return json_stringn(text, strlen(text));
-}
-
 static bool kid_ok(const char *kid)
 {
     static const char allowed[] =
@@ -174,9 +167,9 @@ static json_t *new_key(json_t *array, enum jwt_alg alg, uint64_t now_s)
         wipe(text, strlen(text));
     free(text);
     cjose_jwk_release(jwk);
-    if (json == NULL || json_object_set_new(json, "kid", text_value(kid)) != 0 ||
-        json_object_set_new(json, "alg", text_value(alg_name(alg))) != 0 ||
-        json_object_set_new(json, "use", text_value("sig")) != 0 ||
+    if (json == NULL || json_object_set_new(json, "kid", json_string(kid)) != 0 ||
+        json_object_set_new(json, "alg", json_string(alg_name(alg))) != 0 ||
+        json_object_set_new(json, "use", json_string("sig")) != 0 ||
         json_object_set_new(json, "iat", json_integer((json_int_t)now_s)) != 0 ||
         json_array_append(array, json) != 0) {
         json_decref(json);
@@ -251,8 +244,8 @@ static json_t *public_part(const struct key *key)
     char *text = cjose_jwk_to_json(key->jwk, false, NULL);
     json_t *json = text == NULL ? NULL : json_loads(text, 0, NULL);
     free(text);
-    if (json != NULL && (json_object_set_new(json, "alg", text_value(alg_name(key->alg))) != 0 ||
-                         json_object_set_new(json, "use", text_value("sig")) != 0)) {
+    if (json != NULL && (json_object_set_new(json, "alg", json_string(alg_name(key->alg))) != 0 ||
+                         json_object_set_new(json, "use", json_string("sig")) != 0)) {
         json_decref(json);
         return NULL;
     }

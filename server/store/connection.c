@@ -188,11 +188,12 @@ static int make_private(const char *path, char *err, size_t cap)
     return TEDDY_ESTORE;
 }
 
-/* The cache (32 MiB) holds all that a full group changes; with less, SQLite writes pages to the log in the middle of it. */
+/* The cache (32 MiB) holds all that a full group changes; with less, SQLite writes pages to the log
+ * in the middle of it. */
 static bool pragmas(struct store_tx *tx, const struct store_options *o, bool writer)
 {
-    static const char common[] =
-        "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;";
+    static const char common[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA "
+                                 "temp_store=MEMORY; PRAGMA cache_size=-32768;";
     const char *own = !writer             ? "PRAGMA query_only=ON;"
                       : o->unsafe_no_sync ? "PRAGMA synchronous=OFF;"
                                           : "PRAGMA synchronous=FULL;";
