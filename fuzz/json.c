@@ -114,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len > ROOM / 8)
         return 0;
     err = json_parse(text, &obj);
+    HOLDS(err != TEDDY_OK || memchr(data, '\0', len) == NULL);
     HOLDS(err <= TEDDY_OK && (err == TEDDY_OK || obj.count == 0));
     against_other(text, err);
     if (err != TEDDY_OK)
