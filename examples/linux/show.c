@@ -59,13 +59,13 @@ static void json(const char *event, const char *more)
 }
 
 /* text must be valid UTF-8, as all that the SDK hands over is. */
-static void json_text(const char *event, const char *id, uint64_t seq, const char *text, size_t len)
+static void json_text(const char *event, const struct teddy_event *e, const char *text, size_t len)
 {
-    char quoted[6 * 1024];
+    char quoted[6 * 1024 + 8];
     struct writer w = writer_on(quoted, sizeof quoted);
 
-    printf("{\"event\":\"%s\",\"id\":\"%s\",\"seq\":%llu,\"text\":\"", event, id,
-           (unsigned long long)seq);
+    printf("{\"event\":\"%s\",\"id\":\"%s\",\"seq\":%llu,\"done\":%s,\"text\":\"", event, e->id,
+           (unsigned long long)e->seq, e->done ? "true" : "false");
     for (size_t at = 0; at < len;) {
         /* In pieces that never split a character: a quote at either end is not printed. */
         size_t n = len - at < 1000 ? len - at : 1000;
@@ -93,7 +93,7 @@ void show_said(struct show *s, const char *text, size_t len, uint64_t id)
 
     snprintf(number, sizeof number, "%llu", (unsigned long long)id);
     if (s->output == OUTPUT_JSON)
-        json_text("said", number, 0, text, len);
+        json_text("said", &(struct teddy_event){.id = number}, text, len);
     else if (s->output == OUTPUT_PEOPLE && !s->prompts) /* on a terminal it stands there already */
         line(s, "child:", BLUE, text, len);
     s->prompted = false;
@@ -253,7 +253,7 @@ static void replied(struct show *s, const struct teddy_event *e)
     size_t room = sizeof s->reply - s->reply_len;
 
     if (s->output == OUTPUT_JSON) {
-        json_text(e->done ? "reply_end" : "reply", e->id, e->seq, e->text, e->text_len);
+        json_text("reply", e, e->text, e->text_len);
         return;
     }
     if (s->reply_seq != e->seq)
@@ -275,7 +275,7 @@ static void failed(struct show *s, const struct teddy_event *e)
 
     s->reply_len = 0;
     if (s->output == OUTPUT_JSON)
-        json_text("error", e->id, e->seq, e->code, strlen(e->code));
+        json_text("error", e, e->code, strlen(e->code));
     snprintf(text, sizeof text, "the server says %.40s: %.200s", e->code, e->text);
     show_note(s, TEDDY_LOG_WARN, text);
 }
@@ -300,7 +300,7 @@ void show_event(struct show *s, const struct teddy_event *e, const struct teddy_
         break;
     case TEDDY_EVENT_ECHO:
         if (s->output == OUTPUT_JSON)
-            json_text("echo", e->id, e->seq, e->text, e->text_len);
+            json_text("echo", e, e->text, e->text_len);
         else if (s->output == OUTPUT_PEOPLE)
             line(s, "echo:", GREY, e->text, e->text_len);
         break;

@@ -65,9 +65,11 @@ static void on_event(void *user, const struct teddy_event *e)
     show_event(&t->show, e, teddy_posix_peer(t->port));
 }
 
+/* Nothing before the first session, so that what is shown reads in its order. */
 static bool may_say(struct talk *t)
 {
-    return !t->stopping && teddy_client_pending(&t->client) + t->unanswered < t->args->ahead;
+    return t->was_online && !t->stopping &&
+           teddy_client_pending(&t->client) + t->unanswered < t->args->ahead;
 }
 
 /* Says what stdin has; a full outbox or an answer to come leaves the rest, unread, to the pipe. */
@@ -160,15 +162,21 @@ static void give_up_answers(struct talk *t)
     show_note(&t->show, TEDDY_LOG_WARN, "no answer came");
 }
 
+/* What keeps the next line from being said. */
+static size_t obstacles(const struct talk *t)
+{
+    return teddy_client_pending(&t->client) + t->unanswered + !t->was_online;
+}
+
 static int run(struct talk *t, int signals)
 {
     while (!finished(t)) {
         uint32_t wait_ms;
         say_lines(t);
-        size_t busy = teddy_client_pending(&t->client) + t->unanswered;
+        size_t before = obstacles(t);
         teddy_client_step(&t->client, teddy_posix_now_ms(), &wait_ms);
         give_up_answers(t);
-        if (teddy_client_pending(&t->client) + t->unanswered < busy)
+        if (obstacles(t) < before)
             continue; /* there is room for the next line now */
         if (!finished(t) && wait_for_something(t, wait_ms, signals) != TEDDY_OK)
             return TEDDY_EIO;

@@ -18,22 +18,23 @@ static void date_of(uint64_t unix_s, char out[16])
 static bool encrypted(struct verify *v)
 {
     const struct teddy_posix_peer *peer = teddy_posix_peer(v->main.port);
+    const char *seen;
     char until[16];
+    bool reached;
     int err;
 
     v->last_log[0] = '\0';
     err = wire_open(&v->main);
+    /* What the port has logged says more than the error, when there is one. */
+    seen = v->last_log[0] != '\0' ? v->last_log : teddy_err_text(err);
     if (!check(v, err != TEDDY_EDNS, "the name resolves", "%s",
-               err == TEDDY_EDNS ? v->last_log : v->url.host) ||
-        !check(v, err == TEDDY_OK || err == TEDDY_ETLS || err == TEDDY_ECERT || err == TEDDY_ECLOCK,
-               "it can be reached by TCP", "%s",
-               peer->address[0] != '\0' && !v->last_log[0] ? peer->address
-               : err == TEDDY_OK                           ? peer->address
-               : v->last_log[0]                            ? v->last_log
-                                                           : teddy_err_text(err)))
+               err == TEDDY_EDNS ? seen : v->url.host))
+        return false;
+    reached = err == TEDDY_OK || err == TEDDY_ETLS || err == TEDDY_ECERT || err == TEDDY_ECLOCK;
+    if (!check(v, reached, "it can be reached by TCP", "%s", reached ? peer->address : seen))
         return false;
     if (!check(v, err == TEDDY_OK, "its certificate is verified for this host", "%s",
-               err == TEDDY_OK ? peer->subject : v->last_log))
+               err ? seen : peer->subject))
         return false;
     date_of(peer->not_after, until);
     check(v, peer->not_after > teddy_posix_port.wall_time(v->main.port) + 7 * 86400,

@@ -80,25 +80,26 @@ void verify_refresh(struct verify *v)
 {
     char spent[LIMIT_TOKEN_LEN + 1];
     struct token_pair first, second;
+    bool ok;
 
     snprintf(spent, sizeof spent, "%s", v->pair.refresh);
-    if (!check(v, refresh_with(v, spent, &first), "a refresh is answered 200 with a new pair", "%s",
-               seen_answer(v)))
+    ok = refresh_with(v, spent, &first);
+    if (!check(v, ok, "a refresh is answered 200 with a new pair", "%s", seen_answer(v)))
         return;
     check(v,
           strcmp(first.refresh, spent) != 0 &&
               http1_field_has(&v->answer.head, "Cache-Control", "no-store"),
           "the pair is another, and may not be stored", "%s",
           strcmp(first.refresh, spent) != 0 ? "new" : "the same");
-    check(v,
-          refresh_with(v, spent, &second) && same_token(first.access, second.access) &&
-              same_token(first.refresh, second.refresh),
-          "asked again before it is used, it is the same successor: jti, iat, exp", "%s",
+    ok = refresh_with(v, spent, &second) && same_token(first.access, second.access) &&
+         same_token(first.refresh, second.refresh);
+    check(v, ok, "asked again before it is used, it is the same successor: jti, iat, exp", "%s",
           seen_answer(v));
     v->pair = first;
     in_session(v);
     reuse(v, spent);
-    check(v, claim_fresh(v), "a new claim pairs it again", "%s", seen_answer(v));
+    ok = claim_fresh(v);
+    check(v, ok, "a new claim pairs it again", "%s", seen_answer(v));
     wipe(spent, sizeof spent);
     wipe(&first, sizeof first);
     wipe(&second, sizeof second);

@@ -208,8 +208,8 @@ static void welcome(struct verify *v)
 void verify_session(struct verify *v)
 {
     query_session(v);
-    if (!check(v, session_open(v, &v->main), "a session opens with the token as Bearer", "%s",
-               seen_answer(v)))
+    bool open = session_open(v, &v->main);
+    if (!check(v, open, "a session opens with the token as Bearer", "%s", seen_answer(v)))
         return;
     welcome(v);
     utterances(v);
