@@ -499,7 +499,8 @@ static void test_threads(void **state)
     store_close(s);
 }
 
-/* Scattered rows, so that each commit writes many pages: without checkpoints the log would pass 100 MB. */
+/* Scattered rows, so that each commit writes many pages: without checkpoints the log would pass 100
+ * MB. */
 static void test_the_log_stays_bounded(void **state)
 {
     (void)state;
