@@ -160,6 +160,7 @@ static void patterns_fit_words(void **state)
     struct rules *r = parsed("rule one\nhear hello|hi teddy\nsay x\n"
                              "rule two\nhear my name is + and *\nhear my name is +\nsay {1}\n"
                              "rule three\nhear * don't|ÄRGER *\nsay x\n"
+                             "rule five\nhear say + to the + now\nsay {1} {2}\n"
                              "rule four\nhear * a * b c\nsay x\n" D);
     assert_string_equal(heard(r, "Hello, TEDDY!!", NULL), "one");
     assert_string_equal(heard(r, "  hi...teddy ", NULL), "one");
@@ -175,6 +176,8 @@ static void patterns_fit_words(void **state)
     assert_string_equal(heard(r, "so ein ärger, du", NULL), "three");
     assert_string_equal(heard(r, "a b b c x b c", NULL), "four");
     assert_string_equal(heard(r, "a b c d", NULL), "default");
+    assert_string_equal(heard(r, "say hi to you to the moon now", q), "five");
+    assert_string_equal(q, "hi to you");
     assert_string_equal(heard(r, "", NULL), "default");
     assert_string_equal(heard(r, "?! …", NULL), "default");
     rules_free(r);

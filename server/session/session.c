@@ -231,8 +231,9 @@ void session_go_live(struct session *s, struct conn *conn)
     s->allowance = (int32_t)((c->messages_burst ? c->messages_burst : 1) * 1000);
     s->allowed_ms = (uint32_t)s->since_ms;
     conn_set_handler(conn, &HANDLER, s);
-    LOG(LOG_INFO, "session_opened", LOG_S("device", session_device(s)),
-        LOG_S("child", session_child(s)));
+    char id[17];
+    session_id_text(s->id, id);
+    LOG(LOG_INFO, "session_opened", LOG_S("device", session_device(s)), LOG_S("session", id));
     metric_add(loop_index(s->hub->loop), METRIC_SESSIONS_OPENED, 1);
     session_rearm(s);
     conn_resume(conn);

@@ -1,5 +1,6 @@
-/* The live sessions: WebSocket messages in and out, heartbeat, expiry, takeover, drain. One hub per loop holds the sessions of the devices
- * that hash to it, so takeover and order need no lock. Everything here runs on that hub's loop unless it says otherwise. */
+/* The live sessions: WebSocket messages in and out, heartbeat, expiry, takeover, drain. One hub per
+ * loop holds the sessions of the devices that hash to it, so takeover and order need no lock.
+ * Everything here runs on that hub's loop unless it says otherwise. */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
@@ -13,19 +14,22 @@ struct hub;
 struct session;
 
 struct session_config {
-    uint32_t ping_ms;             /* default 30,000 */
-    uint32_t silence_ms;          /* default 75,000 */
-    uint32_t expiring_notice_s;   /* token_expiring is sent this long before exp, default 120 */
-    uint32_t legacy_session_max_s;/* default 86,400 */
+    uint32_t ping_ms;              /* default 30,000 */
+    uint32_t silence_ms;           /* default 75,000 */
+    uint32_t expiring_notice_s;    /* token_expiring is sent this long before exp, default 120 */
+    uint32_t legacy_session_max_s; /* default 86,400 */
     uint32_t message_max, utterance_max;
-    uint32_t messages_per_s, messages_burst; /* 0: no limit; over it `rate_limited` errors, 1008 after as many again */
-    uint32_t retry_min_ms, retry_max_ms;     /* the jittered retry_ms of closings that ask to come back */
+    uint32_t messages_per_s,
+        messages_burst; /* 0: no limit; over it `rate_limited` errors, 1008 after as many again */
+    uint32_t retry_min_ms,
+        retry_max_ms; /* the jittered retry_ms of closings that ask to come back */
     const struct processor *processor;
     void *processor_shared;
-    /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result on this loop, later or before it returns.
-     * token is NUL-terminated and valid during the call. */
-    void (*refresh)(void *context, struct loop *loop, const char *device_id, uint64_t session_id, const uint8_t sid[STORE_JTI_LEN],
-                    const char *token);
+    /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result
+     * on this loop, later or before it returns. token is NUL-terminated and valid during the call.
+     */
+    void (*refresh)(void *context, struct loop *loop, const char *device_id, uint64_t session_id,
+                    const uint8_t sid[STORE_JTI_LEN], const char *token);
     void *refresh_context;
 };
 
@@ -36,31 +40,38 @@ struct session_owner {
     uint64_t exp_s; /* seconds since 1970, of the access token */
 };
 
-TEDDY_MUST_CHECK int hub_new(struct loop *loop, const struct session_config *config, struct hub **out);
-/* Its loop is not running, or this is called on it: what is left of its sessions is dropped. NULL is fine. Best after loop_free, which
- * still runs tasks that may name the hub. */
+TEDDY_MUST_CHECK int hub_new(struct loop *loop, const struct session_config *config,
+                             struct hub **out);
+/* Its loop is not running, or this is called on it: what is left of its sessions is dropped. NULL
+ * is fine. Best after loop_free, which still runs tasks that may name the hub. */
 void hub_free(struct hub *hub);
 struct hub *hub_of(const struct loop *loop); /* this loop's */
 
-/* An upgrade in three steps. 1: registers a session that has no connection yet; revocations reach it from here on. 0 when out of memory. */
+/* An upgrade in three steps. 1: registers a session that has no connection yet; revocations reach
+ * it from here on. 0 when out of memory. */
 uint64_t session_register(struct hub *hub, const struct session_owner *owner);
-/* 2: the caller reads the family's state again, so that neither a takeover nor a revocation can slip between.
- * 3: takes the connection (upgraded, paused) over, closes the device's older session with 4001 `replaced`, and goes live. When the session
- * was closed since step 1, the connection gets that close instead. */
+/* 2: the caller reads the family's state again, so that neither a takeover nor a revocation can
+ * slip between. 3: takes the connection (upgraded, paused) over, closes the device's older session
+ * with 4001 `replaced`, and goes live. When the session was closed since step 1, the connection
+ * gets that close instead. */
 void session_start(struct hub *hub, uint64_t session_id, struct conn *conn);
 /* Instead of 3. */
 void session_unregister(struct hub *hub, uint64_t session_id);
 /* A connection whose upgrade is refused: sends the close frame and ends it. */
 void session_refuse(struct hub *hub, struct conn *conn, uint16_t code, const char *reason);
 
-/* The result of config.refresh: on success the pair's tokens, and the access token's expiry; otherwise an `error` with that code, or with close_code
- * a close. */
-void session_refreshed(struct hub *hub, uint64_t session_id, const char *access, const char *refresh, uint32_t expires_in, uint64_t exp_s,
+/* The result of config.refresh: on success the pair's tokens, and the access token's expiry;
+ * otherwise an `error` with that code, or with close_code a close. */
+void session_refreshed(struct hub *hub, uint64_t session_id, const char *access,
+                       const char *refresh, uint32_t expires_in, uint64_t exp_s,
                        const char *error_code, uint16_t close_code);
 
-/* Closes the device's session whose family is not keep_sid (NULL: any), also one that is only registered. word: a literal, kept by address. */
-void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code, const char *word);
-/* Closes all: SIGTERM (1012 restart) or drain (1001 going_away), each with a jittered retry_ms. New upgrades are refused likewise from now on. */
+/* Closes the device's session whose family is not keep_sid (NULL: any), also one that is only
+ * registered. word: a literal, kept by address. */
+void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid,
+                          uint16_t code, const char *word);
+/* Closes all: SIGTERM (1012 restart) or drain (1001 going_away), each with a jittered retry_ms. New
+ * upgrades are refused likewise from now on. */
 void hub_drain(struct hub *hub, uint16_t code, const char *word);
 bool hub_draining(const struct hub *hub, uint16_t *code, const char **word);
 unsigned hub_sessions(const struct hub *hub);
@@ -74,7 +85,8 @@ struct session_info {
 };
 void hub_each(struct hub *hub, bool (*each)(void *arg, const struct session_info *info), void *arg);
 /* "code" or "code retry_ms=N" with N random in the configured bounds. */
-void session_reason(const struct session_config *config, const char *word, bool retry, char *out, size_t cap);
+void session_reason(const struct session_config *config, const char *word, bool retry, char *out,
+                    size_t cap);
 
 /* The loop a device's session lives on. */
 unsigned hub_index(const char *device_id, unsigned loops);
