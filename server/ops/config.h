@@ -1,5 +1,6 @@
-/* The server's configuration. Each key is one line of CONFIG_MAP: the file, the environment, the flags, --help and the reference page in docs/ all
- * come from it. Precedence: flag, environment (TEDDY_ and the key in capitals), file, default. */
+/* The server's configuration. Each key is one line of CONFIG_MAP: the file, the environment, the
+ * flags, --help and the reference page in docs/ all come from it. Precedence: flag, environment
+ * (TEDDY_ and the key in capitals), file, default. */
 #ifndef OPS_CONFIG_H
 #define OPS_CONFIG_H
 
@@ -10,60 +11,63 @@
 
 #include "teddy/err.h"
 
-/* S(key, default, help): text. N(key, default, min, max, unit, help): whole number. B(key, default, help): on or off.
- * E(key, default, choices, help): one of the words in choices, separated by "|". */
-#define CONFIG_MAP(S, N, B, E)                                                                                                             \
+/* S(key, default, help): text. N(key, default, min, max, unit, help): whole number. B(key, default,
+ * help): on or off. E(key, default, choices, help): one of the words in choices, separated by "|".
+ */
+/* clang-format off */
+#define CONFIG_MAP(S, N, B, E) \
     S(data, "", "Data directory: database, keys, certificate, admin socket. Default: $STATE_DIRECTORY, else $XDG_DATA_HOME/teddy, else ~/.local/share/teddy") \
-    S(listen, "127.0.0.1:8443", "HOST:PORT to serve on; port 0 picks one. PORT in the environment replaces it by 0.0.0.0:PORT")             \
-    S(metrics_listen, "", "HOST:PORT of /metrics; empty for none. Keep it on loopback or a private network")                                \
-    B(tls, true, "Serve TLS. off (--no-tls) beyond loopback needs trusted_proxies")                                                        \
-    S(tls_cert, "", "PEM chain, leaf first; empty for a development certificate made in the data directory")                                \
-    S(tls_key, "", "PEM private key of tls_cert")                                                                                          \
-    S(tls_ca, "", "PEM authority that the chain must lead to, checked at start; empty: only warned about")                                  \
-    S(trusted_proxies, "", "Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed")                                  \
-    N(loops, 0, 0, 64, "threads", "Event loops; 0 for one per core")                                                                       \
-    N(store_readers, 1, 1, 16, "threads", "Threads that read the store")                                                                   \
-    N(connections_max, 20000, 16, 1000000, "", "Connections at once; more are answered 503 or 1013")                                       \
-    E(processor, "script", "script|echo", "What answers an utterance")                                                                     \
-    S(script_rules, "", "Rule file of processor script; empty for the one built in (docs/rules.md)")                                       \
-    S(jwt_issuer, "teddy", "iss of tokens")                                                                                                \
-    S(jwt_audience, "teddy-devices", "aud of tokens")                                                                                      \
-    E(jwt_alg, "HS256", "HS256|ES256", "How new tokens are signed; ES256 keys are published at /.well-known/jwks.json")                     \
-    N(access_ttl_s, 3600, 10, 86400, "seconds", "Life of an access token")                                                                 \
-    N(refresh_ttl_s, 5184000, 60, 31536000, "seconds", "Life of a refresh token")                                                          \
-    E(claim_policy, "require-release", "require-release|allow", "A claim that would move a bound toy to another child")                     \
-    N(claims_per_device_min, 20, 0, 100000, "a minute", "Accepted claims of one device; 0 for no limit")                                   \
-    N(claim_failures_per_address_min, 20, 0, 1000000, "a minute", "Failing claims of one address; 0 for no limit")                         \
-    N(refreshes_per_device_min, 20, 0, 100000, "a minute", "Refreshes of one device; 0 for no limit")                                      \
-    N(refresh_failures_per_address_min, 20, 0, 1000000, "a minute", "Failing refreshes of one address; 0 for no limit")                    \
-    N(upgrade_refusals_per_address_min, 60, 0, 1000000, "a minute", "Refused upgrades of one address; 0 for no limit")                     \
-    N(requests_per_address_min, 6000, 0, 100000000, "a minute", "All requests of one address; 0 for no limit")                             \
-    N(head_timeout_ms, 10000, 100, 600000, "ms", "A request's head must be whole within")                                                  \
-    N(body_timeout_ms, 10000, 100, 600000, "ms", "A request's body must be whole within")                                                  \
-    N(idle_timeout_ms, 60000, 100, 3600000, "ms", "A connection without a request is closed after")                                        \
-    N(handshake_timeout_ms, 10000, 100, 600000, "ms", "A TLS handshake must be done within")                                               \
-    N(write_stall_timeout_ms, 20000, 100, 600000, "ms", "A peer that does not read is dropped after")                                      \
-    N(output_max, 262144, 65536, 67108864, "bytes", "Unsent output of one connection; more drops it")                                      \
-    N(utterance_max, 4096, 1, 65536, "bytes", "Longest utterance")                                                                         \
-    N(message_max, 65536, 1024, 16777216, "bytes", "Longest WebSocket message")                                                            \
-    N(messages_per_s, 20, 0, 1000000, "a second", "Messages of one session, sustained; 0 for no limit")                                    \
-    N(messages_burst, 40, 1, 1000000, "", "Messages of one session at once")                                                               \
-    N(ping_ms, 30000, 100, 3600000, "ms", "Interval of pings")                                                                             \
-    N(silence_ms, 75000, 200, 7200000, "ms", "A peer silent for so long is dropped")                                                       \
-    N(expiring_notice_s, 120, 1, 3600, "seconds", "token_expiring is sent so long before the session's token expires")                     \
-    N(legacy_session_max_s, 86400, 1, 2592000, "seconds", "Longest session of a toy that never said hello")                                \
-    N(retry_min_ms, 1000, 0, 3600000, "ms", "Least retry_ms told to toys on drain or overload")                                            \
-    N(retry_max_ms, 15000, 0, 3600000, "ms", "Most retry_ms told to toys on drain or overload")                                            \
-    N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end")                            \
-    B(echo_route, false, "Serve GET /ws/echo, an unauthenticated echo for conformance and load tests")                                     \
-    E(log_level, "info", "error|warn|info|debug", "Least urgent events logged")                                                            \
+    S(listen, "127.0.0.1:8443", "HOST:PORT to serve on; port 0 picks one. PORT in the environment replaces it by 0.0.0.0:PORT") \
+    S(metrics_listen, "", "HOST:PORT of /metrics; empty for none. Keep it on loopback or a private network") \
+    B(tls, true, "Serve TLS. off (--no-tls) beyond loopback needs trusted_proxies") \
+    S(tls_cert, "", "PEM chain, leaf first; empty for a development certificate made in the data directory") \
+    S(tls_key, "", "PEM private key of tls_cert") \
+    S(tls_ca, "", "PEM authority that the chain must lead to, checked at start; empty: only warned about") \
+    S(trusted_proxies, "", "Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed") \
+    N(loops, 0, 0, 64, "threads", "Event loops; 0 for one per core") \
+    N(store_readers, 1, 1, 16, "threads", "Threads that read the store") \
+    N(connections_max, 20000, 16, 1000000, "", "Connections at once; more are answered 503 or 1013") \
+    E(processor, "script", "script|echo", "What answers an utterance") \
+    S(script_rules, "", "Rule file of processor script; empty for the one built in (docs/rules.md)") \
+    S(jwt_issuer, "teddy", "iss of tokens") \
+    S(jwt_audience, "teddy-devices", "aud of tokens") \
+    E(jwt_alg, "HS256", "HS256|ES256", "How new tokens are signed; ES256 keys are published at /.well-known/jwks.json") \
+    N(access_ttl_s, 3600, 10, 86400, "seconds", "Life of an access token") \
+    N(refresh_ttl_s, 5184000, 60, 31536000, "seconds", "Life of a refresh token") \
+    E(claim_policy, "require-release", "require-release|allow", "A claim that would move a bound toy to another child") \
+    N(claims_per_device_min, 20, 0, 100000, "a minute", "Accepted claims of one device; 0 for no limit") \
+    N(claim_failures_per_address_min, 20, 0, 1000000, "a minute", "Failing claims of one address; 0 for no limit") \
+    N(refreshes_per_device_min, 20, 0, 100000, "a minute", "Refreshes of one device; 0 for no limit") \
+    N(refresh_failures_per_address_min, 20, 0, 1000000, "a minute", "Failing refreshes of one address; 0 for no limit") \
+    N(upgrade_refusals_per_address_min, 60, 0, 1000000, "a minute", "Refused upgrades of one address; 0 for no limit") \
+    N(requests_per_address_min, 6000, 0, 100000000, "a minute", "All requests of one address; 0 for no limit") \
+    N(head_timeout_ms, 10000, 100, 600000, "ms", "A request's head must be whole within") \
+    N(body_timeout_ms, 10000, 100, 600000, "ms", "A request's body must be whole within") \
+    N(idle_timeout_ms, 60000, 100, 3600000, "ms", "A connection without a request is closed after") \
+    N(handshake_timeout_ms, 10000, 100, 600000, "ms", "A TLS handshake must be done within") \
+    N(write_stall_timeout_ms, 20000, 100, 600000, "ms", "A peer that does not read is dropped after") \
+    N(output_max, 262144, 65536, 67108864, "bytes", "Unsent output of one connection; more drops it") \
+    N(utterance_max, 4096, 1, 65536, "bytes", "Longest utterance") \
+    N(message_max, 65536, 1024, 16777216, "bytes", "Longest WebSocket message") \
+    N(messages_per_s, 20, 0, 1000000, "a second", "Messages of one session, sustained; 0 for no limit") \
+    N(messages_burst, 40, 1, 1000000, "", "Messages of one session at once") \
+    N(ping_ms, 30000, 100, 3600000, "ms", "Interval of pings") \
+    N(silence_ms, 75000, 200, 7200000, "ms", "A peer silent for so long is dropped") \
+    N(expiring_notice_s, 120, 1, 3600, "seconds", "token_expiring is sent so long before the session's token expires") \
+    N(legacy_session_max_s, 86400, 1, 2592000, "seconds", "Longest session of a toy that never said hello") \
+    N(retry_min_ms, 1000, 0, 3600000, "ms", "Least retry_ms told to toys on drain or overload") \
+    N(retry_max_ms, 15000, 0, 3600000, "ms", "Most retry_ms told to toys on drain or overload") \
+    N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \
+    B(echo_route, false, "Serve GET /ws/echo, an unauthenticated echo for conformance and load tests") \
+    E(log_level, "info", "error|warn|info|debug", "Least urgent events logged") \
     E(log_format, "logfmt", "logfmt|json", "Form of the log")
+/* clang-format on */
 
 struct config {
-#define CONFIG_S(key, def, help) char key[512];
+#define CONFIG_S(key, def, help)                 char key[512];
 #define CONFIG_N(key, def, min, max, unit, help) uint32_t key;
-#define CONFIG_B(key, def, help) bool key;
-#define CONFIG_E(key, def, choices, help) char key[24];
+#define CONFIG_B(key, def, help)                 bool key;
+#define CONFIG_E(key, def, choices, help)        char key[24];
     CONFIG_MAP(CONFIG_S, CONFIG_N, CONFIG_B, CONFIG_E)
 #undef CONFIG_S
 #undef CONFIG_N
@@ -71,14 +75,18 @@ struct config {
 #undef CONFIG_E
 };
 
-/* Fills c from defaults, then the file of --config (or TEDDY_CONFIG), the environment (unknown TEDDY_ names are errors, so that a typo shows) and the
- * flags: every key is --key-with-dashes VALUE or =VALUE; --no-tls is --tls off. Checks what keys say together (retry_min ≤ retry_max, cert with key, --no-tls
- * beyond loopback). TEDDY_OK; TEDDY_AGAIN: --help or --version or --help-config was asked (*info_only has printed it to stdout); TEDDY_EINVAL: usage, err says why
- * (exit 2); TEDDY_EPROTO: file or environment, err names file and line or the variable (exit 1). */
+/* Fills c from defaults, then the file of --config (or TEDDY_CONFIG), the environment (unknown
+ * TEDDY_ names are errors, so that a typo shows) and the flags: every key is --key-with-dashes
+ * VALUE or =VALUE; --no-tls is --tls off. Checks what keys say together (retry_min ≤ retry_max,
+ * cert with key, --no-tls beyond loopback). TEDDY_OK; TEDDY_AGAIN: --help or --version or
+ * --help-config was asked and has been printed to stdout; TEDDY_EINVAL: usage, err says why (exit
+ * 2); TEDDY_EPROTO: file or environment, err names file and line or the variable (exit 1). */
 TEDDY_MUST_CHECK int config_load(struct config *c, int argc, char **argv, char *err, size_t cap);
 /* The data directory that c means, made (0700) when missing. */
-TEDDY_MUST_CHECK int config_data_dir(const struct config *c, bool make, char *out, size_t cap, char *err, size_t err_cap);
-/* The reference as Markdown table: key, default, range, meaning. docs/configuration.md is this output. */
+TEDDY_MUST_CHECK int config_data_dir(const struct config *c, bool make, char *out, size_t cap,
+                                     char *err, size_t err_cap);
+/* The reference as Markdown table: key, default, range, meaning. docs/configuration.md is this
+ * output. */
 void config_reference(FILE *out);
 
 #endif

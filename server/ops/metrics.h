@@ -1,4 +1,5 @@
-/* Counters for Prometheus. Each loop counts in a block of its own, so the hot path shares nothing; a scrape adds them up. */
+/* Counters for Prometheus. Each loop counts in a block of its own, so the hot path shares nothing;
+ * a scrape adds them up. */
 #ifndef OPS_METRICS_H
 #define OPS_METRICS_H
 
@@ -6,25 +7,27 @@
 #include <stdint.h>
 
 /* name, labels ("" for none), help: families with several label sets stand together. */
-#define METRIC_MAP(X)                                                                                                              \
-    X(CONNECTIONS, "teddy_connections_total", "", "Connections accepted")                                                          \
-    X(HTTP_2XX, "teddy_http_responses_total", "class=\"2xx\"", "HTTP answers by class of status")                                  \
-    X(HTTP_4XX, "teddy_http_responses_total", "class=\"4xx\"", "HTTP answers by class of status")                                  \
-    X(HTTP_5XX, "teddy_http_responses_total", "class=\"5xx\"", "HTTP answers by class of status")                                  \
-    X(CLAIMS, "teddy_claims_total", "result=\"accepted\"", "Claims by result")                                                     \
-    X(CLAIMS_REFUSED, "teddy_claims_total", "result=\"refused\"", "Claims by result")                                              \
-    X(CLAIMS_LIMITED, "teddy_claims_total", "result=\"rate_limited\"", "Claims by result")                                         \
-    X(REFRESHES, "teddy_refreshes_total", "result=\"accepted\"", "Token refreshes by result")                                      \
-    X(REFRESHES_REFUSED, "teddy_refreshes_total", "result=\"refused\"", "Token refreshes by result")                               \
-    X(SESSIONS_OPENED, "teddy_sessions_opened_total", "", "Sessions that went live")                                               \
-    X(SESSIONS_CLOSED, "teddy_sessions_closed_total", "", "Sessions that ended")                                                   \
-    X(UPGRADES_REFUSED, "teddy_upgrades_refused_total", "", "Upgrades closed or answered with an error")                           \
-    X(DEVICE_CLONED, "teddy_device_cloned_total", "", "Devices whose sessions keep replacing each other")                          \
-    X(UTTERANCES, "teddy_utterances_total", "", "Utterances taken")                                                                \
-    X(REPLIES, "teddy_replies_total", "", "Answers completed")                                                                     \
-    X(MESSAGES_IN, "teddy_messages_received_total", "", "WebSocket messages received")                                             \
-    X(MESSAGES_OUT, "teddy_messages_sent_total", "", "WebSocket messages sent")                                                    \
+/* clang-format off */
+#define METRIC_MAP(X) \
+    X(CONNECTIONS, "teddy_connections_total", "", "Connections accepted") \
+    X(HTTP_2XX, "teddy_http_responses_total", "class=\"2xx\"", "HTTP answers by class of status") \
+    X(HTTP_4XX, "teddy_http_responses_total", "class=\"4xx\"", "HTTP answers by class of status") \
+    X(HTTP_5XX, "teddy_http_responses_total", "class=\"5xx\"", "HTTP answers by class of status") \
+    X(CLAIMS, "teddy_claims_total", "result=\"accepted\"", "Claims by result") \
+    X(CLAIMS_REFUSED, "teddy_claims_total", "result=\"refused\"", "Claims by result") \
+    X(CLAIMS_LIMITED, "teddy_claims_total", "result=\"rate_limited\"", "Claims by result") \
+    X(REFRESHES, "teddy_refreshes_total", "result=\"accepted\"", "Token refreshes by result") \
+    X(REFRESHES_REFUSED, "teddy_refreshes_total", "result=\"refused\"", "Token refreshes by result") \
+    X(SESSIONS_OPENED, "teddy_sessions_opened_total", "", "Sessions that went live") \
+    X(SESSIONS_CLOSED, "teddy_sessions_closed_total", "", "Sessions that ended") \
+    X(UPGRADES_REFUSED, "teddy_upgrades_refused_total", "", "Upgrades closed or answered with an error") \
+    X(DEVICE_CLONED, "teddy_device_cloned_total", "", "Devices whose sessions keep replacing each other") \
+    X(UTTERANCES, "teddy_utterances_total", "", "Utterances taken") \
+    X(REPLIES, "teddy_replies_total", "", "Answers completed") \
+    X(MESSAGES_IN, "teddy_messages_received_total", "", "WebSocket messages received") \
+    X(MESSAGES_OUT, "teddy_messages_sent_total", "", "WebSocket messages sent") \
     X(MESSAGES_REFUSED, "teddy_messages_refused_total", "", "Messages answered with an error")
+/* clang-format on */
 
 enum metric {
 #define METRIC_ENUM(id, name, labels, help) METRIC_##id,
@@ -39,7 +42,8 @@ enum metric {
 void metric_add(unsigned loop, enum metric m, uint64_t n);
 /* The sum over the loops. Threads: any. */
 uint64_t metric_read(enum metric m);
-/* All families in Prometheus' text format (version 0.0.4), appended to what the caller writes; returns the bytes written, cut at cap. */
+/* All families in Prometheus' text format (version 0.0.4), appended to what the caller writes;
+ * returns the bytes written, cut at cap. */
 size_t metrics_write(char *out, size_t cap);
 
 #endif
