@@ -1,5 +1,4 @@
-/* How sessions end: every close code, the times, takeover, revocation, drain; and the echo
- * WebSocket. */
+/* How sessions end: every close code, the times, takeover, revocation, drain. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
