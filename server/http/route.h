@@ -1,5 +1,5 @@
-/* The route table: method, pattern, who may call it, handler. One table serves every listener; which routes a
- * listener offers follows from who may call them. */
+/* The route table: method, pattern, who may call it, handler. One table serves every listener;
+ * which routes a listener offers follows from who may call them. */
 #ifndef HTTP_ROUTE_H
 #define HTTP_ROUTE_H
 
@@ -13,7 +13,8 @@ struct http_request;
 
 /* Who may call a route, as bits so that a listener's plane can offer several. */
 enum route_who {
-    ROUTE_NONE = 1u << 0,    /* anybody: the route itself decides (a claim's signature, a refresh token) */
+    ROUTE_NONE =
+        1u << 0, /* anybody: the route itself decides (a claim's signature, a refresh token) */
     ROUTE_DEVICE = 1u << 1,  /* a toy, by its access token */
     ROUTE_ADMIN = 1u << 2,   /* the Unix socket's owner or root */
     ROUTE_METRICS = 1u << 3, /* the metrics listener */
@@ -21,25 +22,30 @@ enum route_who {
 
 struct route {
     const char *method;
-    const char *pattern;  /* "/ws/esp32/{device_id}": {…} matches one segment, not empty, at most 128 bytes */
+    const char *pattern; /* "/ws/esp32/{device_id}": {…} matches one segment, not empty, at most 128
+                            bytes */
     enum route_who who;
-    const char *name;     /* of the handler, as `teddyctl routes` shows it */
+    const char *name; /* of the handler, as `teddyctl routes` shows it */
     void (*handle)(struct http_request *req);
-    size_t body_max;      /* bytes; 0: no body is taken */
-    const char *media;    /* the body's media type, or NULL for any */
+    size_t body_max;   /* bytes; 0: no body is taken */
+    const char *media; /* the body's media type, or NULL for any */
 };
 
 /* Finds two routes that could match the same request; false when there is none. */
-bool route_conflict(const struct route *routes, size_t count, const struct route **a, const struct route **b);
+bool route_conflict(const struct route *routes, size_t count, const struct route **a,
+                    const struct route **b);
 
-/* TEDDY_OK with *out; TEDDY_ENOTFOUND: no pattern fits (404); TEDDY_EUNSUPPORTED: patterns fit, the method does not
- * (405), and allow holds the methods that would ("GET, POST"). HEAD is served as GET. */
-TEDDY_MUST_CHECK int route_find(const struct route *routes, size_t count, unsigned offers, struct span method,
-                                struct span path, const struct route **out, struct span *params, size_t params_max,
-                                char *allow, size_t allow_cap);
+/* TEDDY_OK with *out; TEDDY_ENOTFOUND: no pattern fits (404); TEDDY_EUNSUPPORTED: patterns fit, the
+ * method does not (405), and allow holds the methods that would ("GET, POST"). HEAD is served as
+ * GET. */
+TEDDY_MUST_CHECK int route_find(const struct route *routes, size_t count, unsigned offers,
+                                struct span method, struct span path, const struct route **out,
+                                struct span *params, size_t params_max, char *allow,
+                                size_t allow_cap);
 
 /* The largest body that any route of that path takes; false when no pattern fits. */
-bool route_body_max(const struct route *routes, size_t count, unsigned offers, struct span path, size_t *max);
+bool route_body_max(const struct route *routes, size_t count, unsigned offers, struct span path,
+                    size_t *max);
 
 const char *route_who_name(enum route_who who);
 

@@ -187,6 +187,8 @@ void http_serve(struct loop *loop, int fd, struct tls_context *tls,
 {
     struct serving *s = calloc(1, sizeof *s);
     struct conn_limits limits = plane->conn;
+    if (limits.handshake_ms == 0)
+        limits.handshake_ms = 10000;
     if (limits.in_max > 0 && limits.in_max < LIMIT_HTTP_HEAD)
         limits.in_max = LIMIT_HTTP_HEAD; /* a head must fit, or it could not be refused either */
     if (conn_new(loop, fd, tls, peer, &limits, &handler, s, s ? &s->conn : NULL) != TEDDY_OK) {
@@ -194,7 +196,7 @@ void http_serve(struct loop *loop, int fd, struct tls_context *tls,
         return;
     }
     s->plane = plane;
-    begin_phase(s, PHASE_IDLE, plane->head_ms + (tls ? plane->conn.handshake_ms : 0));
+    begin_phase(s, PHASE_IDLE, plane->head_ms + (tls ? limits.handshake_ms : 0));
 }
 
 static void drain_one(struct conn *c, void *arg)

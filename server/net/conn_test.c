@@ -1,62 +1,6 @@
-#include <errno.h>
 #include <openssl/ssl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "net/conn.h"
-#include "net/testing.h"
-
-/* What a test has the server do with a connection. */
-struct plan {
-    bool tls;
-    struct conn_limits limits;
-    const struct conn_handler *handler;
-    unsigned opened, closed, deadlines, data_calls;
-    enum conn_end why;
-    atomic_uint in_callback; /* closed must never come from within another callback */
-    int send_result;
-};
-
-static struct testing_server server;
-
-static void accepted(struct loop *loop, int fd, const struct sockaddr_storage *peer, void *user)
-{
-    struct plan *plan = user;
-    testing_count_add(&plan->opened);
-    assert_int_equal(conn_new(loop, fd, plan->tls ? testing_tls() : NULL, peer, &plan->limits,
-                              plan->handler, plan, NULL),
-                     TEDDY_OK);
-}
-
-static void closed(struct conn *c, enum conn_end why)
-{
-    struct plan *plan = conn_user(c);
-    assert_int_equal(atomic_load(&plan->in_callback), 0);
-    plan->why = why;
-    testing_count_add(&plan->closed);
-}
-
-static void ended(struct plan *plan, enum conn_end why)
-{
-    testing_count_wait(&plan->closed, 1);
-    testing_stop(&server);
-    assert_int_equal(plan->closed, plan->opened);
-    assert_int_equal(plan->why, why);
-}
-
-static const struct {
-    bool tls;
-    int version;
-} kinds[] = {{false, 0}, {true, TLS1_2_VERSION}, {true, TLS1_3_VERSION}};
-#define EACH_KIND(k) for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
+#include "net/conn_plan.h"
 
 /* Echo, with back-pressure: a peer that writes without reading is paused, not dropped. */
 
@@ -319,7 +263,8 @@ static const struct conn_handler sips = {
 static void resumes_in_the_middle_of_records(void **state)
 {
     (void)state;
-    static uint8_t out[100000], in[100000];
+    static uint8_t out[6 * 16384],
+        in[6 * 16384]; /* whole records: the last is left in OpenSSL alone */
     for (size_t i = 0; i < sizeof out; i++)
         out[i] = (uint8_t)(i * 11 >> 3);
     EACH_KIND(k)
@@ -330,244 +275,10 @@ static void resumes_in_the_middle_of_records(void **state)
         testing_send(&c, out, sizeof out);
         assert_int_equal(testing_recv_all(&c, in, sizeof in), sizeof in);
         assert_memory_equal(in, out, sizeof out);
-        assert_true(plan.data_calls >= 100);
+        assert_true(plan.data_calls >= 98);
         testing_close(&c);
         ended(&plan, CONN_END_PEER);
     }
-}
-
-/* Peers that never read. */
-
-static size_t flood_data(struct conn *c, uint8_t *data, size_t len)
-{
-    static uint8_t block[50000];
-    struct plan *plan = conn_user(c);
-    (void)data;
-    atomic_fetch_add(&plan->in_callback, 1);
-    for (int i = 0; i < 1000 && plan->send_result == TEDDY_OK; i++)
-        plan->send_result = conn_send(c, block, sizeof block);
-    assert_int_equal(conn_send(c, block, 1), TEDDY_ECLOSED);
-    atomic_fetch_sub(&plan->in_callback, 1);
-    return len;
-}
-
-static const struct conn_handler floods = {.data = flood_data, .closed = closed};
-
-static void too_much_output_drops(void **state)
-{
-    (void)state;
-    EACH_KIND(k)
-    {
-        struct plan plan = {.handler = &floods, .tls = kinds[k].tls, .limits = {.out_max = 100000}};
-        testing_start(&server, accepted, &plan);
-        struct testing_client c = testing_connect(server.port, kinds[k].tls, kinds[k].version);
-        testing_send(&c, "x", 1);
-        ended(&plan, CONN_END_STALLED);
-        assert_int_equal(plan.send_result, TEDDY_EFULL);
-        testing_close(&c);
-    }
-}
-
-static size_t stall_data(struct conn *c, uint8_t *data, size_t len)
-{
-    static uint8_t block[8 << 20];
-    (void)data;
-    assert_int_equal(conn_send(c, block, sizeof block), TEDDY_OK);
-    return len;
-}
-
-static const struct conn_handler stalls = {.data = stall_data, .closed = closed};
-
-static void output_not_taken_in_time_drops(void **state)
-{
-    (void)state;
-    EACH_KIND(k)
-    {
-        struct plan plan = {.handler = &stalls,
-                            .tls = kinds[k].tls,
-                            .limits = {.out_max = 16 << 20, .write_stall_ms = 200}};
-        testing_start(&server, accepted, &plan);
-        struct testing_client c = testing_connect(server.port, kinds[k].tls, kinds[k].version);
-        testing_send(&c, "x", 1);
-        ended(&plan, CONN_END_STALLED);
-        testing_close(&c);
-    }
-}
-
-/* TLS that never becomes one. */
-
-static void silent_handshake_is_dropped(void **state)
-{
-    (void)state;
-    struct plan plan = {.handler = &lines, .tls = true, .limits = {.handshake_ms = 100}};
-    testing_start(&server, accepted, &plan);
-    struct testing_client c = testing_connect(server.port, false, 0);
-    ended(&plan, CONN_END_TLS);
-    assert_int_equal(plan.data_calls, 0);
-    testing_close(&c);
-}
-
-static void garbage_handshake_is_dropped(void **state)
-{
-    (void)state;
-    struct plan plan = {.handler = &lines, .tls = true};
-    testing_start(&server, accepted, &plan);
-    struct testing_client c = testing_connect(server.port, false, 0);
-    testing_send(&c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27);
-    ended(&plan, CONN_END_TLS);
-    assert_int_equal(plan.data_calls, 0);
-    testing_close(&c);
-}
-
-static void corrupt_record_is_dropped(void **state)
-{
-    (void)state;
-    EACH_KIND(k)
-    {
-        if (!kinds[k].tls)
-            continue;
-        struct plan plan = {.handler = &lines, .tls = true};
-        testing_start(&server, accepted, &plan);
-        struct testing_client c = testing_connect(server.port, true, kinds[k].version);
-        static const unsigned char record[] = {23, 3,  3,  0,  32, 1,  2,  3,  4,  5,  6,  7,  8,
-                                               9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
-                                               22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32};
-        assert_int_equal(send(c.fd, record, sizeof record, 0), sizeof record);
-        ended(&plan, CONN_END_TLS);
-        assert_int_equal(plan.data_calls, 0);
-        testing_close(&c);
-    }
-}
-
-/* Moving between loops, there and back, with input held and while the peer goes on sending. */
-
-static void moved(struct conn *c);
-
-static size_t wander_data(struct conn *c, uint8_t *data, size_t len)
-{
-    struct plan *plan = conn_user(c);
-    atomic_fetch_add(&plan->in_callback, 1);
-    size_t used = 0;
-    uint8_t *nl = memchr(data, '\n', len);
-    if (nl) {
-        used = (size_t)(nl - data) + 1;
-        conn_send(c, data, used);
-        conn_move(c, conn_loop(c) == server.loops[0] ? server.loops[1] : server.loops[0], moved);
-    }
-    atomic_fetch_sub(&plan->in_callback, 1);
-    return used;
-}
-
-static void moved(struct conn *c)
-{
-    conn_set_deadline(c, loop_now_ms(conn_loop(c)) + 60000);
-    conn_resume(c);
-}
-
-static void wander_closed(struct conn *c, enum conn_end why)
-{
-    struct plan *plan = conn_user(c);
-    (void)why;
-    testing_count_add(&plan->closed);
-}
-
-static const struct conn_handler wanders = {.data = wander_data, .closed = wander_closed};
-
-enum { WANDERERS = 16, LINES = 60 };
-
-struct wanderer {
-    pthread_t thread;
-    bool tls, leaves;
-    int version;
-};
-
-static void *wanderer_main(void *arg)
-{
-    struct wanderer *w = arg;
-    char out[32], in[32];
-    struct testing_client c = testing_connect(server.port, w->tls, w->version);
-    for (unsigned i = 0; i < LINES; i += 2) {
-        int n = snprintf(out, sizeof out, "line %u\nline %u\n", i,
-                         i + 1); /* the second is held while moving */
-        testing_send(&c, out, (size_t)n);
-        if (w->leaves && i > LINES / 2)
-            break;
-        assert_int_equal(testing_recv_all(&c, in, (size_t)n), n);
-        assert_memory_equal(in, out, (size_t)n);
-    }
-    testing_close(&c);
-    return NULL;
-}
-
-static void moves_between_loops(void **state)
-{
-    (void)state;
-    struct plan tls = {.handler = &wanders, .tls = true}, plain = {.handler = &wanders};
-    struct plan *plans[] = {&tls, &plain};
-    for (size_t p = 0; p < 2; p++) {
-        struct wanderer all[WANDERERS];
-        testing_tls();
-        testing_start(&server, accepted, plans[p]);
-        for (size_t i = 0; i < WANDERERS; i++) {
-            all[i] = (struct wanderer){.tls = plans[p]->tls,
-                                       .leaves = i % 4 == 3,
-                                       .version = i % 2 ? TLS1_2_VERSION : TLS1_3_VERSION};
-            pthread_create(&all[i].thread, NULL, wanderer_main, &all[i]);
-        }
-        for (size_t i = 0; i < WANDERERS; i++)
-            pthread_join(all[i].thread, NULL);
-        testing_count_wait(&plans[p]->closed, WANDERERS);
-        testing_stop(&server);
-        assert_int_equal(plans[p]->closed, WANDERERS);
-    }
-}
-
-/* The end of a loop closes what is left on it. */
-
-static void loop_free_closes_the_rest(void **state)
-{
-    (void)state;
-    struct plan plan = {.handler = &lines};
-    testing_start(&server, accepted, &plan);
-    struct testing_client c = testing_connect(server.port, false, 0);
-    testing_count_wait(&plan.opened, 1);
-    testing_stop(&server);
-    assert_int_equal(plan.closed, 1);
-    assert_int_equal(plan.why, CONN_END_LOCAL);
-    testing_close(&c);
-}
-
-static void out_of_descriptors_accepts_later(void **state)
-{
-    (void)state;
-    struct plan plan = {.handler = &lines};
-    testing_start(&server, accepted, &plan);
-    struct testing_client c = {.fd = socket(AF_INET, SOCK_STREAM, 0)};
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(server.port)};
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    struct rlimit old, low;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-    low = old;
-    low.rlim_cur =
-        (rlim_t)c.fd + 1; /* every lower descriptor is taken: the next accept finds none */
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    assert_int_equal(connect(c.fd, (struct sockaddr *)&addr, sizeof addr), 0);
-    testing_on_loop(&server, set_deadlines, &(uint64_t){60000}); /* a round has passed */
-    testing_on_loop(&server, set_deadlines, &(uint64_t){60000});
-    testing_count_wait(&plan.opened, 0); /* not accepted */
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-    testing_send(&c, "bye\n", 4);
-    char buf[16];
-    assert_int_equal(testing_recv_all(&c, buf, sizeof buf), 5);
-    testing_close(&c);
-    ended(&plan, CONN_END_LOCAL);
-}
-
-static int fini(void **state)
-{
-    (void)state;
-    testing_fini();
-    return 0;
 }
 
 int main(void)
@@ -583,14 +294,6 @@ int main(void)
         cmocka_unit_test(deadline_is_called_once),
         cmocka_unit_test(deadline_without_handler_aborts),
         cmocka_unit_test(resumes_in_the_middle_of_records),
-        cmocka_unit_test(too_much_output_drops),
-        cmocka_unit_test(output_not_taken_in_time_drops),
-        cmocka_unit_test(silent_handshake_is_dropped),
-        cmocka_unit_test(garbage_handshake_is_dropped),
-        cmocka_unit_test(corrupt_record_is_dropped),
-        cmocka_unit_test(moves_between_loops),
-        cmocka_unit_test(loop_free_closes_the_rest),
-        cmocka_unit_test(out_of_descriptors_accepts_later),
     };
     return cmocka_run_group_tests(tests, NULL, fini);
 }

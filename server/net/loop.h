@@ -1,5 +1,5 @@
-/* The event loop: one thread, one epoll set, timers, and an inbox through which other threads hand it work.
- * Above this header nothing knows epoll, so that another back-end can take its place. */
+/* The event loop: one thread, one epoll set, timers, and an inbox through which other threads hand
+ * it work. Above this header nothing knows epoll, so that another back-end can take its place. */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
@@ -11,8 +11,13 @@
 
 struct loop;
 
-enum { LOOP_READ = 1u << 0, LOOP_WRITE = 1u << 1, LOOP_HANGUP = 1u << 2, /* reported, never asked for */
-       LOOP_SHARED = 1u << 3 /* asked for with loop_io_add only: wake one of the loops that watch this descriptor, not all */ };
+enum {
+    LOOP_READ = 1u << 0,
+    LOOP_WRITE = 1u << 1,
+    LOOP_HANGUP = 1u << 2, /* reported, never asked for */
+    LOOP_SHARED = 1u << 3  /* asked for with loop_io_add only: wake one of the loops that watch this
+                              descriptor, not all */
+};
 
 /* A descriptor being watched, embedded in its owner. Owned by the caller until loop_io_del. */
 struct loop_io {
@@ -36,27 +41,31 @@ struct loop_task {
 
 /* Makes the process ignore SIGPIPE unless it has a handler of its own. */
 TEDDY_MUST_CHECK int loop_new(struct loop **out, unsigned index);
-/* Not running; pending tasks are run first, then the connections left are aborted (their closed is called). NULL is fine. */
+/* Not running; pending tasks are run first, then the connections left are aborted (their closed is
+ * called). NULL is fine. */
 void loop_free(struct loop *loop);
 /* Runs until loop_stop. Threads: the loop's own, from here on. */
 void loop_run(struct loop *loop);
-void loop_stop(struct loop *loop);          /* any thread */
-unsigned loop_index(const struct loop *loop); /* 0-based */
+void loop_stop(struct loop *loop);             /* any thread */
+unsigned loop_index(const struct loop *loop);  /* 0-based */
 uint64_t loop_now_ms(const struct loop *loop); /* monotonic, taken once a round */
 
 /* Of the loop's own thread only: */
 TEDDY_MUST_CHECK int loop_io_add(struct loop *loop, struct loop_io *io, uint32_t events);
 TEDDY_MUST_CHECK int loop_io_mod(struct loop *loop, struct loop_io *io, uint32_t events);
-void loop_io_del(struct loop *loop, struct loop_io *io); /* its events of this round are not delivered any more */
-void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ms); /* moves one already set */
+void loop_io_del(struct loop *loop,
+                 struct loop_io *io); /* its events of this round are not delivered any more */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer,
+                    uint64_t at_ms); /* moves one already set */
 void loop_timer_unset(struct loop *loop, struct loop_timer *timer);
-/* Run at the end of the present round, after all ready descriptors: for work that gathers over a round. From within such
- * work: at the end of the next one, which then comes without waiting. */
+/* Run at the end of the present round, after all ready descriptors: for work that gathers over a
+ * round. From within such work: at the end of the next one, which then comes without waiting. */
 void loop_defer(struct loop *loop, struct loop_task *task);
 /* A remark for the rooms above: this loop is on its way out, what is idle on it may go. */
 void loop_set_draining(struct loop *loop);
 bool loop_draining(const struct loop *loop);
-/* The loop's scratch buffer for receiving, shared by all its connections: valid within one callback. */
+/* The loop's scratch buffer for receiving, shared by all its connections: valid within one
+ * callback. */
 uint8_t *loop_scratch(struct loop *loop, size_t *len);
 
 /* Any thread: run is called on the loop's thread, in the order posted, exactly once. */

@@ -15,21 +15,24 @@ struct tls_files {
     const char *ca;   /* PEM the chain must lead to, or NULL */
 };
 
-/* Loads and checks the files: readable, the key fits, every certificate in date, each signed by the next, the
- * chain leading to `ca` when given. On failure err names the file, what is wrong and what to do; nothing changes.
- * warn gets a remark that is no error (e.g. leads to no root of this system: fine for a private authority) or "". */
-TEDDY_MUST_CHECK int tls_context_new(const struct tls_files *files, struct tls_context **out, char *err, size_t cap,
-                                     char *warn, size_t warn_cap);
+/* Loads and checks the files: readable, the key fits, every certificate in date, each signed by the
+ * next, the chain leading to `ca` when given. On failure err names the file, what is wrong and what
+ * to do; nothing changes. warn gets a remark that is no error (e.g. leads to no root of this
+ * system: fine for a private authority) or "". */
+TEDDY_MUST_CHECK int tls_context_new(const struct tls_files *files, struct tls_context **out,
+                                     char *err, size_t cap, char *warn, size_t warn_cap);
 void tls_context_free(struct tls_context *ctx);
-/* Loads the files anew; on success new connections use them, on failure the old ones stay. Threads: any. */
-TEDDY_MUST_CHECK int tls_context_reload(struct tls_context *ctx, const struct tls_files *files, char *err, size_t cap,
-                                        char *warn, size_t warn_cap);
+/* Loads the files anew; on success new connections use them, on failure the old ones stay. Threads:
+ * any. */
+TEDDY_MUST_CHECK int tls_context_reload(struct tls_context *ctx, const struct tls_files *files,
+                                        char *err, size_t cap, char *warn, size_t warn_cap);
 /* A server-side SSL for a new connection, or NULL. Threads: any. */
 struct ssl_st *tls_accept(struct tls_context *ctx);
 
-/* Makes a development authority and a certificate for localhost, 127.0.0.1, ::1 and this host's name in dir
- * (ca.crt, ca.key, server.crt, server.key; the keys 0600), unless they are there and good for another 7 days. A new leaf is
- * signed by the authority already there, so that who trusts ca.crt goes on trusting. *made tells. */
+/* Makes a development authority and a certificate for localhost, 127.0.0.1, ::1 and this host's
+ * name in dir (ca.crt, ca.key, server.crt, server.key; the keys 0600), unless they are there and
+ * good for another 7 days. A new leaf is signed by the authority already there, so that who trusts
+ * ca.crt goes on trusting. *made tells. */
 TEDDY_MUST_CHECK int tls_dev_certificate(const char *dir, int *made, char *err, size_t cap);
 
 #endif
