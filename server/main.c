@@ -41,8 +41,11 @@ static int open_keys(struct server *s)
         (struct token_policy){c->jwt_issuer, c->jwt_audience, c->access_ttl_s, c->refresh_ttl_s};
     s->app.claim_policy =
         strcmp(c->claim_policy, "allow") == 0 ? CLAIM_ALLOW : CLAIM_REQUIRE_RELEASE;
-    return keys_load(path, alg, c->refresh_ttl_s, app_now_s(), &s->app.keys, s->error,
-                     sizeof s->error);
+    int rc = keys_load(path, alg, c->refresh_ttl_s, app_now_s(), &s->app.keys, s->error,
+                       sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
+    return token_policy_check(s->app.keys, &s->app.policy, s->error, sizeof s->error);
 }
 
 static int open_tls(struct server *s)
@@ -159,12 +162,13 @@ static int open_loops(struct server *s)
     return TEDDY_OK;
 }
 
+/* The loops first: they still run what was posted to them, which may ask for a hub. */
 static void close_loops(struct app *a)
 {
     for (unsigned i = 0; i < a->loop_count; i++)
-        hub_free(a->hubs[i]);
-    for (unsigned i = 0; i < a->loop_count; i++)
         loop_free(a->loops[i]);
+    for (unsigned i = 0; i < a->loop_count; i++)
+        hub_free(a->hubs[i]);
 }
 
 static void open_admin(struct server *s)
@@ -249,8 +253,10 @@ static int serve(struct server *s)
     }
     if (rc == TEDDY_OK)
         rc = signals_open(s);
-    if (rc == TEDDY_OK)
+    if (rc == TEDDY_OK) {
+        upkeep_start(s);
         rc = run(s);
+    }
 
     /* The store first: what it still has to say, it says to loops that are there. */
     store_close(s->app.store);
@@ -260,6 +266,7 @@ static int serve(struct server *s)
         serve_unlink_admin(s);
         _exit(rc == TEDDY_OK ? 0 : 1);
     }
+    upkeep_stop(s);
     signals_close(s);
     serve_close(s);
     close_loops(&s->app);

@@ -12,6 +12,16 @@
 
 #define ERROR_MAX 512
 
+/* upkeep.c: the hourly purge. Loop 0's. */
+struct upkeep {
+    struct store_job job; /* first: it is what the store hands back */
+    struct loop_task task;
+    struct loop_timer timer;
+    struct store *store;
+    struct loop *loop;
+    uint64_t purged;
+};
+
 struct server {
     struct app app;
     struct admin_context admin;
@@ -37,6 +47,7 @@ struct server {
     unsigned threads_started;
 
     struct loop_io signals;
+    struct upkeep upkeep;
     struct loop_timer drain_timer;
     struct loop_task drain_request; /* `teddyctl drain` */
     uint64_t drain_deadline_ms, quiet_since_ms;
@@ -54,6 +65,10 @@ void serve_unlink_admin(const struct server *s);
 /* signals.c: SIGTERM and SIGINT drain, SIGHUP reloads the certificate. */
 TEDDY_MUST_CHECK int signals_open(struct server *s);
 void signals_close(struct server *s);
+
+/* upkeep.c */
+void upkeep_start(struct server *s); /* before the loops run */
+void upkeep_stop(struct server *s);  /* once the store is closed */
 
 /* drain.c: ends all sessions and requests, then stops the loops. Loop 0's thread; signals_block
  * before any thread starts. */

@@ -102,7 +102,7 @@ static int write_pair(struct dev *d, const struct pair *p, const char *cert_name
         PEM_write_bio_X509(cert, p->cert) == 1) {
         rc = write_file(d, key_name, key, 0600);
         if (rc == TEDDY_OK)
-            rc = write_file(d, cert_name, cert, 0644);
+            rc = write_file(d, cert_name, cert, 0600);
     } else {
         snprintf(d->err, d->cap, "out of memory");
     }

@@ -26,7 +26,7 @@
     S(trusted_proxies, "", "Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed") \
     N(loops, 0, 0, 64, "threads", "Event loops; 0 for one per core") \
     N(store_readers, 1, 1, 16, "threads", "Threads that read the store") \
-    N(connections_max, 20000, 16, 1000000, "", "Connections at once; more are answered 503 or 1013") \
+    N(connections_max, 16000, 16, 1000000, "", "Connections at once; an upgrade beyond is closed with 1013") \
     E(processor, "script", "script|echo", "What answers an utterance") \
     S(script_rules, "", "Rule file of processor script; empty for the one built in (docs/rules.md)") \
     S(jwt_issuer, "teddy", "iss of tokens") \
