@@ -355,6 +355,25 @@ static void san_is_read_strictly(void **state)
     assert_in_range(matches, 24, 32);
 }
 
+/* An address with a mask, as name constraints have it, is no address. */
+static void an_address_of_another_length_is_another(void **state)
+{
+    static const uint8_t masked[] = {0x30, 0x15, 0x30, 0x13, 0x06, 0x03, 0x55, 0x1d,
+                                     0x11, 0x04, 0x0c, 0x30, 0x0a, 0x87, 0x08, 127,
+                                     0,    0,    1,    255,  255,  255,  255};
+    static const uint8_t ip[] = {127, 0, 0, 1, 255, 255, 255, 255};
+    uint8_t copy[sizeof masked];
+    mbedtls_x509_crt crt;
+
+    (void)state;
+    memcpy(copy, masked, sizeof copy);
+    memset(&crt, 0, sizeof crt);
+    crt.v3_ext.p = copy;
+    crt.v3_ext.len = sizeof copy;
+    assert_true(san_has_ip(&crt, ip, 8)); /* the bytes above are well-formed */
+    assert_false(san_has_ip(&crt, ip, 4));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -385,6 +404,7 @@ int main(void)
         cmocka_unit_test(digests_and_randomness),
         cmocka_unit_test(waiting_ends_with_its_time),
         cmocka_unit_test(san_is_read_strictly),
+        cmocka_unit_test(an_address_of_another_length_is_another),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
