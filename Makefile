@@ -25,20 +25,20 @@ build: deps-build ## the programs, in build/
 demo: ## pair, connect and talk: the whole path on this machine
 	@scripts/demo
 
-test: deps-build deps-test ## all tests
+test: deps-build deps-test ## every test
 	@$(CMAKE) build -Wno-dev
 	@cmake --build build
 	@cd build && $(CTEST)
 
-test-asan: deps-build deps-test ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+test-asan: deps-build deps-test ## the tests but the storm under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(CMAKE) build-asan -Wno-dev -DTEDDY_SANITIZE=address
 	@cmake --build build-asan
-	@cd build-asan && env $(ASAN_ENV) $(CTEST)
+	@cd build-asan && env $(ASAN_ENV) $(CTEST) -LE fault
 
-test-tsan: deps-build deps-test ## all tests under ThreadSanitizer
+test-tsan: deps-build deps-test ## the same under ThreadSanitizer
 	@$(CMAKE) build-tsan -Wno-dev -DTEDDY_SANITIZE=thread
 	@cmake --build build-tsan
-	@cd build-tsan && env $(TSAN_ENV) $(CTEST)
+	@cd build-tsan && env $(TSAN_ENV) $(CTEST) -LE fault
 
 fuzz-quick: FUZZ_SECONDS ?= 15
 fuzz-quick: fuzz ## every fuzz target for a moment
@@ -46,15 +46,18 @@ fuzz-quick: fuzz ## every fuzz target for a moment
 fuzz: FUZZ_SECONDS ?= 600
 fuzz: deps-build deps-check ## every fuzz target for FUZZ_SECONDS (default 600)
 	@$(CMAKE) build-fuzz -Wno-dev -DTEDDY_SANITIZE=address -DTEDDY_FUZZ=ON -DCMAKE_C_COMPILER=clang
-	@scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+	@cmake --build build-fuzz --target fuzz_targets
+	@fuzz/run $(FUZZ_SECONDS) build-fuzz
 
 check: build deps-check ## style: formatting, banned calls, headers alone, proto/ and sdk/core/ freestanding
 	@scripts/check build
 
-fault: deps-build deps-test ## the storm: 200 toys while the server is killed and the network breaks
+fault: STORM_TOYS ?= 400
+fault: STORM_KILLS ?= 40
+fault: deps-build deps-test ## a longer storm: 400 toys while the server is killed and the network breaks
 	@$(CMAKE) build -Wno-dev
 	@cmake --build build
-	@cd build && ctest --output-on-failure --no-label-summary -C storm -L storm --verbose
+	@TEST_BUILD=$(CURDIR)/build STORM_TOYS=$(STORM_TOYS) STORM_KILLS=$(STORM_KILLS) /usr/bin/python3 tests/fault/storm_test.py
 
 clean: ## removes what was built (the demo's data stays in demo-data/)
 	rm -rf build build-asan build-tsan build-fuzz
