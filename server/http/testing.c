@@ -130,9 +130,9 @@ void http_testing_start(bool tls)
         .offers = ROUTE_NONE | ROUTE_DEVICE,
         .routes = routes,
         .route_count = sizeof routes / sizeof routes[0],
-        .head_ms = 10000,
-        .body_ms = 10000,
-        .idle_ms = 10000,
+        .head_ms = 60000,
+        .body_ms = 60000,
+        .idle_ms = 60000,
         .conn = {.in_max = 12288},
     };
     testing_start(&testing.server, accepted, NULL);
