@@ -6,7 +6,11 @@
  *
  * A state machine that never blocks and never allocates; time is told to it and randomness comes
  * from its port. All calls for one client come from one thread, or under one lock; none may be made
- * from within on_event except teddy_client_say, teddy_client_stop and the getters. */
+ * from within on_event except teddy_client_say, teddy_client_stop and the getters.
+ *
+ * A server that never answered `hello` with `welcome` is taken for an older one after
+ * TEDDY_WELCOME_MS, or at its first message: the toy is then online in plain text, what comes after
+ * an utterance is its echo, anything else a reply, and nothing is refreshed in session. */
 #ifndef TEDDY_CLIENT_H
 #define TEDDY_CLIENT_H
 
@@ -24,11 +28,12 @@ enum teddy_state {
 };
 
 enum teddy_event_type {
-    TEDDY_EVENT_STATE,     /* state, and for WAITING: err, status or close, code, wait_ms */
+    TEDDY_EVENT_STATE, /* state, and for WAITING: err, status or close, code, purpose, wait_ms */
     TEDDY_EVENT_CONNECTED, /* the transport is up and its certificate verified; purpose: "claim",
                               "refresh", "session" */
-    TEDDY_EVENT_CLAIMED,   /* expires_in */
-    TEDDY_EVENT_REFRESHED, /* expires_in */
+    TEDDY_EVENT_CLAIMED, /* expires_in; err: the pair could not be saved, and lasts until a restart
+                          */
+    TEDDY_EVENT_REFRESHED, /* the same */
     TEDDY_EVENT_ECHO,      /* id, seq, text */
     TEDDY_EVENT_REPLY,     /* id, seq, text (one part), done */
     TEDDY_EVENT_ERROR, /* the server's `error` message: seq (0: none), code, text (its detail) */
@@ -101,8 +106,9 @@ size_t teddy_client_pending(const struct teddy_client *c);
 bool teddy_client_wants_write(const struct teddy_client *c);
 enum teddy_state teddy_client_state(const struct teddy_client *c);
 
-/* Closes the session (1000) and stops; a further step starts over. forget also erases the stored
- * tokens. */
+/* Closes the session (1000) and stops, forgetting all tokens in memory; a further step starts over
+ * from the stored ones, and says what is still in the outbox. forget also empties the outbox and
+ * erases the stored tokens: the result is the port's, TEDDY_AGAIN to call it again. */
 void teddy_client_stop(struct teddy_client *c);
 int teddy_client_forget(struct teddy_client *c);
 

@@ -129,14 +129,6 @@ static int run_connect(struct teddy_client *c)
     return rc;
 }
 
-static int run_send(struct teddy_client *c)
-{
-    if (c->goal == SDK_REFRESH) {
-        c->refresh_sent = true;
-    }
-    return sdk_http_send(c);
-}
-
 static int run_save(struct teddy_client *c)
 {
     int rc = sdk_tokens_save(c, c->deadline);
@@ -167,7 +159,7 @@ static const struct stage_row stages[] = {
     [SDK_PREPARE] = {.run = run_prepare, .next = SDK_RESOLVE},
     [SDK_RESOLVE] = {.run = run_resolve, .next = SDK_CONNECT},
     [SDK_CONNECT] = {.run = run_connect, .next = SDK_SEND},
-    [SDK_SEND] = {.run = run_send, .next = SDK_RECEIVE, .on_transport = true},
+    [SDK_SEND] = {.run = sdk_http_send, .next = SDK_RECEIVE, .on_transport = true},
     [SDK_RECEIVE] = {.run = sdk_http_receive, .by_goal = true, .on_transport = true},
     [SDK_SAVE] = {.run = run_save, .next = SDK_PREPARE},
     [SDK_SESSION] = {.run = sdk_session_run, .next = SDK_CLOSING, .keeps_time = true},

@@ -105,6 +105,12 @@ static void survives_a_corrupted_record(void **state)
         assert_int_equal(w->claims, claims + 1);
         memcpy(w->record, good, len);
     }
+    w->record[len] = 'x';
+    w->record_len = len + 1;
+    world_reboot(w);
+    unsigned before = w->claims;
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    assert_int_equal(w->claims, before + 1);
     for (size_t i = 0; i < prefix; i++) {
         unsigned claims = w->claims;
         memcpy(w->record, good, len);
@@ -306,6 +312,8 @@ static void closes_lead_where_the_table_says(void **state)
             fail_msg("row %zu: close %d, wait %u", i, s->close, s->wait_ms);
         }
         assert_string_equal(s->code, row->word);
+        bool kept = memmem(&w->client, sizeof w->client, "refresh.1", 9) != NULL;
+        assert_int_equal(kept, row->next != CLAIM);
         assert_int_equal(s->err, TEDDY_OK);
         assert_int_equal(s->status, 0);
         check_way_on(w, row->next, s->wait_ms);
@@ -449,6 +457,9 @@ static void stop_forgets_secrets_and_a_step_starts_over(void **state)
     (void)state;
     struct world *w = &world;
     world_until(w, TEDDY_STATE_ONLINE, 1000);
+    server_text(w, "{\"type\":\"reply\",\"seq\":1,\"text\":\"a private answer\",\"done\":true}");
+    world_run(w, 10);
+    assert_non_null(memmem(w->rx, sizeof w->rx, "private", 7));
     world_say(w, "kept");
     assert_non_null(memmem(&w->client, sizeof w->client, "access.1", 8));
     teddy_client_stop(&w->client);
@@ -457,6 +468,7 @@ static void stop_forgets_secrets_and_a_step_starts_over(void **state)
     assert_null(memmem(&w->client, sizeof w->client, "access.1", 8));
     assert_null(memmem(&w->client, sizeof w->client, "refresh.1", 9));
     assert_null(memmem(w->rx, sizeof w->rx, "access.1", 8));
+    assert_null(memmem(w->rx, sizeof w->rx, "private", 7));
     assert_false(w->open);
     world_until(w, TEDDY_STATE_ONLINE, 1000);
     world_run(w, 10);

@@ -214,10 +214,12 @@ static void on_upgrade(struct world *w, const struct http_head *head)
     snprintf(text, sizeof text, "%.*s" WS_GUID, (int)key.len, key.p);
     server_sha1((const uint8_t *)text, strlen(text), digest);
     ws_accept(digest, accept);
-    accept[3] = w->plan.bad_accept ? '!' : accept[3];
+    accept[3] = w->plan.bad_upgrade == 1 ? '!' : accept[3];
     snprintf(text, sizeof text,
-             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: "
-             "keep-alive, Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+             "HTTP/1.1 101 Switching Protocols\r\n%s%s%sSec-WebSocket-Accept: %s\r\n\r\n",
+             w->plan.bad_upgrade == 2 ? "" : "Connection: keep-alive, Upgrade\r\n",
+             w->plan.bad_upgrade == 3 ? "" : "Upgrade: WebSocket\r\n",
+             w->plan.bad_upgrade == 4 ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "",
              accept);
     text_out(w, text);
     w->upgraded = true;
@@ -241,6 +243,11 @@ static void on_say(struct world *w, const char *id, const char *text)
     assert_int_equal(writer_end(&q), TEDDY_OK);
     snprintf(w->said_ids[w->says % 512], sizeof w->said_ids[0], "%.23s", id);
     snprintf(w->said_text, sizeof w->said_text, "%.500s", text);
+    uint64_t sum = 14695981039346656037u;
+    for (const char *p = text; *p != '\0'; p++) {
+        sum = (sum ^ (uint8_t)*p) * 1099511628211u;
+    }
+    w->said_sums[w->says % 512] = sum;
     w->says++;
     w->seq++;
     if (w->plan.close_on_say) {

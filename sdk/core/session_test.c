@@ -129,6 +129,31 @@ static void an_unanswered_refresh_is_asked_over_http(void **state)
     assert_int_equal(w->claims, 1);
 }
 
+/* The port is still busy saving when the session breaks: the new pair is not presented before. */
+static void a_save_in_session_may_take_its_time(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    for (unsigned ends = 0; ends < 2; ends++) {
+        world_init(w);
+        world_until(w, TEDDY_STATE_ONLINE, 1000);
+        w->save_rc = TEDDY_AGAIN;
+        server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":120}");
+        world_run(w, 1000);
+        assert_int_equal(w->inband, 1);
+        assert_int_equal(world_count(w, TEDDY_EVENT_REFRESHED), 0);
+        server_drop(w);
+        world_run(w, 5000);
+        assert_int_equal(w->upgrades, 1);
+        w->save_rc = ends == 0 ? TEDDY_OK : TEDDY_AGAIN;
+        world_run(w, 20000);
+        assert_int_equal(w->upgrades, 2);
+        assert_int_equal(w->saves, ends == 0 ? 2 : 1);
+        assert_int_equal(world_last(w, TEDDY_EVENT_REFRESHED)->err,
+                         ends == 0 ? TEDDY_OK : TEDDY_ETIMEOUT);
+    }
+}
+
 static void tokens_that_were_not_asked_for_are_not_taken(void **state)
 {
     (void)state;
@@ -212,6 +237,10 @@ static void a_server_that_welcomed_once_must_do_so_again(void **state)
     server_drop(w);
     world_until(w, TEDDY_STATE_WAITING, 100);
     world_until(w, TEDDY_STATE_CONNECTING, 2000);
+    world_run(w, 100);
+    server_text(w, "{\"type\":\"reply\",\"seq\":1,\"text\":\"early\",\"done\":true}");
+    world_run(w, 100);
+    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_CONNECTING);
     world_until(w, TEDDY_STATE_WAITING, 16000);
     assert_int_equal(world_waiting(w)->err, TEDDY_ETIMEOUT);
     assert_int_equal(w->says, 0);
@@ -357,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup(refreshes_in_session_at_four_fifths, online),
         cmocka_unit_test_setup(refreshes_when_told_but_not_in_a_loop, online),
         cmocka_unit_test_setup(an_unanswered_refresh_is_asked_over_http, online),
+        cmocka_unit_test_setup(a_save_in_session_may_take_its_time, online),
         cmocka_unit_test_setup(tokens_that_were_not_asked_for_are_not_taken, online),
         cmocka_unit_test_setup(bad_tokens_leave_the_old_pair_whole, online),
         cmocka_unit_test_setup(an_older_server_is_talked_to_in_plain_text, fresh),

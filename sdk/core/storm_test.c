@@ -180,7 +180,7 @@ static void replaced_over_and_over(void **state)
     world_init(w);
     w->plan.close_code = 4001;
     w->plan.close_reason = "replaced";
-    w->plan.lasts_ms = 16 * 60000;
+    w->plan.lasts_ms = 5 * 60000;
     world_run(w, HOUR_MS);
     run_hours("replaced", 4);
 }

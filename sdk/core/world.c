@@ -103,6 +103,7 @@ static int port_connect(void *ctx, const char *host, uint16_t port, bool tls)
     assert_string_equal(host, "teddy.example");
     assert_int_equal(port, 8443);
     assert_true(tls);
+    assert_false(w->open); /* the one connection: the last one was ended first */
     if (again(w, ON_CONNECT)) {
         return TEDDY_AGAIN;
     }

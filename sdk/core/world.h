@@ -36,11 +36,12 @@ struct plan {
     const char *raw_answer;                           /* sent as it is to any request */
     const char *raw_session;                          /* bytes sent after the 101 */
     size_t raw_session_len;
-    bool chunked, until_close, bad_accept, interim;
-    uint32_t expires_in; /* 0: 3600 */
-    bool legacy;         /* no welcome; echoes plain text */
-    bool mute;           /* no welcome at all, and no echo */
-    bool no_echo;        /* takes utterances and says nothing */
+    bool chunked, until_close, interim;
+    unsigned bad_upgrade; /* of the 101: 1 accept, 2 Connection, 3 Upgrade, 4 an extension */
+    uint32_t expires_in;  /* 0: 3600 */
+    bool legacy;          /* no welcome; echoes plain text */
+    bool mute;            /* no welcome at all, and no echo */
+    bool no_echo;         /* takes utterances and says nothing */
     bool no_pong;
     bool no_tokens;         /* loses the answer to a refresh in session */
     const char *said_error; /* code of the error that answers an utterance */
@@ -97,6 +98,7 @@ struct world {
     unsigned pair;
     char said_ids[512][24];
     char said_text[512];
+    uint64_t said_sums[512];
     uint16_t toy_close;
     uint8_t last_mask[4];
     unsigned same_masks, frames;
