@@ -295,6 +295,26 @@ static void a_pair_is_written_and_read(void **state)
     assert_int_equal(token_pair_read(span_of(text), &pair), TEDDY_OK);
 }
 
+/* Every character of a token is one of base64url's or a dot. */
+static void tokens_are_of_their_alphabet(void **state)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    struct token_pair pair;
+
+    (void)state;
+    for (int c = 1; c < 128; c++) {
+        char token[2] = {(char)c, '\0'};
+        char text[100];
+        struct writer w = writer_on(text, sizeof text);
+
+        token_pair_write(&w, NULL, token, "b", 1);
+        assert_int_equal(writer_end(&w), TEDDY_OK);
+        assert_int_equal(token_pair_read(span_of(text), &pair),
+                         strchr(alphabet, c) != NULL ? TEDDY_OK : TEDDY_EINVAL);
+    }
+}
+
 static void pairs_that_are_none(void **state)
 {
     static const char *const bad[] = {
@@ -378,6 +398,7 @@ int main(void)
         cmocka_unit_test(members_have_names),
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(a_pair_is_written_and_read),
+        cmocka_unit_test(tokens_are_of_their_alphabet),
         cmocka_unit_test(pairs_that_are_none),
         cmocka_unit_test(a_refresh_is_written_and_read),
         cmocka_unit_test(refreshes_that_are_none),

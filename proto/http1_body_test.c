@@ -90,7 +90,10 @@ static void responses_are_framed(void **state)
     check(&chunked, "HTTP/1.1 401 No\r\n", true);
     check(&none, "HTTP/1.1 304 Not Modified\r\n", true);
     check(&none, "HTTP/1.1 204 No Content\r\n", true);
+    check(&none, "HTTP/1.1 100 Continue\r\n", true);
     check(&none, "HTTP/1.1 101 Switching\r\n", true);
+    check(&none, "HTTP/1.1 199 x\r\n", true);
+    check(&sized, "HTTP/1.1 205 x\r\n", true);
     check(&both, "HTTP/1.1 200 OK\r\n", true);
 }
 
@@ -175,6 +178,10 @@ static void chunks_are_joined(void **state)
     expect("1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n", TEDDY_OK, "abcdefghijklmnopqrstuvwxyz",
            0);
     expect("B\r\nhello world\r\n0\r\n\r\n", TEDDY_OK, "hello world", 0);
+    expect("9\r\n123456789\r\nA\r\n1234567890\r\na\r\nabcdefghij\r\n0\r\n\r\n", TEDDY_OK,
+           "1234567891234567890abcdefghij", 0);
+    expect("f\r\n123456789012345\r\nF\r\n123456789012345\r\n0\r\n\r\n", TEDDY_OK,
+           "123456789012345123456789012345", 0);
     expect("5\r\nhel", TEDDY_AGAIN, "hel", 0);
     expect("5\r\nhello\r\n0\r\n\r", TEDDY_AGAIN, "hello", 0);
 }

@@ -101,6 +101,8 @@ static void bad_texts(void **state)
                                       "{\"a\":0x1}",
                                       "{\"a\":--1}",
                                       "{\"a\":1.2.3}",
+                                      "{\"a\":1e+ }",
+                                      "{\"a\":2e}",
                                       "{\"a\":NaN}",
                                       "{\"a\":Infinity}",
                                       "{\"a\":True}",
@@ -319,6 +321,24 @@ static void strings_are_unescaped(void **state)
     assert_int_equal(json_string(&obj, "text", out, 0, &len), TEDDY_ENOSPC);
 }
 
+/* The first and the last code point of each length. */
+static void escapes_of_every_length(void **state)
+{
+    static const char text[] = "{\"s\":\"\\u0001\\u007f\\u0080\\u07ff\\u0800\\ud7ff\\ue000\\uffff"
+                               "\\ud800\\udc00\\udbff\\udfff\"}";
+    static const char want[] = "\x01\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80"
+                               "\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf";
+    struct json_object obj;
+    char out[64];
+    size_t len;
+
+    (void)state;
+    assert_int_equal(json_parse(LIT(text), &obj), TEDDY_OK);
+    assert_int_equal(json_string(&obj, "s", out, sizeof out, &len), TEDDY_OK);
+    assert_int_equal(len, sizeof want - 1);
+    assert_memory_equal(out, want, len);
+}
+
 /* Every capacity up to the one that fits, in a block of that size. */
 static void strings_keep_to_their_room(void **state)
 {
@@ -389,6 +409,7 @@ int main(void)
         cmocka_unit_test(width_is_free),
         cmocka_unit_test(members_are_bounded),
         cmocka_unit_test(strings_are_unescaped),
+        cmocka_unit_test(escapes_of_every_length),
         cmocka_unit_test(strings_keep_to_their_room),
         cmocka_unit_test(whole_numbers),
         cmocka_unit_test(speech_is_told_from_messages),
