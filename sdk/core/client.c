@@ -195,10 +195,10 @@ static uint32_t wait_for(struct teddy_client *c, enum sdk_wait kind)
     uint32_t r = sdk_random32(c), wait;
     if (kind == SDK_REFUSED) {
         wait = sdk_refused_ms(&c->config, c->refusals, r);
-        c->refusals++;
+        c->refusals += c->refusals < UINT8_MAX;
     } else {
         wait = sdk_backoff_ms(&c->config, c->attempts, r);
-        c->attempts++;
+        c->attempts += c->attempts < UINT8_MAX;
     }
     uint32_t asked =
         c->failure.retry_ms < TEDDY_RETRY_MAX_MS ? c->failure.retry_ms : TEDDY_RETRY_MAX_MS;

@@ -211,6 +211,8 @@ static void a_long_outage_ends_within_the_cap(void **state)
         w->seen_count = 0;
         world_run(w, 24u * HOUR_MS);
         assert_in_range(w->connects - connects, 1440, 24 * 150);
+        assert_int_equal(w->client.attempts,
+                         UINT8_MAX); /* counts no further, above all not from 0 again */
     }
     w->connect_rc = TEDDY_OK;
     w->seen_count = 0;
