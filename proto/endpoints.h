@@ -1,4 +1,5 @@
-/* The paths of the public endpoints: the server's route table and the SDK's defaults both take them from here. */
+/* The paths of the public endpoints: the server's route table and the SDK's defaults both take them
+ * from here. */
 #ifndef PROTO_ENDPOINTS_H
 #define PROTO_ENDPOINTS_H
 

@@ -132,6 +132,7 @@ static void malformed_requests(void **state)
         "GET / HTTP/11\r\n" HOST "\r\n",
         "GET / HTTP/1.10\r\n" HOST "\r\n",
         "GET / HTTP/1.x\r\n" HOST "\r\n",
+        "GET / HTTP/x.1\r\n" HOST "\r\n",
         "GET / HTTP/.1.1\r\n" HOST "\r\n",
         "GET / HTTPS/1.1\r\n" HOST "\r\n",
         "\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n",

@@ -1,8 +1,8 @@
-/* The flat reader of what toys send and get (RFC 8259): one object, its members listed without copying.
- * The whole text is checked, nested values included (to JSON_DEPTH_MAX, without recursion); a duplicate
- * member of the object is refused, also when one of the two is written with escapes (the names inside nested
- * objects are not compared: nobody reads them here). Numbers are kept as text, never as a float.
- * Threads: any (no state). Blocks: no. Allocates: no. */
+/* The flat reader of what toys send and get (RFC 8259): one object, its members listed without
+ * copying. The whole text is checked, nested values included (to JSON_DEPTH_MAX, without
+ * recursion); a duplicate member of the object is refused, also when one of the two is written with
+ * escapes (the names inside nested objects are not compared: nobody reads them here). Numbers are
+ * kept as text, never as a float. Threads: any (no state). Blocks: no. Allocates: no. */
 #ifndef PROTO_JSON_H
 #define PROTO_JSON_H
 
@@ -12,7 +12,15 @@
 #define JSON_MEMBERS_MAX 24
 #define JSON_DEPTH_MAX   16
 
-enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 struct json_member {
     struct span name;  /* between its quotes, escapes as sent */
@@ -26,9 +34,9 @@ struct json_object {
 };
 
 /* Reads the one object that `text` is (white space around it allowed). The spans point into `text`.
- * TEDDY_EPROTO: not a JSON object; TEDDY_EUTF8: not UTF-8, or a lone surrogate as an escape; TEDDY_EDUP: a
- * duplicate member; TEDDY_ETOOBIG: more than JSON_MEMBERS_MAX members or JSON_DEPTH_MAX levels. After an error
- * the object is empty. */
+ * TEDDY_EPROTO: not a JSON object; TEDDY_EUTF8: not UTF-8, or a lone surrogate as an escape;
+ * TEDDY_EDUP: a duplicate member; TEDDY_ETOOBIG: more than JSON_MEMBERS_MAX members or
+ * JSON_DEPTH_MAX levels. After an error the object is empty. */
 TEDDY_MUST_CHECK int json_parse(struct span text, struct json_object *out);
 
 /* The member of that name, or NULL. */
@@ -37,15 +45,16 @@ const struct json_member *json_find(const struct json_object *obj, const char *n
 /* The member's string, unescaped, with a NUL behind (not counted; cap includes it).
  * TEDDY_ENOTFOUND: no such member; TEDDY_EINVAL: not a string, or it holds U+0000;
  * TEDDY_ENOSPC: longer than cap - 1. After any of them out is the empty string.
- * Its name for the linker is its own: libjansson has a json_string too, and libcjose, which calls that one, would call
- * ours in a program that links both. */
-TEDDY_MUST_CHECK int json_string(const struct json_object *obj, const char *name, char *out, size_t cap,
-                                 size_t *len) __asm__("proto_json_string");
+ * Its name for the linker is its own: libjansson has a json_string too, and libcjose, which calls
+ * that one, would call ours in a program that links both. */
+TEDDY_MUST_CHECK int json_string(const struct json_object *obj, const char *name, char *out,
+                                 size_t cap, size_t *len) __asm__("proto_json_string");
 
 /* The member's whole number, 0 to 2^53. TEDDY_ENOTFOUND; TEDDY_EINVAL: not such a number. */
 TEDDY_MUST_CHECK int json_u64(const struct json_object *obj, const char *name, uint64_t *out);
 
-/* True when the first character that is not white space is `{`: the text is a message, not speech. */
+/* True when the first character that is not white space is `{`: the text is a message, not speech.
+ */
 bool json_looks_like_object(struct span text);
 
 #endif

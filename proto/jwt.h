@@ -1,5 +1,5 @@
-/* A view of a JWS compact JWT (RFC 7515, 7519) by the project's own rules (RFC 8725): what the token says,
- * before anything is believed. The signature is checked elsewhere. No allocation. */
+/* A view of a JWS compact JWT (RFC 7515, 7519) by the project's own rules (RFC 8725): what the
+ * token says, before anything is believed. The signature is checked elsewhere. No allocation. */
 #ifndef PROTO_JWT_H
 #define PROTO_JWT_H
 
@@ -25,15 +25,16 @@ struct jwt {
     char child_id[LIMIT_ID_LEN + 1];
     char jti[JWT_ID_MAX + 1];
     char sid[JWT_ID_MAX + 1];
-    uint64_t iat, exp; /* seconds since 1970 */
+    uint64_t iat, exp;         /* seconds since 1970 */
     struct span signing_input; /* header "." payload, inside the token */
     uint8_t signature[64];
     size_t signature_len;
 };
 
-/* TEDDY_EPROTO: not three base64url parts, a header with anything but alg, kid and typ "JWT" (jku, jwk, x5u,
- * x5c, crit … are refused), a missing or malformed claim; TEDDY_EUNSUPPORTED: another alg, `none` above all;
- * TEDDY_ETOOBIG: over LIMIT_TOKEN_LEN. Threads: any. Blocks: no. Allocates: no. */
+/* TEDDY_EPROTO: not three base64url parts, a header with anything but alg, kid and typ "JWT" (jku,
+ * jwk, x5u, x5c, crit … are refused), a missing or malformed claim; TEDDY_EUNSUPPORTED: another
+ * alg, `none` above all; TEDDY_ETOOBIG: over LIMIT_TOKEN_LEN. Threads: any. Blocks: no. Allocates:
+ * no. */
 TEDDY_MUST_CHECK int jwt_parse(struct span token, struct jwt *out);
 
 #endif

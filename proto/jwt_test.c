@@ -73,6 +73,8 @@ static void headers(void **state)
         int err;
     } cases[] = {
         {"{\"typ\":\"JWT\",\"kid\":\"k\",\"alg\":\"HS256\"}", TEDDY_OK},
+        {"{\"alg\":\"HS256\",\"kid\":\"!~\",\"typ\":\"JWT\"}", TEDDY_OK},
+        {"{\"alg\":\"HS256\",\"kid\":\"\x7f\",\"typ\":\"JWT\"}", TEDDY_EPROTO},
         {"{\"alg\":\"none\",\"kid\":\"k\",\"typ\":\"JWT\"}", TEDDY_EUNSUPPORTED},
         {"{\"alg\":\"none\"}", TEDDY_EUNSUPPORTED},
         {"{\"alg\":\"NONE\",\"kid\":\"k\",\"typ\":\"JWT\"}", TEDDY_EUNSUPPORTED},

@@ -8,7 +8,7 @@
 
 /* Incremental, for text that arrives in pieces; all zero is the start. */
 struct utf8 {
-    uint8_t need;     /* continuation bytes still to come */
+    uint8_t need;      /* continuation bytes still to come */
     uint8_t low, high; /* bounds of the next one */
 };
 

@@ -1,5 +1,5 @@
-/* Builds text in a caller's buffer, without allocation and without printf. Once something does not fit,
- * `overflow` is set and stays set, and nothing more is written: check it once, at the end. */
+/* Builds text in a caller's buffer, without allocation and without printf. Once something does not
+ * fit, `overflow` is set and stays set, and nothing more is written: check it once, at the end. */
 #ifndef PROTO_WRITER_H
 #define PROTO_WRITER_H
 

@@ -1,6 +1,6 @@
-/* WebSocket frames and handshake values (RFC 6455), for both ends. Decoding is in place and in pieces: a
- * data frame is handed on as it arrives, so the codec holds no buffer.
- * Threads: one per decoder. Blocks: no. Allocates: no. */
+/* WebSocket frames and handshake values (RFC 6455), for both ends. Decoding is in place and in
+ * pieces: a data frame is handed on as it arrives, so the codec holds no buffer. Threads: one per
+ * decoder. Blocks: no. Allocates: no. */
 #ifndef PROTO_WS_H
 #define PROTO_WS_H
 
@@ -9,10 +9,10 @@
 #include "proto/utf8.h"
 #include "teddy/err.h"
 
-#define WS_GUID         "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-#define WS_ACCEPT_LEN   28
-#define WS_HEADER_MAX   14 /* the longest frame header */
-#define WS_CONTROL_MAX  125
+#define WS_GUID        "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define WS_ACCEPT_LEN  28
+#define WS_HEADER_MAX  14 /* the longest frame header */
+#define WS_CONTROL_MAX 125
 
 enum ws_opcode {
     WS_CONTINUATION = 0x0,
@@ -41,12 +41,12 @@ enum ws_close_code {
 
 struct ws_decoder {
     uint32_t max_message; /* bytes of a whole message, fragments together */
-    uint32_t message_len; /* of the present message so far */
+    uint32_t message_len; /* of the present message so far, its open frame counted whole */
     uint32_t frame_left;  /* of the present data frame */
     uint8_t mask[4];
-    uint8_t mask_at;      /* offset into mask, 0..3 */
-    uint8_t opcode;       /* of the present message; 0 between messages */
-    bool masked;          /* frames must be masked (we are the server) or must not (the toy) */
+    uint8_t mask_at; /* offset into mask, 0..3 */
+    uint8_t opcode;  /* of the present message; 0 between messages */
+    bool masked;     /* frames must be masked (we are the server) or must not (the toy) */
     bool in_frame;
     bool fin;
     struct utf8 utf8;
@@ -63,10 +63,12 @@ struct ws_event {
 
 void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message);
 
-/* Decodes from buf. TEDDY_OK: one event, *used bytes taken (call again with the rest). TEDDY_AGAIN: *used
- * bytes taken (perhaps 0) and more are needed; a partial header or control frame is left in the buffer.
- * TEDDY_EPROTO (close 1002: reserved bits, opcodes, masking, fragmented or long control frames, non-minimal
- * lengths, interleaved messages, bad close codes), TEDDY_EUTF8 (1007: text or close reason), TEDDY_ETOOBIG (1009). */
+/* Decodes from buf. TEDDY_OK: one event, *used bytes taken (call again with the rest). TEDDY_AGAIN:
+ * *used bytes taken (perhaps 0) and more are needed; a partial header, a header whose payload has
+ * not begun, or a partial control frame is left in the buffer. After an error the decoder is of no
+ * further use. TEDDY_EPROTO (close 1002: reserved bits, opcodes, masking, fragmented or long
+ * control frames, non-minimal lengths, interleaved messages, bad close codes), TEDDY_EUTF8 (1007:
+ * text or close reason), TEDDY_ETOOBIG (1009). */
 TEDDY_MUST_CHECK int ws_decode(struct ws_decoder *d, uint8_t *buf, size_t len, size_t *used,
                                struct ws_event *ev);
 
@@ -76,11 +78,13 @@ enum ws_close_code ws_close_code_of(int err);
 const char *ws_close_word_of(int err);
 
 /* Writes a final frame's header; returns its length. mask is NULL at the server. */
-size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, uint64_t payload_len, const uint8_t *mask);
+size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, uint64_t payload_len,
+                 const uint8_t *mask);
 /* XORs len bytes with the mask, starting at the mask's first byte. */
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4]);
 
-/* A close frame's payload: the code and a reason cut to 123 bytes. Returns its length (at most 125). */
+/* A close frame's payload: the code and a reason cut to 123 bytes. Returns its length (at most
+ * 125). */
 size_t ws_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, struct span reason);
 /* Reads one (already checked by ws_decode): code WS_CLOSE_NO_STATUS when empty. */
 void ws_close_read(const uint8_t *data, size_t len, uint16_t *code, struct span *reason);
