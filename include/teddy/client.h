@@ -77,6 +77,7 @@ struct teddy_client_config {
     void *user;
 };
 
+struct teddy_client;
 #include "teddy/client_state.h" /* struct teddy_client: sized for the caller, its members private */
 
 /* Prepares a client in the caller's storage. The strings of config, port, rx and outbox must
