@@ -12,6 +12,7 @@ int memcmp(const void *a, const void *b, size_t len);
 size_t strlen(const char *text);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t len);
+void *memchr(const void *p, int byte, size_t len);
 char *strchr(const char *text, int c);
 size_t strcspn(const char *text, const char *stop);
 
