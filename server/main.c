@@ -88,6 +88,7 @@ static int open_limits(struct server *s)
         {&a->device_refreshes, c->refreshes_per_device_min},
         {&a->upgrade_refusals, c->upgrade_refusals_per_address_min},
         {&a->requests, c->requests_per_address_min},
+        {&a->admin_failures, 20},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (ratelimit_new(all[i].limit, 60000, 16384, all[i].out) != TEDDY_OK) {
@@ -105,6 +106,7 @@ static void close_limits(struct app *a)
     ratelimit_free(a->device_refreshes);
     ratelimit_free(a->upgrade_refusals);
     ratelimit_free(a->requests);
+    ratelimit_free(a->admin_failures);
 }
 
 static int open_processor(struct server *s)
@@ -171,7 +173,7 @@ static void close_loops(struct app *a)
         hub_free(a->hubs[i]);
 }
 
-static void open_admin(struct server *s)
+static int open_admin(struct server *s)
 {
     s->admin = (struct admin_context){
         .store = s->app.store,
@@ -180,7 +182,12 @@ static void open_admin(struct server *s)
         .loop_count = s->app.loop_count,
         .drain = drain_request,
         .drain_context = s,
+        .failures = s->app.admin_failures,
     };
+    if (!s->app.config.admin_listen[0])
+        return TEDDY_OK;
+    return admin_token_load(s->app.config.admin_token_file, s->admin.token_sha256, s->error,
+                            sizeof s->error);
 }
 
 static void *run_loop(void *loop)
@@ -247,10 +254,10 @@ static int serve(struct server *s)
         rc = open_loops(s);
     if (rc == TEDDY_OK)
         rc = serve_open(s);
-    if (rc == TEDDY_OK) {
-        open_admin(s);
+    if (rc == TEDDY_OK)
+        rc = open_admin(s);
+    if (rc == TEDDY_OK)
         rc = serve_start(s);
-    }
     if (rc == TEDDY_OK)
         rc = signals_open(s);
     if (rc == TEDDY_OK) {
@@ -280,8 +287,12 @@ static int serve(struct server *s)
 
 int main(int argc, char **argv)
 {
-    static struct server s = {
-        .lock_fd = -1, .public_fd = -1, .admin_fd = -1, .metrics_fd = -1, .signals = {.fd = -1}};
+    static struct server s = {.lock_fd = -1,
+                              .public_fd = -1,
+                              .admin_fd = -1,
+                              .admin_https_fd = -1,
+                              .metrics_fd = -1,
+                              .signals = {.fd = -1}};
     int rc = config_load(&s.app.config, argc, argv, s.error, sizeof s.error);
     if (rc == TEDDY_AGAIN)
         return 0;

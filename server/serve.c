@@ -9,34 +9,11 @@
 #include "proto/text.h"
 #include "teddyd.h"
 
-/* "HOST:PORT" or "[V6]:PORT". The form was checked when the configuration was read. */
-static int split_listen(const char *text, char *host, size_t cap, uint16_t *port)
-{
-    const char *colon = strrchr(text, ':');
-    uint64_t n;
-    if (!colon || u64_parse(span_of(colon + 1), &n) != TEDDY_OK || n > 65535)
-        return TEDDY_EINVAL;
-    size_t len = (size_t)(colon - text);
-    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    }
-    if (len == 0 || len >= cap)
-        return TEDDY_EINVAL;
-    memcpy(host, text, len);
-    host[len] = 0;
-    *port = (uint16_t)n;
-    return TEDDY_OK;
-}
-
 static int open_tcp(struct server *s, const char *listen, char *host, size_t cap, uint16_t *port,
                     int *fd)
 {
-    if (split_listen(listen, host, cap, port) != TEDDY_OK) {
-        snprintf(s->error, sizeof s->error,
-                 "'%s' is not HOST:PORT; give for example 127.0.0.1:8443 or [::1]:8443", listen);
+    if (config_host_port(listen, host, cap, port) != TEDDY_OK) /* checked when it was read */
         return TEDDY_EINVAL;
-    }
     return listen_tcp(host, port, fd, s->error, sizeof s->error);
 }
 
@@ -114,6 +91,17 @@ static void raise_descriptor_limit(uint32_t connections)
             LOG_S("do", "raise LimitNOFILE or lower connections_max"));
 }
 
+/* A listener beside the public one: where it is, only the log says. */
+static int open_beside(struct server *s, const char *event, const char *listen, int *fd)
+{
+    char host[256];
+    uint16_t port;
+    int rc = open_tcp(s, listen, host, sizeof host, &port, fd);
+    if (rc == TEDDY_OK)
+        LOG(LOG_INFO, event, LOG_S("host", host), LOG_N("port", port));
+    return rc;
+}
+
 int serve_open(struct server *s)
 {
     const struct config *c = &s->app.config;
@@ -126,13 +114,10 @@ int serve_open(struct server *s)
     fill_planes(s);
     rc = open_tcp(s, c->listen, s->listen_host, sizeof s->listen_host, &s->listen_port,
                   &s->public_fd);
-    if (rc == TEDDY_OK && c->metrics_listen[0]) {
-        char host[256];
-        uint16_t port;
-        rc = open_tcp(s, c->metrics_listen, host, sizeof host, &port, &s->metrics_fd);
-        if (rc == TEDDY_OK)
-            LOG(LOG_INFO, "metrics_listening", LOG_S("host", host), LOG_N("port", port));
-    }
+    if (rc == TEDDY_OK && c->metrics_listen[0])
+        rc = open_beside(s, "metrics_listening", c->metrics_listen, &s->metrics_fd);
+    if (rc == TEDDY_OK && c->admin_listen[0])
+        rc = open_beside(s, "admin_listening", c->admin_listen, &s->admin_https_fd);
     if (rc == TEDDY_OK) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/admin.sock", s->data);
@@ -163,6 +148,13 @@ static void accepted_admin(struct loop *loop, int fd, const struct sockaddr_stor
     http_serve(loop, fd, NULL, peer, &s->admin_plane);
 }
 
+static void accepted_admin_https(struct loop *loop, int fd, const struct sockaddr_storage *peer,
+                                 void *user)
+{
+    struct server *s = user;
+    http_serve(loop, fd, s->tls, peer, &s->admin_plane);
+}
+
 static void accepted_metrics(struct loop *loop, int fd, const struct sockaddr_storage *peer,
                              void *user)
 {
@@ -181,6 +173,9 @@ int serve_start(struct server *s)
     if (rc == TEDDY_OK && s->metrics_fd >= 0)
         rc =
             listener_new(s->app.loops[0], s->metrics_fd, accepted_metrics, s, &s->metrics_listener);
+    if (rc == TEDDY_OK && s->admin_https_fd >= 0)
+        rc = listener_new(s->app.loops[0], s->admin_https_fd, accepted_admin_https, s,
+                          &s->admin_https_listener);
     if (rc != TEDDY_OK)
         snprintf(s->error, sizeof s->error, "cannot accept: %s", teddy_err_text(rc));
     return rc;
@@ -193,8 +188,9 @@ void serve_stop_on(struct server *s, struct loop *loop)
     s->public_listeners[i] = NULL;
     if (i == 0) {
         listener_free(s->admin_listener);
+        listener_free(s->admin_https_listener);
         listener_free(s->metrics_listener);
-        s->admin_listener = s->metrics_listener = NULL;
+        s->admin_listener = s->admin_https_listener = s->metrics_listener = NULL;
     }
 }
 
@@ -218,6 +214,7 @@ void serve_close(struct server *s)
         serve_stop_on(s, s->app.loops[i]);
     close_fd(&s->public_fd);
     close_fd(&s->metrics_fd);
+    close_fd(&s->admin_https_fd);
     if (s->admin_fd >= 0)
         serve_unlink_admin(s);
     close_fd(&s->admin_fd);

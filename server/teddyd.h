@@ -37,11 +37,11 @@ struct server {
     struct route *routes; /* the table without what the configuration turns off */
     size_t route_count;
     struct http_plane public_plane, admin_plane, metrics_plane;
-    int public_fd, admin_fd, metrics_fd; /* -1: not listening */
+    int public_fd, admin_fd, admin_https_fd, metrics_fd; /* -1: not listening */
     char listen_host[256];
     uint16_t listen_port;
     struct listener *public_listeners[METRIC_LOOPS_MAX];
-    struct listener *admin_listener, *metrics_listener; /* on loop 0 */
+    struct listener *admin_listener, *admin_https_listener, *metrics_listener; /* on loop 0 */
 
     pthread_t threads[METRIC_LOOPS_MAX]; /* loop 0 runs on the main thread */
     unsigned threads_started;

@@ -1,6 +1,7 @@
 /* The administration's JSON API (docs/protocol.md, "Around it"): handlers on the admin plane, whose
- * listener is the Unix socket DIR/admin.sock. Every handler first asks who is there: only the
- * server's own uid and root may go on, others get 403.
+ * listeners are the Unix socket DIR/admin.sock and, when configured, one over HTTPS. Every handler
+ * first asks who is there: on the socket only the server's own uid and root may go on, others get
+ * 403; over HTTPS only a bearer of the admin token, others get 401.
  *
  * The plane's context is a struct admin_context, filled by the composing program before the first
  * request. */
@@ -11,6 +12,7 @@
 
 #include "admin/command.h"
 #include "http/http.h"
+#include "identity/ratelimit.h"
 #include "proto/endpoints.h"
 #include "session/session.h"
 #include "store/store.h"
@@ -27,7 +29,14 @@ struct admin_context {
     unsigned loop_count;
     void (*drain)(void *drain_context); /* starts the permanent drain, once; any thread */
     void *drain_context;
+    struct ratelimit *failures; /* wrong tokens per address */
+    uint8_t token_sha256[32];   /* of the admin token; unused without a listener over HTTPS */
 };
+
+/* Reads the admin token's file: a regular file that only its owner may read, with one line of 32 to
+ * 128 characters of A-Z a-z 0-9 - . _ ~ (RFC 6750's b64token without + / =). Only its SHA-256 is
+ * kept. TEDDY_EIO or TEDDY_EPROTO with err. Threads: any. Blocks: on the file. */
+TEDDY_MUST_CHECK int admin_token_load(const char *path, uint8_t sha256[32], char *err, size_t cap);
 
 void admin_device_list(struct http_request *req);
 void admin_device_add(struct http_request *req);

@@ -7,19 +7,50 @@
 #include "ops/log.h"
 #include "proto/text.h"
 
-bool admin_gate(struct http_request *req)
+/* The Unix socket's peer shows its uid. */
+static bool gate_socket(struct http_request *req, const struct conn *c)
 {
-    struct conn *c = http_conn(req);
     uint32_t uid = 0;
 
-    /* A listener that is no Unix socket has no uid to show, and a peer that has left has none any
-     * more: both are refused. */
-    if (c != NULL && conn_peer_uid(c, &uid) == TEDDY_OK && (uid == 0 || uid == geteuid()))
+    if (conn_peer_uid(c, &uid) == TEDDY_OK && (uid == 0 || uid == geteuid()))
         return true;
     LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_N("uid", uid),
         LOG_S("request_id", req->request_id));
     http_problem(req, 403, "forbidden", "Only the server's own user and root may administer it.");
     return false;
+}
+
+static bool gate_https(struct http_request *req)
+{
+    const struct admin_context *a = admin_context_of(req);
+    uint8_t key[17];
+    size_t len = ratelimit_address_key(&req->client, key);
+    uint32_t retry_after_s;
+
+    if (admin_bearer_ok(a, req))
+        return true;
+    LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name),
+        LOG_S("request_id", req->request_id));
+    if (!ratelimit_take(a->failures, key, len, loop_now_ms(req->loop), &retry_after_s)) {
+        http_problem_retry(req, 429, "rate_limited", "Too many wrong tokens from this address.",
+                           retry_after_s);
+        return false;
+    }
+    http_set_field(req, "WWW-Authenticate", "Bearer");
+    http_problem(req, 401, "bad_admin_token",
+                 "Authorization: Bearer with the admin token is needed.");
+    return false;
+}
+
+bool admin_gate(struct http_request *req)
+{
+    const struct conn *c = http_conn(req);
+
+    if (c == NULL) { /* who has left shows nothing any more */
+        http_problem(req, 403, "forbidden", "The connection is gone.");
+        return false;
+    }
+    return conn_is_tls(c) ? gate_https(req) : gate_socket(req, c);
 }
 
 void admin_respond_json(struct http_request *req, int status, json_t *json)

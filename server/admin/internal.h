@@ -11,9 +11,11 @@ static inline const struct admin_context *admin_context_of(const struct http_req
     return req->plane->context;
 }
 
-/* True when the peer is the server's own user or root, by its socket; otherwise the request has
- * been answered (403). */
+/* True when the peer is the server's own user or root, by its socket, or, over HTTPS, bears the
+ * admin token; otherwise the request has been answered (403, 401, 429). */
 bool admin_gate(struct http_request *req);
+/* True when the request has exactly one Authorization, a Bearer of the token. */
+bool admin_bearer_ok(const struct admin_context *a, const struct http_request *req);
 /* Answers with the object, whose reference is taken; NULL: 500. */
 void admin_respond_json(struct http_request *req, int status, json_t *json);
 /* A whole number of the query between 1 and max, or the default; false: the request has been

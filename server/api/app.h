@@ -25,6 +25,7 @@ struct app {
     struct ratelimit *device_refreshes; /* per device */
     struct ratelimit *upgrade_refusals; /* per address */
     struct ratelimit *requests;         /* per address, all of them */
+    struct ratelimit *admin_failures;   /* per address, wrong admin tokens */
 
     unsigned loop_count;
     struct loop *loops[METRIC_LOOPS_MAX];

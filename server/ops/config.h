@@ -18,7 +18,9 @@
 #define CONFIG_MAP(S, N, B, E) \
     S(data, "", "Data directory: database, keys, certificate, admin socket. Default: $STATE_DIRECTORY, else $XDG_DATA_HOME/teddy, else ~/.local/share/teddy") \
     S(listen, "127.0.0.1:8443", "HOST:PORT to serve on; port 0 picks one. PORT in the environment replaces it by 0.0.0.0:PORT") \
-    S(metrics_listen, "", "HOST:PORT of /metrics; empty for none. Keep it on loopback or a private network") \
+    S(metrics_listen, "", "HOST:PORT of /metrics, or PORT for loopback; empty for none. Keep it on loopback or a private network") \
+    S(admin_listen, "", "HOST:PORT of the admin API over HTTPS, or PORT for loopback, for bearers of the admin token; empty for none: the admin socket is always there") \
+    S(admin_token_file, "", "File of mode 0600 whose one line is the admin token: 32 to 128 of A-Z a-z 0-9 - . _ ~") \
     B(tls, true, "Serve TLS. off (--no-tls) beyond loopback needs trusted_proxies") \
     S(tls_cert, "", "PEM chain, leaf first; empty for a development certificate made in the data directory") \
     S(tls_key, "", "PEM private key of tls_cert") \
@@ -85,6 +87,9 @@ TEDDY_MUST_CHECK int config_load(struct config *c, int argc, char **argv, char *
 /* The data directory that c means, made (0700) when missing. */
 TEDDY_MUST_CHECK int config_data_dir(const struct config *c, bool make, char *out, size_t cap,
                                      char *err, size_t err_cap);
+/* Takes HOST:PORT, [V6]:PORT or PORT (on 127.0.0.1) apart. TEDDY_EINVAL when text is none of these.
+ */
+TEDDY_MUST_CHECK int config_host_port(const char *text, char *host, size_t cap, uint16_t *port);
 /* The reference as Markdown table: key, default, range, meaning. docs/configuration.md is this
  * output. */
 void config_reference(FILE *out);

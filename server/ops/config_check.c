@@ -37,28 +37,32 @@ __attribute__((format(printf, 3, 4))) static int clash(struct config_load *l, st
     return TEDDY_EPROTO;
 }
 
-/* HOST:PORT or [V6]:PORT. */
-static bool host_port(const char *text, char *host, size_t cap)
+int config_host_port(const char *text, char *host, size_t cap, uint16_t *port)
 {
     const char *colon = strrchr(text, ':');
-    uint64_t port;
+    const char *digits = colon != NULL ? colon + 1 : text;
+    uint64_t n;
     size_t len;
 
-    if (colon == NULL || strlen(colon) > 6 || u64_parse(span_of(colon + 1), &port) != TEDDY_OK ||
-        port > 65535)
-        return false;
+    if (strlen(digits) > 5 || u64_parse(span_of(digits), &n) != TEDDY_OK || n > 65535)
+        return TEDDY_EINVAL;
+    *port = (uint16_t)n;
+    if (colon == NULL) {
+        text = "127.0.0.1";
+        colon = text + strlen(text);
+    }
     len = (size_t)(colon - text);
     if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
         text++;
         len -= 2;
     } else if (memchr(text, ':', len) != NULL) {
-        return false;
+        return TEDDY_EINVAL;
     }
     if (len == 0 || len >= cap || strcspn(text, " \t/[]") < len)
-        return false;
+        return TEDDY_EINVAL;
     memcpy(host, text, len);
     host[len] = '\0';
-    return true;
+    return TEDDY_OK;
 }
 
 static bool is_loopback(const char *host)
@@ -73,25 +77,40 @@ static bool is_loopback(const char *host)
     return strcasecmp(host, "localhost") == 0;
 }
 
+static int check_host_port(struct config_load *l, const char *key, const char *text, char *host,
+                           size_t cap)
+{
+    char shown[68];
+    uint16_t port;
+
+    if (config_host_port(text, host, cap, &port) == TEDDY_OK)
+        return TEDDY_OK;
+    config_printable(text, shown);
+    return clash(l, (struct pair){key, NULL},
+                 "'%s' is not HOST:PORT; for example 127.0.0.1:8443 or [::1]:8443", shown);
+}
+
 static int check_listen(struct config_load *l)
 {
     const struct config *c = l->c;
-    char host[256], other[256], shown[68];
+    char host[256], other[256];
+    int rc = check_host_port(l, "listen", c->listen, host, sizeof host);
 
-    if (!host_port(c->listen, host, sizeof host)) {
-        config_printable(c->listen, shown);
-        return clash(l, (struct pair){"listen", NULL},
-                     "'%s' is not HOST:PORT; for example 127.0.0.1:8443 or [::1]:8443", shown);
-    }
-    if (c->metrics_listen[0] != '\0' && !host_port(c->metrics_listen, other, sizeof other)) {
-        config_printable(c->metrics_listen, shown);
-        return clash(l, (struct pair){"metrics_listen", NULL},
-                     "'%s' is not HOST:PORT; for example 127.0.0.1:9464", shown);
-    }
+    if (rc == TEDDY_OK && c->metrics_listen[0] != '\0')
+        rc = check_host_port(l, "metrics_listen", c->metrics_listen, other, sizeof other);
+    if (rc == TEDDY_OK && c->admin_listen[0] != '\0')
+        rc = check_host_port(l, "admin_listen", c->admin_listen, other, sizeof other);
+    if (rc != TEDDY_OK)
+        return rc;
     if (!c->tls && !is_loopback(host) && c->trusted_proxies[0] == '\0')
         return clash(
             l, (struct pair){"tls", "listen"},
             "without TLS beyond loopback, trusted_proxies must name the proxy that does TLS");
+    if ((c->admin_listen[0] != '\0') != (c->admin_token_file[0] != '\0'))
+        return clash(l, (struct pair){"admin_listen", "admin_token_file"}, "give both or neither");
+    if (!c->tls && c->admin_listen[0] != '\0')
+        return clash(l, (struct pair){"tls", "admin_listen"},
+                     "an admin token is never taken without TLS");
     return TEDDY_OK;
 }
 

@@ -271,16 +271,23 @@ static void cross_checks(void **state)
 static void listen_forms(void **state)
 {
     static const char *const bad[] = {
-        "",      "8443", ":8443", "host",       "host:",  "h:65536", "h:-1",        "::1:8443",
-        "[::1]", "[]:1", "a b:1", "http://h:1", "h:1:2x", "h: 1",    "h:000000001", "[::1:1"};
+        "",      "65536", ":8443", "host",       "host:",  "h:65536", "h:-1",        "::1:8443",
+        "[::1]", "[]:1",  "a b:1", "http://h:1", "h:1:2x", "h: 1",    "h:000000001", "[::1:1"};
     static const char *const loopback[] = {"127.0.0.1:1", "127.9.9.9:1", "[::1]:0", "localhost:80"};
     static const char *const beyond[] = {"0.0.0.0:1", "[::]:1", "192.0.2.1:1", "toys.example:1",
                                          "127.example:1"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect(load("--listen", bad[i], NULL), TEDDY_EINVAL, "is not HOST:PORT");
-    expect(load("--metrics-listen", "9464", NULL), TEDDY_EINVAL,
-           "metrics_listen (--metrics-listen)");
+    expect(load("--metrics-listen", "x", NULL), TEDDY_EINVAL, "metrics_listen (--metrics-listen)");
+    expect(load("--admin-listen", "x", "--admin-token-file", "f", NULL), TEDDY_EINVAL,
+           "admin_listen (--admin-listen)");
+    char host[16];
+    uint16_t port;
+    assert_int_equal(config_host_port("9464", host, sizeof host, &port), TEDDY_OK);
+    assert_string_equal(host, "127.0.0.1");
+    assert_int_equal(port, 9464);
+    assert_int_equal(config_host_port("127.0.0.1:1", host, 9, &port), TEDDY_EINVAL); /* no room */
     for (size_t i = 0; i < sizeof loopback / sizeof loopback[0]; i++)
         assert_int_equal(load("--no-tls", "--listen", loopback[i], NULL), TEDDY_OK);
     for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
