@@ -51,6 +51,7 @@ class Talk(Session):
     async def test_hello(self):
         welcome = await hello(self.ws, last="", max=4096)
         self.assertEqual(set(welcome), {"type", "session", "heartbeat_s", "time", "resumed"})
+        self.assertRegex(welcome["session"], "^[0-9a-f]{14}$")
         self.assertEqual(welcome["heartbeat_s"], 30)
         self.assertIs(welcome["resumed"], False)
         self.assertLess(abs(float(welcome["time"]) - time.time()), 60)
