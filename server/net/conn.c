@@ -311,6 +311,11 @@ const struct sockaddr_storage *conn_peer(const struct conn *c)
     return &c->peer;
 }
 
+void conn_set_peer(struct conn *c, const struct sockaddr_storage *peer)
+{
+    c->peer = *peer;
+}
+
 bool conn_is_tls(const struct conn *c)
 {
     return c->ssl != NULL;

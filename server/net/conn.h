@@ -53,6 +53,8 @@ void conn_set_handler(struct conn *c, const struct conn_handler *handler, void *
 void *conn_user(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
 const struct sockaddr_storage *conn_peer(const struct conn *c);
+/* Whom the peer speaks for, when it is a trusted proxy: conn_peer's answer from now on. */
+void conn_set_peer(struct conn *c, const struct sockaddr_storage *peer);
 bool conn_is_tls(const struct conn *c);
 /* Of a Unix socket's peer. TEDDY_EINVAL when it is none. */
 TEDDY_MUST_CHECK int conn_peer_uid(const struct conn *c, uint32_t *uid);

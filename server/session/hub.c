@@ -319,20 +319,15 @@ unsigned hub_sessions(const struct hub *hub)
     return hub->count;
 }
 
+/* Without the port, which nobody knows of a client behind a proxy. */
 static void address_text(const struct sockaddr_storage *a, char *out, size_t cap)
 {
-    char host[INET6_ADDRSTRLEN] = "";
-    if (a->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)a;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(out, cap, "%s:%u", host, ntohs(in->sin_port));
-    } else if (a->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(out, cap, "[%s]:%u", host, ntohs(in6->sin6_port));
-    } else {
+    const void *bytes = a->ss_family == AF_INET
+                            ? (const void *)&((const struct sockaddr_in *)a)->sin_addr
+                            : &((const struct sockaddr_in6 *)a)->sin6_addr;
+    if ((a->ss_family != AF_INET && a->ss_family != AF_INET6) ||
+        !inet_ntop(a->ss_family, bytes, out, (socklen_t)cap))
         snprintf(out, cap, "unix");
-    }
 }
 
 void hub_each(struct hub *hub, bool (*each)(void *arg, const struct session_info *info), void *arg)

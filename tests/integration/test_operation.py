@@ -426,6 +426,15 @@ class Proxies(Case):
     def test_without_the_field_the_proxy_itself_counts(self):
         self.assertEqual([self.claim("127.0.6.1") for _ in range(3)], [400, 400, 429])
 
+    async def test_the_list_of_sessions_shows_the_client(self):
+        for source, forwarded, shown in (("127.0.5.1", "203.0.113.9:4711", "203.0.113.9"), ("127.0.5.1", "2001:db8::7", "2001:db8::7"),
+                                         ("127.0.7.1", "203.0.113.9", "127.0.7.1")):
+            toy = self.server.add()
+            async with toy.connect(toy.claim()["access"], source=source, extra_headers={"X-Forwarded-For": forwarded}) as ws:
+                await hello(ws)
+                listed = json.loads(self.server.ctl("--json", "session", "list").stdout)["sessions"]
+                self.assertEqual([s["address"] for s in listed if s["device_id"] == toy.device_id], [shown])
+
 
 class Plain(Case):
     """--no-tls on loopback, behind a proxy that ends TLS."""
