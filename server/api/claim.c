@@ -68,6 +68,16 @@ static void done_on_store(struct store_job *job)
     loop_post(j->req->loop, &j->task);
 }
 
+/* On the writer's thread, so that the closes of one device's claims come in the order of their
+ * commits: a late one would end the session of a family newer than its own. */
+static void done_commit(struct store_job *job)
+{
+    struct claim_job *j = JOB_OF(job, job);
+    if (job->result == TEDDY_OK && j->verdict == VERDICT_OK)
+        app_close_device(j->app, j->claim.device_id, j->family.sid, WS_CLOSE_POLICY, "superseded");
+    done_on_store(job);
+}
+
 static void limit_key_refund(struct claim_job *j)
 {
     ratelimit_refund(j->app->device_claims, j->claim.device_id, strlen(j->claim.device_id),
@@ -87,7 +97,6 @@ static void committed(struct loop *loop, struct loop_task *task)
         metric_add(loop_index(loop), METRIC_CLAIMS, 1);
         LOG(LOG_INFO, "claimed", LOG_S("device", j->claim.device_id),
             LOG_S("request_id", j->req->request_id));
-        app_close_device(j->app, j->claim.device_id, j->family.sid, WS_CLOSE_POLICY, "superseded");
         pair_answer(j->req, &j->family, &j->family.pair);
     }
     job_free(j);
@@ -114,6 +123,7 @@ static void commit(struct claim_job *j)
         return;
     }
     j->job.run = run_commit;
+    j->job.done = done_commit;
     j->task.run = committed;
     if (family_new(&j->app->policy, &j->device, j->claim.child_id, j->now_s, &j->family) !=
             TEDDY_OK ||

@@ -45,8 +45,6 @@ static void finish_by_verdict(struct rotation *r)
         finish(r, 403, "device_disabled");
         break;
     case VERDICT_TOKEN_REUSED:
-        /* Two parties hold this family: whoever has a session of it loses it now. */
-        app_close_device(r->app, r->token.device_id, NULL, WS_CLOSE_POLICY, "token_revoked");
         finish(r, 401, "token_reused");
         break;
     case VERDICT_WRONG_DEVICE:
@@ -78,9 +76,14 @@ static int run(struct store_tx *tx, struct store_job *job)
                         &r->verdict);
 }
 
+/* On the writer's thread: the close comes before that of any later commit, so it cannot end the
+ * session of a family that a claim has begun since. */
 static void done_on_store(struct store_job *job)
 {
     struct rotation *r = JOB_OF(job, job);
+    /* Two parties hold this family: whoever has a session of it loses it now. */
+    if (job->result == TEDDY_OK && r->verdict == VERDICT_TOKEN_REUSED)
+        app_close_device(r->app, r->token.device_id, NULL, WS_CLOSE_POLICY, "token_revoked");
     loop_post(r->loop, &r->task);
 }
 
