@@ -47,7 +47,7 @@ static const char help[] =
     "  --allow-plain           accept http://, for development on one machine\n"
     "\n"
     "  --linger-s N            at the end of input, end when nothing was answered for so long; "
-    "default 10,\n"
+    "default 30,\n"
     "                          0 to 3600\n"
     "  --ahead N               lines said before the earlier ones are answered; default 1, 1 to "
     "64\n"
@@ -157,7 +157,7 @@ static void defaults(struct args *out)
     out->server = environment("SERVER_URL");
     out->claim_endpoint = environment("CLAIM_ENDPOINT");
     out->ws_endpoint = environment("WS_ENDPOINT");
-    out->linger_s = 10;
+    out->linger_s = 30; /* over what a draining server asks to wait by default */
     out->ahead = 1;
 }
 

@@ -80,7 +80,9 @@ enum lines_next lines_next(struct lines *l, const char **text, size_t *len)
             return l->ended ? LINES_END : LINES_NONE;
         *text = l->buf;
         *len = text_of(l, whole);
-        if (*len > 0 && *len <= LIMIT_UTTERANCE && utf8_ok(l->buf, *len))
+        /* A NUL is UTF-8, but none that the server takes in a message. */
+        if (*len > 0 && *len <= LIMIT_UTTERANCE && utf8_ok(l->buf, *len) &&
+            !memchr(l->buf, '\0', *len))
             return LINES_LINE;
         bool empty = *len == 0, too_long = *len > LIMIT_UTTERANCE;
         lines_drop(l);

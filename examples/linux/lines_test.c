@@ -162,6 +162,9 @@ static void lines_are_utf8(void **state)
     assert_next(&f, LINES_NOT_UTF8, NULL);
     assert_next(&f, LINES_LINE, "gr\xc3\xbc\xc3\x9f");
     assert_next(&f, LINES_NOT_UTF8, NULL);
+    feed(&f, "a\0b\nend\n", 8);
+    assert_next(&f, LINES_NOT_UTF8, NULL);
+    assert_next(&f, LINES_LINE, "end");
     assert_next(&f, LINES_NONE, NULL);
     close_fixture(&f);
 }

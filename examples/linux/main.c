@@ -1,4 +1,5 @@
 /* teddy-device: a whole toy on Linux, made of the SDK, and the checker of deployments. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
@@ -22,11 +23,25 @@ static int signals_open(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* What was closed at the start is /dev/null: no socket of ours may take the place of stdin, stdout
+ * or stderr. */
+static int standard_open(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd < 0 ? -1 : close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct args args;
     int status, signals;
 
+    if (standard_open() != 0)
+        return EXIT_FAILED;
     if (!args_parse(argc, argv, &args, &status))
         return status;
     if (args.verify)

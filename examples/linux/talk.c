@@ -94,7 +94,7 @@ static void say_lines(struct talk *t)
             break;
         case LINES_NOT_UTF8:
             t->unsaid++;
-            show_note(&t->show, TEDDY_LOG_WARN, "a line was not said: it is not UTF-8");
+            show_note(&t->show, TEDDY_LOG_WARN, "a line was not said: it is not UTF-8 text");
             break;
         case LINES_NONE:
             show_prompt(&t->show);

@@ -137,6 +137,16 @@ class Path(ToyCase):
         finally:
             stranger.close()
 
+    def test_standard_streams_closed(self):
+        """No file of its own takes their place: a closed stdin is at its end, a closed stdout says nothing."""
+        device = self.device(self.server.add())
+        device.finish()
+        for closed in ("<&-", ">&-", "<&- >&- 2>&-"):
+            with self.subTest(closed):
+                done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *device.args], input="hello\n", text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+                self.assertEqual(done.returncode, 0, done.stdout)
+
     def test_usage(self):
         for args in ((), ("--server", "https://127.0.0.1:1"), ("verify",), ("--nonsense",)):
             with self.subTest(args):
@@ -151,7 +161,8 @@ class Recovery(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         with socket.create_server(("127.0.0.1", 0)) as s:
             port = s.getsockname()[1]
-        self.server = Server(listen=f"127.0.0.1:{port}", claims_per_device_min=0)
+        # What a server that ends asks its toys to wait must stay well within what they wait at their end.
+        self.server = Server(listen=f"127.0.0.1:{port}", claims_per_device_min=0, retry_min_ms=100, retry_max_ms=300)
         self.addCleanup(self.server.close)
 
     def test_all_lines_are_answered_though_the_server_dies(self):
