@@ -12,6 +12,14 @@
 
 #define BUSY_TIMEOUT_MS 5000
 
+/* The first failure is the cause; what it undoes fails after it. */
+static void broke(struct store_tx *tx, int rc)
+{
+    tx->broken = true;
+    if (tx->why == SQLITE_OK)
+        tx->why = rc;
+}
+
 static int result_of(struct store_tx *tx, int rc)
 {
     switch (rc) {
@@ -25,7 +33,7 @@ static int result_of(struct store_tx *tx, int rc)
     case SQLITE_CONSTRAINT_FOREIGNKEY:
         return TEDDY_ENOTFOUND;
     default:
-        tx->broken = true;
+        broke(tx, rc);
         return TEDDY_ESTORE;
     }
 }
@@ -34,7 +42,7 @@ sqlite3_stmt *tx_stmt(struct store_tx *tx, enum stmt_id id, const char *sql)
 {
     if (tx->stmts[id] == NULL && sqlite3_prepare_v3(tx->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
                                                     &tx->stmts[id], NULL) != SQLITE_OK)
-        tx->broken = true;
+        broke(tx, sqlite3_extended_errcode(tx->db));
     return tx->stmts[id];
 }
 
@@ -95,7 +103,7 @@ int column_text(struct store_tx *tx, sqlite3_stmt *st, int at, char *out, size_t
     const unsigned char *text = sqlite3_column_text(st, at);
     size_t len = (size_t)sqlite3_column_bytes(st, at);
     if (text == NULL || len >= cap) {
-        tx->broken = true;
+        broke(tx, SQLITE_CORRUPT);
         return TEDDY_ESTORE;
     }
     memcpy(out, text, len);
@@ -107,7 +115,7 @@ int column_blob(struct store_tx *tx, sqlite3_stmt *st, int at, void *out, size_t
 {
     const void *data = sqlite3_column_blob(st, at);
     if (data == NULL || (size_t)sqlite3_column_bytes(st, at) != len) {
-        tx->broken = true;
+        broke(tx, SQLITE_CORRUPT);
         return TEDDY_ESTORE;
     }
     memcpy(out, data, len);
@@ -142,6 +150,13 @@ static const char *advice(int rc)
     default:
         return "see the message before";
     }
+}
+
+void tx_report(struct store_tx *tx)
+{
+    if (tx->why != SQLITE_OK && tx->failed != NULL)
+        tx->failed(sqlite3_errstr(tx->why), advice(tx->why), tx->why);
+    tx->why = SQLITE_OK;
 }
 
 int tx_explain(const struct store_tx *tx, const char *path, char *err, size_t cap)
@@ -220,7 +235,7 @@ static int enter_wal(struct store_tx *tx, const char *path, char *err, size_t ca
 
 int tx_open(struct store_tx *tx, const struct store_options *o, bool writer, char *err, size_t cap)
 {
-    *tx = (struct store_tx){0};
+    *tx = (struct store_tx){.failed = o->failed};
     int version = 0;
     if (writer && make_private(o->path, err, cap) != TEDDY_OK)
         return TEDDY_ESTORE;

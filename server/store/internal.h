@@ -46,6 +46,8 @@ enum stmt_id {
 
 struct store_tx {
     sqlite3 *db;
+    int why; /* SQLite's code for the first call that failed, until it is reported */
+    void (*failed)(const char *what, const char *advice, int code);
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
     sqlite3_stmt *stmts[STMT_COUNT];
@@ -59,6 +61,8 @@ void tx_close(struct store_tx *tx);
 
 /* Says in err what is wrong with the database at path and what to do about it; returns
  * TEDDY_ESTORE. */
+/* Tells whoever asked to be told what failed since the last time, if anything did. */
+void tx_report(struct store_tx *tx);
 int tx_explain(const struct store_tx *tx, const char *path, char *err, size_t cap);
 
 /* Refuses a database that is not ours or is newer than this program, without changing it. */

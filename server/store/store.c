@@ -25,6 +25,7 @@ static void read_batch(struct store_tx *tx, struct store_job *batch)
     }
     if (!sqlite3_get_autocommit(tx->db) && tx_exec(tx, STMT_COMMIT, "COMMIT") != TEDDY_OK)
         (void)tx_exec(tx, STMT_ROLLBACK, "ROLLBACK");
+    tx_report(tx);
 }
 
 void *reader_main(void *arg)

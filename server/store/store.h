@@ -16,11 +16,14 @@ struct store;
 struct store_tx; /* a snapshot or the group's transaction; only within a job's run */
 
 struct store_options {
-    const char *path;    /* the database file, made (0600) when missing */
-    const char *vfs;     /* SQLite VFS, NULL for the default */
-    unsigned readers;    /* threads, default 1 */
-    unsigned queue_max;  /* jobs waiting per queue, default 4096 */
-    unsigned group_max;  /* write jobs per commit, default 512 */
+    const char *path;   /* the database file, made (0600) when missing */
+    const char *vfs;    /* SQLite VFS, NULL for the default */
+    unsigned readers;   /* threads, default 1 */
+    unsigned queue_max; /* jobs waiting per queue, default 4096 */
+    unsigned group_max; /* write jobs per commit, default 512 */
+    /* Told, on the store's threads, what SQLite would not do, what to do about it and SQLite's
+     * code: the jobs concerned end as TEDDY_ESTORE. NULL: nobody is. */
+    void (*failed)(const char *what, const char *advice, int code);
     bool unsafe_no_sync; /* synchronous=OFF, so that a test can show what power loss then costs;
                             never in a server */
 };

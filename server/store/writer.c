@@ -90,6 +90,7 @@ static void write_group(struct store *s, struct store_job *group)
     if (err != TEDDY_OK &&
         culprit != NULL) /* perhaps only that one is too much: once more without it */
         err = commit_group(&s->writer, group, culprit, &second);
+    tx_report(&s->writer);
     unsigned long long jobs = 0;
     for (struct store_job *job = group; job != NULL; job = job->next) {
         if (err != TEDDY_OK || job == culprit)
