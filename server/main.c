@@ -16,6 +16,22 @@ struct tls_files server_tls_files(const struct server *s)
     return (struct tls_files){s->cert, s->key, c->tls_ca[0] ? c->tls_ca : NULL};
 }
 
+static void store_failed(const char *what, const char *advice, int code)
+{
+    LOG(LOG_ERROR, "store_failed", LOG_S("error", what), LOG_N("code", code), LOG_S("do", advice));
+}
+
+/* A wrong value names where it stands, as those that config_load finds do. */
+static int read_proxies(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    char wrong[ERROR_MAX / 2];
+    if (trusted_proxies_parse(c->trusted_proxies, &s->proxies, wrong, sizeof wrong) == TEDDY_OK)
+        return TEDDY_OK;
+    snprintf(s->error, sizeof s->error, "%s: %s", c->trusted_proxies_place, wrong);
+    return strncmp(c->trusted_proxies_place, "--", 2) == 0 ? TEDDY_EINVAL : TEDDY_EPROTO;
+}
+
 static int open_data(struct server *s)
 {
     int rc =
@@ -27,7 +43,8 @@ static int open_data(struct server *s)
         return rc;
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/teddy.db", s->data);
-    struct store_options options = {.path = path, .readers = s->app.config.store_readers};
+    struct store_options options = {
+        .path = path, .readers = s->app.config.store_readers, .failed = store_failed};
     return store_open(&options, &s->app.store, s->error, sizeof s->error);
 }
 
@@ -296,6 +313,8 @@ int main(int argc, char **argv)
     int rc = config_load(&s.app.config, argc, argv, s.error, sizeof s.error);
     if (rc == TEDDY_AGAIN)
         return 0;
+    if (rc == TEDDY_OK)
+        rc = read_proxies(&s);
     if (rc != TEDDY_OK) {
         fprintf(stderr, "teddyd: %s\n", s.error);
         return rc == TEDDY_EINVAL ? 2 : 1;

@@ -26,6 +26,18 @@ static bool admit(const struct http_plane *plane, const struct sockaddr_storage 
     return ratelimit_take(app->requests, key, len, now_ms, retry_after_s);
 }
 
+/* What http refuses of a claim or refresh counts as the handlers' own refusals do. */
+static bool may_fail(const struct http_request *req, uint32_t *retry_after_s)
+{
+    const struct app *app = app_of(req);
+    struct ratelimit *failures = span_is(req->path, ENDPOINT_CLAIM)     ? app->claim_failures
+                                 : span_is(req->path, ENDPOINT_REFRESH) ? app->refresh_failures
+                                                                        : NULL;
+    uint8_t key[17];
+    size_t len = ratelimit_address_key(&req->client, key);
+    return !failures || ratelimit_take(failures, key, len, loop_now_ms(req->loop), retry_after_s);
+}
+
 static void fill_planes(struct server *s)
 {
     const struct config *c = &s->app.config;
@@ -44,10 +56,12 @@ static void fill_planes(struct server *s)
                  .write_stall_ms = c->write_stall_timeout_ms},
         .proxies = s->proxies,
         .admit = admit,
+        .may_fail = may_fail,
     };
     s->public_plane = plane;
     plane.proxies = NULL;
     plane.admit = NULL;
+    plane.may_fail = NULL;
     plane.name = "metrics";
     plane.offers = ROUTE_METRICS;
     s->metrics_plane = plane;
@@ -107,8 +121,6 @@ int serve_open(struct server *s)
     const struct config *c = &s->app.config;
     raise_descriptor_limit(c->connections_max);
     int rc = fill_routes(s);
-    if (rc == TEDDY_OK)
-        rc = trusted_proxies_parse(c->trusted_proxies, &s->proxies, s->error, sizeof s->error);
     if (rc != TEDDY_OK)
         return rc;
     fill_planes(s);

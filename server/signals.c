@@ -22,6 +22,7 @@ void signals_block(void)
     sigset_t set = handled();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails like any other */
 }
 
 static void reload_certificate(struct server *s)

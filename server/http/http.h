@@ -49,6 +49,9 @@ struct http_plane {
      * it with 429 and *retry_after_s. NULL: all may. */
     bool (*admit)(const struct http_plane *plane, const struct sockaddr_storage *client,
                   uint64_t now_ms, uint32_t *retry_after_s);
+    /* Asked before a path's 405, 413, 415 or 417: false answers 429 and *retry_after_s instead.
+     * NULL: all may. */
+    bool (*may_fail)(const struct http_request *req, uint32_t *retry_after_s);
 };
 
 /* A target may also be a whole http(s) URL (RFC 9112 section 3.2.2); its authority is not looked

@@ -54,6 +54,19 @@ static bool refuse(struct request *r, int status, const char *code, const char *
     return false;
 }
 
+/* A refusal by what a path takes. */
+static bool refuse_at_path(struct request *r, int status, const char *code, const char *detail)
+{
+    const struct http_plane *p = r->pub.plane;
+    uint32_t retry_after_s = 1;
+    if (!p->may_fail || p->may_fail(&r->pub, &retry_after_s))
+        return refuse(r, status, code, detail);
+    http_problem_retry(&r->pub, 429, "rate_limited",
+                       "Too many failing requests from this address; wait for Retry-After.",
+                       retry_after_s);
+    return false;
+}
+
 static bool judge_framing(struct request *r)
 {
     enum http_body kind;
@@ -85,7 +98,7 @@ static bool judge_rate(struct request *r)
 
 static bool too_large(struct request *r)
 {
-    return refuse(r, 413, "too_large", "The body is larger than this path takes.");
+    return refuse_at_path(r, 413, "too_large", "The body is larger than this path takes.");
 }
 
 static bool judge_route(struct request *r)
@@ -101,7 +114,7 @@ static bool judge_route(struct request *r)
                         &r->pub.route, r->pub.params, HTTP_PARAMS_MAX, allow, sizeof allow);
     if (rc == TEDDY_EUNSUPPORTED) {
         http_set_field(&r->pub, "Allow", allow);
-        return refuse(r, 405, "method_not_allowed", "This path has no such method.");
+        return refuse_at_path(r, 405, "method_not_allowed", "This path has no such method.");
     }
     if (rc != TEDDY_OK)
         return refuse(r, 404, "not_found", "There is nothing at this path.");
@@ -125,8 +138,8 @@ static bool judge_media(struct request *r)
         return true;
     if (http1_field(&r->pub.head, "Content-Type", &value) == 1 && media_is(value, media))
         return true;
-    return refuse(r, 415, "unsupported_media_type",
-                  "The body's Content-Type is not the one this path takes.");
+    return refuse_at_path(r, 415, "unsupported_media_type",
+                          "The body's Content-Type is not the one this path takes.");
 }
 
 static bool judge_expect(struct request *r)
@@ -135,7 +148,7 @@ static bool judge_expect(struct request *r)
     size_t n = http1_field(&r->pub.head, "Expect", &value);
     if (n == 0 || r->pub.head.minor == 0 || (n == 1 && span_ieq(value, "100-continue")))
         return true;
-    return refuse(r, 417, "expectation_failed", "Only 100-continue can be expected here.");
+    return refuse_at_path(r, 417, "expectation_failed", "Only 100-continue can be expected here.");
 }
 
 bool request_judge(struct request *r)

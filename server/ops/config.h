@@ -75,6 +75,8 @@ struct config {
 #undef CONFIG_N
 #undef CONFIG_B
 #undef CONFIG_E
+    /* Where trusted_proxies stands ("teddy.conf:3", "--trusted-proxies"): for who reads them. */
+    char trusted_proxies_place[192];
 };
 
 /* Fills c from defaults, then the file of --config (or TEDDY_CONFIG), the environment (unknown

@@ -156,12 +156,26 @@ static int check_numbers(struct config_load *l)
     return TEDDY_OK;
 }
 
+/* No white space: tokens carry both as they are. */
+static bool plain(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < 0x21 || *text > 0x7E)
+            return false;
+    return true;
+}
+
 static int check_tokens(struct config_load *l)
 {
     if (l->c->jwt_issuer[0] == '\0')
         return clash(l, (struct pair){"jwt_issuer", NULL}, "must not be empty");
     if (l->c->jwt_audience[0] == '\0')
         return clash(l, (struct pair){"jwt_audience", NULL}, "must not be empty");
+    if (!plain(l->c->jwt_issuer))
+        return clash(l, (struct pair){"jwt_issuer", NULL}, "must be printable ASCII without space");
+    if (!plain(l->c->jwt_audience))
+        return clash(l, (struct pair){"jwt_audience", NULL},
+                     "must be printable ASCII without space");
     /* Both stand in every token, which is bounded (docs/protocol.md, "Names"). */
     if (strlen(l->c->jwt_issuer) + strlen(l->c->jwt_audience) > 80)
         return clash(l, (struct pair){"jwt_issuer", "jwt_audience"},
@@ -173,6 +187,8 @@ int config_check(struct config_load *l)
 {
     int rc = check_listen(l);
 
+    config_place(l, (unsigned)config_find("trusted_proxies"), l->c->trusted_proxies_place,
+                 sizeof l->c->trusted_proxies_place);
     if (rc == TEDDY_OK)
         rc = check_tls(l);
     if (rc == TEDDY_OK)

@@ -1,6 +1,8 @@
 """The claim: vectors, every row of the table of answers, in their order, over TLS."""
 
 import json
+import os
+import resource
 import secrets
 import unittest
 
@@ -243,6 +245,23 @@ class Answers(Case):
         self.assertEqual(first.post_claim(first.body(nonce=nonce)).status_code, 200)
         self.assertEqual(second.post_claim(second.body(nonce=nonce)).status_code, 200)
 
+    def test_the_first_fault_is_the_one_answered(self):
+        wrong = {"device_id": "nobody", "child_id": "a b", "nonce": "long enough", "hmac_hex": "no hex"}
+        form = {"Content-Type": "text/plain"}
+        disabled = self.server.add()
+        used = disabled.body()
+        disabled.claim(body=used)
+        self.server.ctl("device", "disable", disabled.device_id)
+        for status, method, body, headers in (
+                (413, "GET", b"x" * 4097, form), (405, "GET", b"{", form), (415, "POST", b"{", form),
+                (400, "POST", b'{"device_id":"a b","device_id":"a b"}', {}), (422, "POST", json.dumps(wrong), {}),
+                (404, "POST", json.dumps({**wrong, "child_id": "c"}), {}),
+                (401, "POST", json.dumps({**used, "hmac_hex": "no hex"}), {}),
+                (403, "POST", json.dumps(used), {})):
+            with self.subTest(status):
+                answer = self.server.request(method, CLAIM, data=body, headers={"Content-Type": "application/json", **headers})
+                self.problem(answer, status)
+
     def test_unknown_path(self):
         for path in ("/", "/api/v1/pair", CLAIM + "/", "/api//v1/pair/claim", "/api/v1/pair/../pair/claim",
                      "/API/v1/pair/claim", "/%61pi/v1/pair/claim"):
@@ -270,6 +289,8 @@ class ShiftedBoundary(Case):
 
 
 class StoreCannot(Case):
+    CONFIG = {"claims_per_device_min": 0}
+
     def test_503_when_the_tables_are_gone(self):
         toy = self.server.add()
         body = toy.body()
@@ -282,6 +303,31 @@ class StoreCannot(Case):
         # Nothing was kept of it, and the server found its feet again.
         self.assertEqual(toy.post_claim(body).status_code, 200)
         self.assertEqual(self.server.get("/readyz").status_code, 200)
+
+    def test_503_when_the_disk_is_full(self):
+        """A limit on the size of files stands for the disk: its writes fail in the same place."""
+        toy = self.server.add()
+        bodies = [toy.body() for _ in range(30)]
+        pid, infinite, used = self.server.process.pid, resource.RLIM_INFINITY, 0
+        lines = len(self.server.log.lines)
+        sizes = [os.path.getsize(os.path.join(self.server.data, f)) for f in os.listdir(self.server.data)]
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (max(sizes) + 4096, infinite))
+        try:
+            while (answer := toy.post_claim(bodies[used])).status_code == 200:
+                used += 1
+            self.problem(answer, 503, "store_unavailable")
+            self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
+            self.assertEqual(self.server.get("/readyz").status_code, 200)  # it can still be read
+            added = self.server.ctl("device", "add", "one-too-many", check=False)
+            self.assertEqual((added.returncode, added.stdout), (1, ""))
+            self.server.log.wait("level=error event=store_failed .*do=", start=lines)
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (infinite, infinite))
+        # The claim that failed left nothing; the ones before it are known.
+        self.assertEqual(toy.post_claim(bodies[used]).status_code, 200)
+        for body in bodies[:used + 1]:
+            self.problem(toy.post_claim(body), 409)
+        self.assertEqual(self.server.ctl("device", "show", "one-too-many", check=False).returncode, 1)
 
     def test_503_when_another_process_holds_the_store(self):
         toy = self.server.add()

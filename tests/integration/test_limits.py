@@ -1,6 +1,7 @@
 """Rate limits: per device, per client address, and what stays possible when one is exhausted."""
 
 import json
+import time
 import unittest
 
 from harness import CLAIM, REFRESH, Case, Toy, main
@@ -60,6 +61,32 @@ class PerAddress(Limits):
         self.assertEqual(toy.post_claim(source=source).status_code, 200)
         self.limited(kinds[0]())
         self.problem(wrong.post_claim(source="127.0.1.2"), 401)
+
+    def test_refusals_by_form_count_too(self):
+        toy = self.server.add()
+        for path, source, good in ((CLAIM, "127.0.1.3", toy.body), (REFRESH, "127.0.1.4", None)):
+            kinds = [lambda: self.server.request("GET", path, source=source),
+                     lambda: self.server.post(path, b"x" * 4097, source=source),
+                     lambda: self.server.post(path, b"{}", source=source, headers={"Content-Type": "text/plain"}),
+                     lambda: self.server.post(path, b"{", source=source)]
+            codes = [kinds[i % len(kinds)]().status_code for i in range(20)]
+            self.assertEqual(codes, [405, 413, 415, 400] * 5)
+            for kind in kinds:
+                self.limited(kind())
+            self.assertEqual(self.server.request("POST", "/healthz", source=source).status_code, 405)
+            if good:
+                self.assertEqual(self.server.post(path, good(), source=source).status_code, 200)
+
+    def test_a_limit_ends_when_it_says(self):
+        """Retry-After counts down to the end of the minute that the first failure began."""
+        source = "127.0.1.5"
+        start = time.monotonic()
+        for _ in range(20):
+            self.server.post(CLAIM, b"{", source=source)
+        answer = self.server.post(CLAIM, b"{", source=source)
+        passed = time.monotonic() - start
+        self.limited(answer)
+        self.assertTrue(60 - passed <= int(answer.headers["Retry-After"]) <= 60, (passed, answer.headers))
 
     def test_failing_refreshes(self):
         toy = self.server.add()

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-from harness import BUILD, PATIENCE, Case, Server, Toy, answer, closed, hello, main, program, receive
+from harness import BUILD, PATIENCE, Case, Server, Toy, answer, closed, hello, main, program, read_all, receive
 
 
 class Authority:
@@ -301,7 +302,8 @@ class Start(unittest.TestCase):
     def test_the_file_names_the_line(self):
         for text, line in (("# a comment\nno_such_key = 1\n", 2), ("\n\naccess_ttl_s = 9\n", 3), ("access_ttl_s = ten\n", 1),
                            ("jwt_alg = none\n", 1), ("access_ttl_s = 10\naccess_ttl_s = 11\n", 2), ("tls = maybe\n", 1),
-                           ("log_level = info\nnonsense\n", 2), ("pings = 1\n", 1), ("access_ttl_s = -10\n", 1)):
+                           ("log_level = info\nnonsense\n", 2), ("\ntrusted_proxies = 10.0.0.0/33\n", 2),
+                           ("jwt_issuer = h\u00e4\n", 1), ("metrics_listen = 127.0.0.1:x\n", 1), ("pings = 1\n", 1), ("access_ttl_s = -10\n", 1)):
             with self.subTest(text):
                 path = self.config(text)
                 done = self.run_teddyd("--config", path)
@@ -317,7 +319,7 @@ class Start(unittest.TestCase):
         self.assertIn("TEDDY_ACCESS_TTL_S", done.stderr)
 
     def test_usage(self):
-        for args in (("--no-such-key", "1"), ("--access-ttl-s",), ("positional",), ("--access-ttl-s", "x")):
+        for args in (("--trusted-proxies", "nonsense"), ("--no-such-key", "1"), ("--access-ttl-s",), ("positional",), ("--access-ttl-s", "x")):
             with self.subTest(args):
                 self.assertEqual(self.run_teddyd(*args).returncode, 2)
 
@@ -365,6 +367,52 @@ class Start(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn(data, done.stderr)
 
+    def test_a_newer_database(self):
+        with tempfile.TemporaryDirectory() as data:
+            server = Server(data=data)
+            server.close()
+            db = server.database()
+            db.execute("pragma user_version = 99")
+            db.close()
+            done = subprocess.run(server.arguments(), capture_output=True, text=True, timeout=PATIENCE)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("version 99", done.stderr)
+            done = server.ctl("device", "list", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("version 99", done.stderr)
+
+    def test_the_files_are_private(self):
+        old = os.umask(0)
+        try:
+            server = Server()
+        finally:
+            os.umask(old)
+        try:
+            server.add().claim()
+            names = os.listdir(server.data)
+            for name in ("ca.crt", "ca.key", "server.crt", "server.key", "jwt-keys.json", "teddy.db", "teddy.db-wal"):
+                self.assertIn(name, names)
+            for name in names:
+                self.assertEqual(os.stat(os.path.join(server.data, name)).st_mode & 0o777, 0o600, name)
+        finally:
+            server.close()
+
+    def test_a_log_that_takes_no_more(self):
+        """A limit on the size of files ends the log, not the server."""
+        with tempfile.TemporaryDirectory() as data, tempfile.NamedTemporaryFile() as log:
+            server = Server(data=data, start=False)
+            with subprocess.Popen(server.arguments(), stdout=subprocess.PIPE, stderr=log, text=True) as process:
+                try:
+                    ready = re.match(r"ready (https)://([^:]+):(\d+)$", process.stdout.readline())
+                    server.scheme, server.host, server.port = ready[1], ready[2], int(ready[3])
+                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+                    for _ in range(2):
+                        self.assertEqual(server.get("/healthz").status_code, 200)
+                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+                finally:
+                    process.terminate()
+                self.assertEqual(process.wait(PATIENCE), 0)
+
     def test_precedence(self):
         """A flag over the environment over the file."""
         path = self.config("access_ttl_s = 100\nrefresh_ttl_s = 1000\n")
@@ -390,6 +438,65 @@ class Start(unittest.TestCase):
             self.assertEqual(server.port, port)
         finally:
             server.close()
+
+
+class Drain(unittest.TestCase):
+    def test_requests_in_flight_are_answered(self):
+        server = Server(**Case.UNLIMITED, loops=1)  # one loop reads in the order in which we send
+        try:
+            toy = server.add()
+            claim = json.dumps(toy.body()).encode()
+            head = (f"POST /api/v1/pair/claim HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                    f"Content-Length: {len(claim)}\r\n\r\n").encode()
+            idle, in_head, in_body, handled = (server.raw() for _ in range(4))
+            for s in (idle, in_head, in_body, handled):  # each is known to be there
+                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertIn(b"200 OK", s.recv(4096))
+            db = server.database()
+            db.execute("begin immediate")  # the store's writer waits, and the claim with it
+            in_head.sendall(head[:40])
+            in_body.sendall(head + claim[:10])
+            handled.sendall(head + json.dumps(toy.body()).encode())
+            while json.loads(server.ctl("--json", "status").stdout)["requests"] < 2:  # itself and the claim
+                pass
+            server.process.send_signal(signal.SIGTERM)
+            server.log.wait("event=draining")
+            db.execute("rollback")
+            db.close()
+            in_head.sendall(head[40:] + json.dumps(toy.body()).encode())
+            in_body.sendall(claim[10:])
+            self.assertNotIn(b"HTTP/1.1", read_all(idle))
+            for s in (handled, in_head, in_body):
+                self.assertIn(b"HTTP/1.1 200", read_all(s))
+            for s in (idle, in_head, in_body, handled):
+                s.close()
+            self.assertEqual(server.process.wait(PATIENCE), 0)
+        finally:
+            server.close()
+
+
+class Connections(Case):
+    CONFIG = {"connections_max": 16}
+
+    def test_far_over_the_limit_they_are_closed_at_once(self):
+        held, refused = [], 0
+        try:
+            for _ in range(60):
+                try:
+                    held.append(self.server.raw())
+                except OSError:
+                    refused += 1
+            self.assertEqual((len(held), refused), (33, 27))  # a sixteenth and 16 more
+        finally:
+            for s in held:
+                s.close()
+        end = time.monotonic() + PATIENCE
+        while True:  # served again as soon as those have left
+            try:
+                self.assertEqual(self.server.get("/healthz").status_code, 200)
+                break
+            except OSError:
+                self.assertLess(time.monotonic(), end)
 
 
 class Proxies(Case):
