@@ -187,6 +187,10 @@ class Hs256(Case):
         self.problem(self.server.post(REFRESH, {"refresh": token, "refresh_token": token}), 422)
         self.problem(self.server.post(REFRESH, {"refresh": 7}), 422)
         self.problem(self.server.post(REFRESH, {"refresh": ""}), 422)
+        self.problem(self.server.post(REFRESH, {"refresh": "a" * 700}), 401, "bad_token")
+        self.problem(self.server.post(REFRESH, {"refresh": "a" * 701}), 422)
+        self.problem(self.server.post(REFRESH, {"refresh": toy.claim()["access"]}), 401, "bad_token")
+        token = toy.claim()["refresh"]
         self.problem(self.server.post(REFRESH, b"{"), 400)
         self.problem(self.server.post(REFRESH, b'{"refresh":"a","refresh":"b"}'), 400)
         self.problem(self.server.post(REFRESH, b"refresh=" + token.encode(),
@@ -262,7 +266,7 @@ class Hs256(Case):
         token = toy.claim()["refresh"]
         self.server.ctl("device", "disable", toy.device_id)
         answer = toy.post_refresh(token)
-        self.assertIn(answer.status_code, (401, 403), answer.text)
+        self.problem(answer, 403, "device_disabled")
 
     def test_503(self):
         toy = self.server.add()
@@ -322,7 +326,15 @@ class Es256(Case):
                 await ws.send("hello")
                 self.assertEqual(json.loads(await ws.recv())["type"], "echo")
             new = toy.post_refresh(old["refresh"]).json()
-            self.assertEqual(jwt.get_unverified_header(new["access"])["alg"], "ES256")
+            header = jwt.get_unverified_header(new["access"])
+            self.assertEqual(header["alg"], "ES256")
+            jwks = {k["kid"]: jwt.PyJWK(k).key for k in server.get("/.well-known/jwks.json").json()["keys"]}
+            claims = jwt.decode(new["access"], jwks[header["kid"]], algorithms=["ES256"], audience="teddy-devices", issuer="teddy")
+            self.assertEqual(claims["sid"], parts(old["access"])[1]["sid"])
+            server.config["jwt_alg"] = "HS256"  # and back: others may still hold what ES256 signed
+            server.restart()
+            self.assertIn(header["kid"], [k["kid"] for k in server.get("/.well-known/jwks.json").json()["keys"]])
+            self.assertEqual(toy.post_refresh(new["refresh"]).status_code, 200)
         finally:
             server.close()
 
