@@ -197,14 +197,14 @@ static const char *advice(const struct teddy_event *e)
 void show_reason(const struct teddy_event *e, const char *device_id, char *out, size_t out_len)
 {
     const char *purpose = e->purpose[0] != '\0' ? e->purpose : "session";
-    const char *code = e->code[0] != '\0' ? e->code : teddy_err_text(e->err);
+    const char *space = e->code[0] != '\0' ? " " : "";
 
     if (e->status != 0)
-        snprintf(out, out_len, "%s of %s answered %d %s%s", purpose, device_id, e->status, code,
-                 advice(e));
+        snprintf(out, out_len, "%s of %s answered %d%s%s%s", purpose, device_id, e->status, space,
+                 e->code, advice(e));
     else if (e->close != 0)
-        snprintf(out, out_len, "%s of %s closed with %d %s%s", purpose, device_id, e->close, code,
-                 advice(e));
+        snprintf(out, out_len, "%s of %s closed with %d%s%s%s", purpose, device_id, e->close, space,
+                 e->code, advice(e));
     else
         snprintf(out, out_len, "%s of %s: %s%s", purpose, device_id, teddy_err_text(e->err),
                  advice(e));

@@ -53,6 +53,7 @@ class Talk(Session):
         self.assertEqual(set(welcome), {"type", "session", "heartbeat_s", "time", "resumed"})
         self.assertRegex(welcome["session"], "^[0-9a-f]{14}$")
         self.assertEqual(welcome["heartbeat_s"], 30)
+        self.assertRegex(welcome["session"], "^[0-9a-f]{14}$")
         self.assertIs(welcome["resumed"], False)
         self.assertLess(abs(float(welcome["time"]) - time.time()), 60)
         self.assertIn(self.toy.device_id, self.server.ctl("session", "list").stdout)

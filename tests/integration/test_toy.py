@@ -155,6 +155,22 @@ class Path(ToyCase):
                 self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
 
 
+class Stranger(ToyCase):
+    def test_an_answer_without_a_code(self):
+        """Whoever stands in front of the server answers in its own words: the status is all there is to show."""
+        with socket.create_server(("127.0.0.1", 0)) as front:
+            device = self.device(self.server.add())
+            device.kill()
+            device.args += ["--server", f"http://127.0.0.1:{front.getsockname()[1]}", "--allow-plain"]
+            device.start()
+            front.settimeout(PATIENCE)
+            with front.accept()[0] as s:
+                s.settimeout(PATIENCE)
+                s.recv(65536)
+                s.sendall(b"HTTP/1.1 503 Unavailable\r\nRetry-After: 3\r\nContent-Length: 4\r\n\r\nnope")
+                device.out.wait(r"answered 503; again in 3\.\d")
+
+
 class Recovery(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="teddy-toy-")
