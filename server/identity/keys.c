@@ -62,7 +62,8 @@ static const char *read_labels(const json_t *json, struct key *key)
     const char *kid = json_string_value(json_object_get(json, "kid"));
     const char *alg = json_string_value(json_object_get(json, "alg"));
     const json_t *iat = json_object_get(json, "iat"),
-                 *retired = json_object_get(json, "retired_at");
+                 *retired = json_object_get(json, "retired_at"),
+                 *ttl = json_object_get(json, "ttl");
     if (kid == NULL || !kid_ok(kid))
         return "\"kid\" must be 1 to 32 of A-Z a-z 0-9 _ . -";
     snprintf(key->kid, sizeof key->kid, "%s", kid);
@@ -74,6 +75,10 @@ static const char *read_labels(const json_t *json, struct key *key)
     key->iat_s = (uint64_t)json_integer_value(iat);
     if (retired != NULL && (!json_is_integer(retired) || json_integer_value(retired) <= 0))
         return "\"retired_at\" must be a number of seconds";
+    if (ttl != NULL && (!json_is_integer(ttl) || json_integer_value(ttl) <= 0 ||
+                        json_integer_value(ttl) > UINT32_MAX))
+        return "\"ttl\" must be a number of seconds";
+    key->ttl_s = ttl == NULL ? 0 : (uint32_t)json_integer_value(ttl);
     key->retired_s = retired == NULL ? 0 : (uint64_t)json_integer_value(retired);
     return NULL;
 }
@@ -182,6 +187,8 @@ static json_t *new_key(json_t *array, enum jwt_alg alg, uint64_t now_s)
 /* Its last token has expired. */
 static bool expired(const struct key *key, uint32_t refresh_s, uint64_t now_s)
 {
+    if (key->ttl_s > refresh_s) /* tokens live shorter now than when it signed */
+        refresh_s = key->ttl_s;
     return key->retired_s != 0 && now_s >= refresh_s && now_s - refresh_s >= key->retired_s;
 }
 
@@ -195,6 +202,17 @@ static struct key *newest(struct keys *k, enum jwt_alg alg, uint32_t refresh_s, 
             best = key;
     }
     return best;
+}
+
+/* Notes how long the signer's tokens live at most. True when that is news. */
+static bool note_ttl(struct keys *k, struct key *signer, json_t *array, uint32_t refresh_s)
+{
+    if (signer->ttl_s >= refresh_s)
+        return false;
+    signer->ttl_s = refresh_s;
+    json_object_set_new(json_array_get(array, (size_t)(signer - k->key)), "ttl",
+                        json_integer((json_int_t)refresh_s));
+    return true;
 }
 
 /* Notes, in memory and in the document, who signs and since when the others do not. True when that
@@ -285,6 +303,7 @@ static int settle(struct keys *k, const char *path, json_t *doc, enum jwt_alg al
         k->count++;
         changed = true;
     }
+    changed |= note_ttl(k, signer, array, refresh_s);
     changed |= retire_others(k, signer, array, now_s);
     if (changed && keys_file_write(path, doc, err, cap) != TEDDY_OK)
         return TEDDY_EIO;

@@ -12,6 +12,7 @@ struct key {
     enum jwt_alg alg;
     uint64_t iat_s;
     uint64_t retired_s; /* since when it signs no more; 0: it is not retired */
+    uint32_t ttl_s;     /* the longest life of a token it signed; 0: unknown, as configured */
     cjose_jwk_t *jwk;
     cjose_header_t *header; /* of the tokens it signs */
 };

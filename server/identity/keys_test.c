@@ -89,6 +89,26 @@ static void test_changing_the_algorithm(void **state)
     json_decref(doc);
 }
 
+static void test_a_shorter_life_leaves_older_tokens_theirs(void **state)
+{
+    (void)state;
+    struct family_row f = family("toy", "kid");
+    char hs[LIMIT_TOKEN_LEN + 1], err[256];
+    struct keys *k = load_at(JWT_HS256, NOW);
+    sign(k, &f, JWT_REFRESH, hs);
+    keys_free(k);
+    /* Tokens live a minute from here on, and another key signs them. */
+    for (uint64_t now = NOW + 1; now < NOW + REFRESH; now += REFRESH - 2) {
+        assert_int_equal(keys_load(path, JWT_ES256, 60, now, &k, err, sizeof err), TEDDY_OK);
+        assert_int_equal(check(k, hs, JWT_REFRESH, NOW), TEDDY_OK);
+        keys_free(k);
+    }
+    assert_int_equal(keys_load(path, JWT_ES256, 60, NOW + 1 + REFRESH, &k, err, sizeof err),
+                     TEDDY_OK);
+    assert_int_equal(check(k, hs, JWT_REFRESH, NOW), TEDDY_EAUTH);
+    keys_free(k);
+}
+
 static void test_back_to_a_key_that_still_counts(void **state)
 {
     (void)state;
@@ -274,6 +294,7 @@ int main(void)
         T(test_file_is_made_private_and_read_again),
         T(test_others_may_not_read_it),
         T(test_changing_the_algorithm),
+        T(test_a_shorter_life_leaves_older_tokens_theirs),
         T(test_back_to_a_key_that_still_counts),
         T(test_newest_signs_and_extra_fields_stay),
         T(test_public_jwks),
