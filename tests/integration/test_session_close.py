@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import threading
 import time
 
 import websockets
@@ -106,6 +107,56 @@ class Policy(Case):
         await hello(ws)
         await ws.close(1000, "bye")
         self.assertEqual(ws.close_code, 1000)
+
+
+class Races(Case):
+    CONFIG = {"claims_per_device_min": 0}
+
+    def test_many_upgrades_and_claims_of_one_device(self):
+        """At the end one session is open at most, and it is of the newest family; with a disabling among them, none."""
+        for disabled in (False, True):
+            with self.subTest(disabled=disabled):
+                toy = self.server.add()
+                first = toy.claim()["access"]
+                sockets, start = [], threading.Barrier(13 if disabled else 12)
+
+                def upgrade(access):
+                    sockets.append((RawWs(self.server, f"/ws/esp32/{toy.device_id}?token={access}"), access))
+
+                def early():
+                    start.wait()
+                    upgrade(first)
+
+                def anew():
+                    start.wait()
+                    answer = toy.post_claim()
+                    if answer.status_code == 200:
+                        upgrade(answer.json()["access"])
+
+                def disable():
+                    start.wait()
+                    self.server.ctl("device", "disable", toy.device_id)
+
+                threads = [threading.Thread(target=f) for f in [early] * 8 + [anew] * 4 + [disable] * disabled]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                # What is to be closed is closed within a second; who is left does not mind the wait.
+                end, left = time.monotonic() + 1, []
+                for ws, access in sockets:
+                    ws.s.settimeout(max(0.01, end - time.monotonic()))
+                    try:
+                        self.assertIn(ws.close_frame()[0], (1008, 4001))
+                    except TimeoutError:
+                        left.append(access)
+                self.assertEqual(len(left), 0 if disabled else 1)
+                for access in left:
+                    with RawWs(self.server, f"/ws/esp32/{toy.device_id}?token={access}") as ws:
+                        ws.text("of the newest family")
+                        self.assertEqual(json.loads(ws.receive()[1])["type"], "echo")
+                for ws, _ in sockets:
+                    ws.s.close()
 
 
 class RateLimited(Case):
