@@ -9,8 +9,3 @@ const struct processor *processor_find(const char *name)
             return PROCESSORS[i];
     return NULL;
 }
-
-const char *processor_names(void)
-{
-    return "echo, script";
-}

@@ -46,8 +46,7 @@ struct processor {
         void *session); /* the present utterance is given up; nothing more is emitted for it */
 };
 
-/* By name, or NULL. processor_names: for an error's text, "echo, script". */
+/* By name, or NULL. */
 const struct processor *processor_find(const char *name);
-const char *processor_names(void);
 
 #endif

@@ -96,7 +96,7 @@ static bool is_letter(uint32_t c)
              in(c, 0x1F000, 0x1FAFF) || in(c, 0xE0000, 0x10FFFF));
 }
 
-uint32_t words_hash(struct span folded)
+static uint32_t words_hash(struct span folded)
 {
     uint32_t h = 2166136261u; /* FNV-1a */
     for (size_t i = 0; i < folded.len; i++) {

@@ -24,7 +24,6 @@ struct words {
 
 /* text must be valid UTF-8. Threads: any. Blocks: no. Allocates: no. */
 void words_split(struct words *w, struct span text);
-uint32_t words_hash(struct span folded);
 
 /* What the child said from word `first` on, `count` words long, as it may be said back: control,
  * formatting and line characters become spaces, it is cut to cap - 1 bytes between characters, and
