@@ -10,15 +10,9 @@
 #include "proto/text.h"
 #include "proto/writer.h"
 
-/* Not json_string: proto/json.h has a function of that name, and the linker would take that one. */
-static json_t *json_text(const char *text)
-{
-    return json_stringn(text, strlen(text));
-}
-
 static json_t *text_or_null(const char *text)
 {
-    return text[0] != '\0' ? json_text(text) : json_null();
+    return text[0] != '\0' ? json_string(text) : json_null();
 }
 
 static json_t *time_or_null(uint64_t s)
@@ -30,7 +24,7 @@ static json_t *time_or_null(uint64_t s)
     if (s == 0 || gmtime_r(&t, &utc) == NULL ||
         strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
         return json_null();
-    return json_text(text);
+    return json_string(text);
 }
 
 static json_t *device_json(const struct device_row *d)
@@ -60,7 +54,7 @@ static json_t *forget_json(const struct admin_command *c)
     json_t *devices = json_array();
 
     for (unsigned i = 0; i < c->concerned_count; i++)
-        if (json_array_append_new(devices, json_text(c->concerned[i])) != 0) {
+        if (json_array_append_new(devices, json_string(c->concerned[i])) != 0) {
             json_decref(devices);
             return NULL;
         }
@@ -233,7 +227,7 @@ char *admin_answer_text(const struct admin_answer *a, const char *request_id)
         json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title", title_of(a->status),
                   "status", a->status, "detail", a->detail, "code", a->code);
     if (request_id != NULL)
-        (void)json_object_set_new(problem, "request_id", json_text(request_id));
+        (void)json_object_set_new(problem, "request_id", json_string(request_id));
     if (a->body != NULL)
         (void)json_object_set_new(problem, "errors", json_loads(a->body, 0, NULL));
     return dump(problem);
