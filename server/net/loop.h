@@ -9,6 +9,9 @@
 
 #include "teddy/err.h"
 
+/* The struct that `ptr` is a member of: a watched descriptor's owner, a timer's, a task's. */
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
 struct loop;
 
 enum {

@@ -10,8 +10,6 @@
 #include "session/session.h"
 #include "session/wsio.h"
 
-#define CONTAINER(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
-
 #define SESSION_WAITING_MAX 4    /* utterances behind the one being answered */
 #define SESSION_FRAME_MIN   256  /* the smallest `max` of a hello */
 #define REFRESH_PATIENCE_MS 5000 /* a refresh under way at exp is waited for */
