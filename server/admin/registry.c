@@ -17,37 +17,11 @@ struct pending {
     struct admin_command *command;
 };
 
-struct closing {
-    struct loop_task task;
-    struct hub *hub;
-    const char *word; /* static */
-    char device_id[LIMIT_ID_LEN + 1];
-};
-
-static void close_on_its_loop(struct loop *loop, struct loop_task *task)
-{
-    struct closing *c = (struct closing *)task;
-
-    (void)loop;
-    session_close_device(c->hub, c->device_id, NULL, WS_CLOSE_POLICY, c->word);
-    free(c);
-}
-
 static void close_device(const struct admin_context *ctx, const char *device_id, const char *word)
 {
-    struct closing *c = calloc(1, sizeof *c);
-    unsigned index = hub_index(device_id, ctx->loop_count);
+    struct hub *hub = ctx->hubs[hub_index(device_id, ctx->loop_count)];
 
-    if (c == NULL) {
-        /* Fail closed: an open session of a device that lost its rights is worse than a restart. */
-        LOG(LOG_ERROR, "out_of_memory", LOG_S("at", "close_device"));
-        abort();
-    }
-    c->task.run = close_on_its_loop;
-    c->hub = ctx->hubs[index];
-    c->word = word;
-    (void)snprintf(c->device_id, sizeof c->device_id, "%s", device_id);
-    loop_post(ctx->loops[index], &c->task);
+    hub_post_close(hub, device_id, NULL, WS_CLOSE_POLICY, word);
 }
 
 static void close_concerned(const struct pending *p)
@@ -78,7 +52,6 @@ static void answer(struct loop *loop, struct loop_task *task)
     char *text;
 
     (void)loop;
-    close_concerned(p);
     admin_command_answer(p->command, &a);
     log_command(p, &a);
     text = admin_answer_text(&a, p->req->request_id);
@@ -103,6 +76,7 @@ static void done_on_store(struct store_job *job)
 {
     struct pending *p = ((struct admin_command *)job)->owner;
 
+    close_concerned(p);
     loop_post(p->loop, &p->task);
 }
 

@@ -1,9 +1,6 @@
 #include "api/app.h"
 
-#include <stdlib.h>
 #include <time.h>
-
-#include "ops/log.h"
 
 uint64_t app_now_s(void)
 {
@@ -33,40 +30,9 @@ void app_unavailable(struct http_request *req)
                        "The store cannot take this now; nothing was changed. Try again.", 1);
 }
 
-struct close_task {
-    struct loop_task task;
-    struct app *app;
-    char device_id[LIMIT_ID_LEN + 1];
-    uint8_t keep_sid[STORE_JTI_LEN];
-    bool keep;
-    uint16_t code;
-    const char *word;
-};
-
-static void close_on_its_loop(struct loop *loop, struct loop_task *task)
-{
-    struct close_task *t = (struct close_task *)task;
-    session_close_device(t->app->hubs[loop_index(loop)], t->device_id, t->keep ? t->keep_sid : NULL,
-                         t->code, t->word);
-    free(t);
-}
-
 void app_close_device(struct app *app, const char *device_id, const uint8_t *keep_sid,
                       uint16_t code, const char *word)
 {
-    struct close_task *t = calloc(1, sizeof *t);
-    if (!t) {
-        /* Fail closed: an open session that ought to be closed is worse than a restart. */
-        LOG(LOG_ERROR, "out_of_memory", LOG_S("at", "close_device"));
-        abort();
-    }
-    t->task.run = close_on_its_loop;
-    t->app = app;
-    snprintf(t->device_id, sizeof t->device_id, "%s", device_id);
-    t->keep = keep_sid != NULL;
-    if (keep_sid)
-        memcpy(t->keep_sid, keep_sid, sizeof t->keep_sid);
-    t->code = code;
-    t->word = word;
-    loop_post(app->loops[hub_index(device_id, app->loop_count)], &t->task);
+    struct hub *hub = app->hubs[hub_index(device_id, app->loop_count)];
+    hub_post_close(hub, device_id, keep_sid, code, word);
 }

@@ -295,6 +295,43 @@ void session_close_device(struct hub *hub, const char *device_id, const uint8_t 
         recent_drop(&hub->recent, device_id); /* nothing of its child's words stays behind */
 }
 
+struct closing {
+    struct loop_task task;
+    struct hub *hub;
+    const char *word;
+    uint16_t code;
+    bool keep;
+    uint8_t keep_sid[STORE_JTI_LEN];
+    char device_id[LIMIT_ID_LEN + 1];
+};
+
+static void close_here(struct loop *loop, struct loop_task *task)
+{
+    struct closing *c = (struct closing *)task;
+    (void)loop;
+    session_close_device(c->hub, c->device_id, c->keep ? c->keep_sid : NULL, c->code, c->word);
+    free(c);
+}
+
+void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code,
+                    const char *word)
+{
+    struct closing *c = calloc(1, sizeof *c);
+    if (!c) {
+        LOG(LOG_ERROR, "out_of_memory", LOG_S("at", "hub_post_close"));
+        abort();
+    }
+    c->task.run = close_here;
+    c->hub = hub;
+    c->word = word;
+    c->code = code;
+    c->keep = keep_sid != NULL;
+    if (keep_sid)
+        memcpy(c->keep_sid, keep_sid, sizeof c->keep_sid);
+    snprintf(c->device_id, sizeof c->device_id, "%s", device_id);
+    loop_post(hub->loop, &c->task);
+}
+
 void hub_drain(struct hub *hub, uint16_t code, const char *word)
 {
     hub->drain_code = code;

@@ -70,6 +70,12 @@ void session_refreshed(struct hub *hub, uint64_t session_id, const char *access,
  * registered. word: a literal, kept by address. */
 void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid,
                           uint16_t code, const char *word);
+/* The same, asked of the device's hub from any thread: in the order asked, before its loop does
+ * what is posted later. Called as a revocation commits, on the store's thread, it can never end the
+ * session of a family that began afterwards. Out of memory: aborts, because an open session that
+ * ought to be closed is worse than a restart. */
+void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code,
+                    const char *word);
 /* Closes all: SIGTERM (1012 restart) or drain (1001 going_away), each with a jittered retry_ms. New
  * upgrades are refused likewise from now on. */
 void hub_drain(struct hub *hub, uint16_t code, const char *word);
