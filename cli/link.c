@@ -3,11 +3,14 @@
  * starting meanwhile. */
 #include <curl/curl.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "admin/admin.h"
 #include "cli/ctl.h"
@@ -310,6 +313,20 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     return rc;
 }
 
+/* Root that works on the store of another user, as which the server will run, becomes that user, so
+ * that no file in there ends up being root's, and the server shut out. False with errno. */
+static bool become_owner(const char *dir)
+{
+    struct stat st;
+
+    if (geteuid() != 0)
+        return true;
+    if (stat(dir, &st) != 0)
+        return false;
+    return st.st_uid == 0 ||
+           (setgroups(0, NULL) == 0 && setgid(st.st_gid) == 0 && setuid(st.st_uid) == 0);
+}
+
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)
 {
     char path[192], body[256] = "", err[512] = "";
@@ -323,6 +340,10 @@ int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, js
         if (rc != NO_SERVER)
             break;
         rc = CTL_DONE;
+        if (!become_owner(ctl->dir)) {
+            rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
+            break;
+        }
         held = data_lock(ctl->dir, &lock, err, sizeof err);
         if (held != TEDDY_AGAIN)
             break;

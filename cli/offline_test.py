@@ -56,6 +56,16 @@ class Offline(unittest.TestCase):
         self.refused(1, "Another device has this secret", "device", "add", "Teddy-4", "--secret", given)
         self.refused(1, "No device Teddy-4", "device", "show", "Teddy-4")
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root can work for another user")
+    def test_root_leaves_the_owner_its_files(self):
+        os.chmod(self.folder.name, 0o755)
+        os.mkdir(self.data, 0o700)
+        os.chown(self.data, 65534, 65534)
+        self.ok("device", "add", "Teddy-1")
+        owners = {name: os.stat(os.path.join(self.data, name)) for name in os.listdir(self.data)}
+        self.assertTrue({"lock", "teddy.db"} <= set(owners))
+        self.assertEqual({(s.st_uid, s.st_gid) for s in owners.values()}, {(65534, 65534)})
+
     def test_secret_from_file_and_stdin(self):
         path = os.path.join(self.folder.name, "secret")
         with open(path, "w") as f:
