@@ -1,5 +1,5 @@
-/* All that proto/ and sdk/core/ may ask of a C library: what every chip's toolchain has. The freestanding
- * checks compile against this header, so that anything else does not compile. */
+/* All that proto/ and sdk/core/ may ask of a C library: what every chip's toolchain has. The
+ * freestanding checks compile against this header, so that anything else does not compile. */
 #ifndef FREESTANDING_STRING_H
 #define FREESTANDING_STRING_H
 
