@@ -40,10 +40,10 @@ test-tsan: deps-build deps-test ## the same under ThreadSanitizer
 	@cmake --build build-tsan
 	@cd build-tsan && env $(TSAN_ENV) $(CTEST) -LE fault
 
-fuzz-quick: FUZZ_SECONDS ?= 15
-fuzz-quick: fuzz ## every fuzz target for a moment
+fuzz-quick: ## every fuzz target for 15 seconds
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=15
 
-fuzz: FUZZ_SECONDS ?= 600
+FUZZ_SECONDS ?= 600
 fuzz: deps-build deps-check ## every fuzz target for FUZZ_SECONDS (default 600)
 	@$(CMAKE) build-fuzz -Wno-dev -DTEDDY_SANITIZE=address -DTEDDY_FUZZ=ON -DCMAKE_C_COMPILER=clang
 	@cmake --build build-fuzz --target fuzz_targets
