@@ -1,5 +1,6 @@
-/* The end of a run: no new connections, sessions told when to come back, requests in flight
- * answered, then the loops stop. */
+/* The end of a run, in two steps. First sessions are told when to come back, and so is who still
+ * comes: new sessions by their close, a balancer by /readyz. Once no session is left, nothing is
+ * accepted any more, requests in flight are answered, and the loops stop. */
 #include <stdlib.h>
 
 #include "ops/log.h"
@@ -15,11 +16,17 @@ struct drain_task {
     const char *word;
 };
 
-static void drain_loop(struct loop *loop, struct loop_task *task)
+static void tell_loop(struct loop *loop, struct loop_task *task)
+{
+    struct drain_task *t = (struct drain_task *)task;
+    hub_drain(t->server->app.hubs[loop_index(loop)], t->code, t->word);
+    free(t);
+}
+
+static void leave_loop(struct loop *loop, struct loop_task *task)
 {
     struct drain_task *t = (struct drain_task *)task;
     serve_stop_on(t->server, loop);
-    hub_drain(t->server->app.hubs[loop_index(loop)], t->code, t->word);
     http_drain(loop);
     free(t);
 }
@@ -30,25 +37,56 @@ static void stop_all(struct server *s)
         loop_stop(s->app.loops[i]);
 }
 
+static void on_all(struct server *s, void (*run)(struct loop *loop, struct loop_task *task),
+                   uint16_t code, const char *word)
+{
+    for (unsigned i = 0; i < s->app.loop_count; i++) {
+        struct drain_task *t = calloc(1, sizeof *t);
+        if (!t) {
+            stop_all(s);
+            return;
+        }
+        *t = (struct drain_task){.task = {.run = run}, .server = s, .code = code, .word = word};
+        loop_post(s->app.loops[i], &t->task);
+    }
+}
+
+static bool sessions_left(void)
+{
+    return metric_read(METRIC_SESSIONS_OPENED) != metric_read(METRIC_SESSIONS_CLOSED);
+}
+
+/* True when nothing more is to be waited for. */
+static bool drained(struct server *s, uint64_t now)
+{
+    if (now >= s->drain_deadline_ms)
+        return true;
+    if (sessions_left())
+        return false;
+    if (!s->leaving) {
+        s->leaving = true;
+        on_all(s, leave_loop, 0, NULL);
+        return false;
+    }
+    if (http_in_flight() > 0)
+        s->quiet_since_ms = 0;
+    else if (!s->quiet_since_ms)
+        s->quiet_since_ms = now;
+    return conn_count() == 0 || (s->quiet_since_ms && now - s->quiet_since_ms >= DRAIN_QUIET_MS);
+}
+
 static void look(struct loop *loop, struct loop_timer *timer)
 {
     struct server *s =
         (struct server *)(void *)((char *)timer - offsetof(struct server, drain_timer));
     uint64_t now = loop_now_ms(loop);
-    bool quiet = http_in_flight() == 0 &&
-                 metric_read(METRIC_SESSIONS_OPENED) == metric_read(METRIC_SESSIONS_CLOSED);
-    if (!quiet)
-        s->quiet_since_ms = 0;
-    else if (!s->quiet_since_ms)
-        s->quiet_since_ms = now;
-    bool lingered = s->quiet_since_ms && now - s->quiet_since_ms >= DRAIN_QUIET_MS;
-    if (conn_count() == 0 || lingered || now >= s->drain_deadline_ms) {
-        LOG(LOG_INFO, "drained", LOG_N("connections_left", conn_count()),
-            LOG_N("requests_left", http_in_flight()));
-        stop_all(s);
-    } else {
+    if (!drained(s, now)) {
         loop_timer_set(loop, timer, now + DRAIN_LOOK_MS);
+        return;
     }
+    LOG(LOG_INFO, "drained", LOG_N("connections_left", conn_count()),
+        LOG_N("requests_left", http_in_flight()));
+    stop_all(s);
 }
 
 void drain_start(struct server *s, uint16_t code, const char *word)
@@ -59,16 +97,7 @@ void drain_start(struct server *s, uint16_t code, const char *word)
     s->draining = true;
     atomic_store(&s->app.draining, true);
     LOG(LOG_INFO, "draining", LOG_S("reason", word), LOG_N("connections", conn_count()));
-    for (unsigned i = 0; i < s->app.loop_count; i++) {
-        struct drain_task *t = calloc(1, sizeof *t);
-        if (!t) {
-            stop_all(s);
-            return;
-        }
-        *t = (struct drain_task){
-            .task = {.run = drain_loop}, .server = s, .code = code, .word = word};
-        loop_post(s->app.loops[i], &t->task);
-    }
+    on_all(s, tell_loop, code, word);
     s->drain_deadline_ms = loop_now_ms(loop) + s->app.config.drain_timeout_ms;
     s->drain_timer.fire = look;
     loop_timer_set(loop, &s->drain_timer, loop_now_ms(loop) + DRAIN_LOOK_MS);

@@ -51,7 +51,8 @@ struct server {
     struct loop_timer drain_timer;
     struct loop_task drain_request; /* `teddyctl drain` */
     uint64_t drain_deadline_ms, quiet_since_ms;
-    bool draining;
+    bool draining; /* sessions are being told */
+    bool leaving;  /* nothing is accepted any more */
 };
 
 /* serve.c: listening sockets and what is served on them. */

@@ -329,6 +329,24 @@ class Drain(Case):
         finally:
             server.close()
 
+    async def test_who_still_comes_is_told_too(self):
+        server = Server(retry_min_ms=2000, retry_max_ms=3000)
+        try:
+            slow, late = server.add(), server.add()
+            access = late.claim()["access"]
+            with RawWs(server, f"/ws/esp32/{slow.device_id}?token={slow.claim()['access']}") as lingering:
+                lingering.text("hello")
+                lingering.receive()
+                await asyncio.to_thread(server.ctl, "drain")
+                self.assertEqual(lingering.close_frame()[0], 1001)  # and does not answer it: the drain goes on
+                reason = await self.refused(late.connect(access), 1001, "going_away")
+                self.assertTrue(2000 <= self.retry_ms(reason) <= 3000)
+                self.problem(await asyncio.to_thread(server.get, "/readyz"), 503, "draining")
+                self.assertEqual((await asyncio.to_thread(server.get, "/healthz")).status_code, 200)
+            self.assertEqual(await asyncio.to_thread(server.process.wait, PATIENCE), 0)
+        finally:
+            server.close()
+
     async def test_restart(self):
         server = Server(retry_min_ms=1000, retry_max_ms=1500)
         try:
