@@ -65,11 +65,11 @@ class Storm(unittest.TestCase):
     def test_storm(self):
         print(f"seed {SEED}", flush=True)
         chance = random.Random(SEED)
-        server = harness.Server(claims_per_device_min=0, refreshes_per_device_min=0, claim_failures_per_address_min=0,
+        server = harness.Server(listen=f"127.0.0.1:{harness.lasting_port()}",  # it comes back where it was
+                                claims_per_device_min=0, refreshes_per_device_min=0, claim_failures_per_address_min=0,
                                 refresh_failures_per_address_min=0, upgrade_refusals_per_address_min=0,
                                 messages_per_s=0, retry_min_ms=100, retry_max_ms=1000, log_level="warn")
         self.addCleanup(server.close)
-        server.config["listen"] = f"127.0.0.1:{server.port}"  # comes back where it was
         with tempfile.TemporaryDirectory() as folder:
             rows = []
             for i in range(TOYS):

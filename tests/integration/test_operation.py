@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-from harness import BUILD, PATIENCE, Case, Server, Toy, answer, closed, hello, main, program, read_all, receive
+from harness import BUILD, PATIENCE, Case, Server, Toy, answer, closed, hello, lasting_port, main, program, read_all, receive
 
 
 class Authority:
@@ -427,8 +427,7 @@ class Start(unittest.TestCase):
             server.close()
 
     def test_port_in_the_environment(self):
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            port = s.getsockname()[1]
+        port = lasting_port()
         data = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, data)
         server = Server(data=data, start=False, env={"PORT": str(port)})

@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from harness import PATIENCE, Case, Output, Server, Toy, main, program
+from harness import PATIENCE, Case, Output, Server, Toy, lasting_port, main, program
 
 
 class Device:
@@ -175,10 +175,8 @@ class Recovery(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="teddy-toy-")
         self.addCleanup(shutil.rmtree, self.directory)
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            port = s.getsockname()[1]
         # What a server that ends asks its toys to wait must stay well within what they wait at their end.
-        self.server = Server(listen=f"127.0.0.1:{port}", claims_per_device_min=0, retry_min_ms=100, retry_max_ms=300)
+        self.server = Server(listen=f"127.0.0.1:{lasting_port()}", claims_per_device_min=0, retry_min_ms=100, retry_max_ms=300)
         self.addCleanup(self.server.close)
 
     def test_all_lines_are_answered_though_the_server_dies(self):
