@@ -110,53 +110,67 @@ class Policy(Case):
 
 
 class Races(Case):
+    """Upgrades, claims and a disabling of one device at once. Takeover and superseding back each other up, so each is
+    also raced without the other."""
+
     CONFIG = {"claims_per_device_min": 0}
 
-    def test_many_upgrades_and_claims_of_one_device(self):
-        """At the end one session is open at most, and it is of the newest family; with a disabling among them, none."""
-        for disabled in (False, True):
-            with self.subTest(disabled=disabled):
-                toy = self.server.add()
-                first = toy.claim()["access"]
-                sockets, start = [], threading.Barrier(13 if disabled else 12)
+    def race(self, upgrades=0, claims=0, claims_that_connect=0, disablings=0):
+        """Runs them all at once; the toy, and the access tokens of the sessions still open a second later."""
+        toy = self.server.add()
+        first = toy.claim()["access"]
+        sockets, start = [], threading.Barrier(upgrades + claims + claims_that_connect + disablings)
 
-                def upgrade(access):
-                    sockets.append((RawWs(self.server, f"/ws/esp32/{toy.device_id}?token={access}"), access))
+        def upgrade(access):
+            ws = RawWs(self.server, f"/ws/esp32/{toy.device_id}?token={access}")
+            self.addCleanup(ws.s.close)
+            sockets.append((ws, access))
 
-                def early():
-                    start.wait()
-                    upgrade(first)
+        def claim_and_connect():
+            answer = toy.post_claim()
+            if answer.status_code == 200:
+                upgrade(answer.json()["access"])
 
-                def anew():
-                    start.wait()
-                    answer = toy.post_claim()
-                    if answer.status_code == 200:
-                        upgrade(answer.json()["access"])
+        def at_once(act):
+            start.wait()
+            act()
 
-                def disable():
-                    start.wait()
-                    self.server.ctl("device", "disable", toy.device_id)
+        acts = ([lambda: upgrade(first)] * upgrades + [toy.post_claim] * claims + [claim_and_connect] * claims_that_connect
+                + [lambda: self.server.ctl("device", "disable", toy.device_id)] * disablings)
+        threads = [threading.Thread(target=at_once, args=(act,)) for act in acts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # What is to be closed is closed within a second; who is left does not mind the wait.
+        end, left = time.monotonic() + 1, []
+        for ws, access in sockets:
+            ws.s.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                self.assertIn(ws.close_frame()[0], (1008, 4001))
+            except TimeoutError:
+                left.append(access)
+        self.assertGreaterEqual(len(sockets), upgrades)
+        return toy, left
 
-                threads = [threading.Thread(target=f) for f in [early] * 8 + [anew] * 4 + [disable] * disabled]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-                # What is to be closed is closed within a second; who is left does not mind the wait.
-                end, left = time.monotonic() + 1, []
-                for ws, access in sockets:
-                    ws.s.settimeout(max(0.01, end - time.monotonic()))
-                    try:
-                        self.assertIn(ws.close_frame()[0], (1008, 4001))
-                    except TimeoutError:
-                        left.append(access)
-                self.assertEqual(len(left), 0 if disabled else 1)
-                for access in left:
-                    with RawWs(self.server, f"/ws/esp32/{toy.device_id}?token={access}") as ws:
-                        ws.text("of the newest family")
-                        self.assertEqual(json.loads(ws.receive()[1])["type"], "echo")
-                for ws, _ in sockets:
-                    ws.s.close()
+    def test_of_many_upgrades_one_stays(self):
+        _, left = self.race(upgrades=12)
+        self.assertEqual(len(left), 1)
+
+    def test_claims_leave_no_session_of_an_older_family(self):
+        _, left = self.race(upgrades=8, claims=4)
+        self.assertEqual(left, [])
+
+    def test_who_stays_is_of_the_newest_family(self):
+        toy, left = self.race(upgrades=8, claims_that_connect=4)
+        self.assertEqual(len(left), 1)
+        with RawWs(self.server, f"/ws/esp32/{toy.device_id}?token={left[0]}") as ws:
+            ws.text("of the newest family")
+            self.assertEqual(json.loads(ws.receive()[1])["type"], "echo")
+
+    def test_a_disabling_leaves_none(self):
+        _, left = self.race(upgrades=12, disablings=1)
+        self.assertEqual(left, [])
 
 
 class RateLimited(Case):
