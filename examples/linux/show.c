@@ -316,5 +316,8 @@ void show_event(struct show *s, const struct teddy_event *e, const struct teddy_
                  e->skew_s < 0 ? "behind" : "ahead of");
         show_note(s, TEDDY_LOG_WARN, text);
         break;
+    case TEDDY_EVENT_DROPPED:
+    case TEDDY_EVENT_ROOM:
+        break; /* we ask for no policy that drops, and say again by ourselves */
     }
 }

@@ -81,7 +81,7 @@ static void say_lines(struct talk *t)
         uint64_t id;
         switch (lines_next(&t->lines, &text, &len)) {
         case LINES_LINE:
-            if (teddy_client_say(&t->client, text, len, &id) != TEDDY_OK)
+            if (teddy_client_say(&t->client, text, len, NULL, &id) != TEDDY_OK)
                 return;
             t->said++;
             show_said(&t->show, text, len, id);

@@ -45,7 +45,7 @@ static void say(struct toy *t, const char *what)
 {
     char text[64];
     int len = snprintf(text, sizeof text, "%s number %u", what, t->said + 1);
-    if (teddy_client_say(&t->client, text, (size_t)len, NULL) == TEDDY_OK)
+    if (teddy_client_say(&t->client, text, (size_t)len, NULL, NULL) == TEDDY_OK)
         t->said++;
 }
 

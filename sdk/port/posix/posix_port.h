@@ -13,7 +13,6 @@
 
 #define PORT_ADDRESSES_MAX     8
 #define PORT_HOST_MAX          256
-#define PORT_RECORD_MAX        4096
 #define PORT_CONNECT_TRY_MS    4000  /* for one address, when there is another to try */
 #define PORT_SESSION_KEPT_S    86400 /* a kept TLS session is used no longer than a day */
 #define PORT_TIME_STORE_STEP_S 3600  /* the stored time is written when it moved by this much */
@@ -74,7 +73,13 @@ struct port_tls {
 };
 
 struct port_state_paths {
-    char *record, *key, *time, *lock, *tmp;
+    char *record[TEDDY_RECORDS], *key, *time, *lock, *tmp;
+};
+
+/* A record kept in memory; data is NULL when there is none. */
+struct port_ram_record {
+    uint8_t *data;
+    size_t len;
 };
 
 struct teddy_posix {
@@ -83,11 +88,9 @@ struct teddy_posix {
     uint8_t secret[32];
     bool has_secret;
 
-    struct port_state_paths paths; /* all NULL: the record is kept in ram */
+    struct port_state_paths paths; /* all NULL: the records are kept in ram */
     int lock_fd;
-    uint8_t ram[PORT_RECORD_MAX];
-    size_t ram_len;
-    bool ram_has;
+    struct port_ram_record ram[TEDDY_RECORDS];
 
     union port_address bind;
     bool has_bind;
@@ -122,12 +125,17 @@ int file_replace(const char *path, const char *tmp, const uint8_t *data, size_t 
 int file_create(const char *path, const char *tmp, const uint8_t *data, size_t len);
 int file_remove(const char *path);
 
-/* record.c: the sealed record; the port's load, save and erase. */
-int record_load(void *ctx, uint8_t *buf, size_t cap, size_t *len);
-int record_save(void *ctx, const uint8_t *data, size_t len);
+/* record.c: the sealed records; the port's load, save and erase. */
+int record_load(void *ctx, enum teddy_record record, uint8_t *buf, size_t cap, size_t *len);
+int record_save(void *ctx, enum teddy_record record, const uint8_t *data, size_t len);
 int record_erase(void *ctx);
 
-/* state.c: where the record is kept. */
+/* ram.c: the same of an instance without files. */
+int ram_load(const struct port_ram_record *r, uint8_t *buf, size_t cap, size_t *len);
+int ram_save(struct port_ram_record *r, const uint8_t *data, size_t len);
+void ram_erase(struct port_ram_record *r);
+
+/* state.c: where the records are kept. */
 int state_open(struct teddy_posix *p, const char *path, char *why, size_t why_len);
 void state_close(struct teddy_posix *p);
 

@@ -16,7 +16,7 @@
 #include "posix_port.h"
 
 static char dir[64], path[96], log_line[512];
-static uint8_t record_a[700], record_b[1500];
+static uint8_t record_a[700], record_b[TEDDY_RECORD_MAX];
 
 /* The wrapped calls: count, and die before or after, or fail, at a chosen one. */
 enum fault { FAULT_NONE, DIE_BEFORE, DIE_AFTER, FAIL };
@@ -144,18 +144,23 @@ static struct teddy_posix *port_new(void)
 static int load(uint8_t *buf, size_t cap, size_t *len)
 {
     struct teddy_posix *p = port_new();
-    int err = teddy_posix_port.load(p, buf, cap, len);
+    int err = teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, cap, len);
 
     teddy_posix_free(p);
     return err;
 }
 
-static void save(const uint8_t *data, size_t len)
+static void save_as(enum teddy_record record, const uint8_t *data, size_t len)
 {
     struct teddy_posix *p = port_new();
 
-    assert_int_equal(teddy_posix_port.save(p, data, len), TEDDY_OK);
+    assert_int_equal(teddy_posix_port.save(p, record, data, len), TEDDY_OK);
     teddy_posix_free(p);
+}
+
+static void save(const uint8_t *data, size_t len)
+{
+    save_as(TEDDY_RECORD_TOKENS, data, len);
 }
 
 /* 'a', 'b', '-' (none) or '?' */
@@ -181,12 +186,12 @@ static void file_named(const char *suffix, char out[128])
 
 static int clean(void **state)
 {
-    static const char *const suffixes[] = {"", ".key", ".time", ".lock", ".tmp"};
+    static const char *const suffixes[] = {"", ".last", ".key", ".time", ".lock", ".tmp"};
     char name[128];
 
     (void)state;
     arm(FAULT_NONE, 0);
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         file_named(suffixes[i], name);
         unlink(name);
     }
@@ -215,7 +220,8 @@ static void what_is_saved_is_loaded(void **state)
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     p = port_new();
-    assert_int_equal(teddy_posix_port.save(p, record_b, PORT_RECORD_MAX + 1), TEDDY_ETOOBIG);
+    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_b, TEDDY_RECORD_MAX + 1),
+                     TEDDY_ETOOBIG);
     assert_int_equal(teddy_posix_port.erase(p), TEDDY_OK);
     assert_int_equal(teddy_posix_port.erase(p), TEDDY_OK);
     teddy_posix_free(p);
@@ -249,7 +255,9 @@ static bool save_in_child(enum fault fault, int at)
     if (pid == 0) {
         struct teddy_posix *p = port_new();
         arm(fault, at);
-        _exit(teddy_posix_port.save(p, record_b, sizeof record_b) == TEDDY_OK ? 0 : 1);
+        _exit(teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_b, sizeof record_b) == TEDDY_OK
+                  ? 0
+                  : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
@@ -312,7 +320,8 @@ static void a_failing_disk_keeps_the_old_record(void **state)
         save(record_a, sizeof record_a);
         struct teddy_posix *p = port_new();
         arm(FAIL, at);
-        finished = teddy_posix_port.save(p, record_b, sizeof record_b) == TEDDY_OK;
+        finished =
+            teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_b, sizeof record_b) == TEDDY_OK;
         /* The very last step, the directory's sync, fails when the new one is already in place. */
         bool last = strcmp(io.trace + strlen(io.trace) - 1, "D") == 0;
         arm(FAULT_NONE, 0);
@@ -331,7 +340,8 @@ static void the_steps_are_in_order(void **state)
     save(record_a, sizeof record_a);
     p = port_new();
     arm(FAULT_NONE, 0);
-    assert_int_equal(teddy_posix_port.save(p, record_b, sizeof record_b), TEDDY_OK);
+    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_b, sizeof record_b),
+                     TEDDY_OK);
     teddy_posix_free(p);
     t = io.trace + strspn(io.trace, "W");
     assert_true(t > io.trace);
@@ -350,8 +360,8 @@ static void kill_at_random_moments(void **state)
         if (pid == 0) {
             struct teddy_posix *p = port_new();
             for (;;) {
-                if (teddy_posix_port.save(p, record_b, sizeof record_b) ||
-                    teddy_posix_port.save(p, record_a, sizeof record_a))
+                if (teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_b, sizeof record_b) ||
+                    teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_a, sizeof record_a))
                     _exit(1);
             }
         }
@@ -432,13 +442,14 @@ static void a_damaged_or_lost_key_is_noticed_and_replaced(void **state)
 
 static void what_others_may_read_is_refused(void **state)
 {
-    static const char *const suffixes[] = {"", ".key"};
+    static const char *const suffixes[] = {"", ".last", ".key"};
     struct teddy_posix *p;
     char name[128], why[200];
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         save(record_a, sizeof record_a);
+        save_as(TEDDY_RECORD_LAST, record_a, sizeof record_a);
         file_named(suffixes[i], name);
         assert_int_equal(chmod(name, 0640), 0);
         assert_int_equal(try_new(&p, why, sizeof why), TEDDY_EAUTH);
@@ -493,6 +504,38 @@ static void strange_files_are_no_record(void **state)
     teddy_posix_free(p);
 }
 
+static void neither_record_passes_for_the_other(void **state)
+{
+    struct teddy_posix *p;
+    uint8_t buf[2000];
+    char last[128];
+    size_t len = 0;
+
+    (void)state;
+    file_named(".last", last);
+    save(record_a, sizeof record_a);
+    save_as(TEDDY_RECORD_LAST, record_b, 25);
+    p = port_new();
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len), TEDDY_OK);
+    assert_int_equal(len, 25);
+    assert_memory_equal(buf, record_b, 25);
+    assert_int_equal(rename(path, last), 0);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len),
+                     TEDDY_EAUTH);
+    assert_int_equal(rename(last, path), 0);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
+                     TEDDY_OK);
+    assert_memory_equal(buf, record_a, sizeof record_a);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len),
+                     TEDDY_ENOTFOUND);
+    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_LAST, record_b, 25), TEDDY_OK);
+    assert_int_equal(teddy_posix_port.erase(p), TEDDY_OK);
+    for (int r = 0; r < TEDDY_RECORDS; r++)
+        assert_int_equal(teddy_posix_port.load(p, (enum teddy_record)r, buf, sizeof buf, &len),
+                         TEDDY_ENOTFOUND);
+    teddy_posix_free(p);
+}
+
 static void without_a_file_it_is_kept_in_memory(void **state)
 {
     static const struct teddy_posix_trust none;
@@ -503,13 +546,23 @@ static void without_a_file_it_is_kept_in_memory(void **state)
 
     (void)state;
     assert_int_equal(teddy_posix_new(&p, &o, NULL, 0), TEDDY_OK);
-    assert_int_equal(teddy_posix_port.load(p, buf, sizeof buf, &len), TEDDY_ENOTFOUND);
-    assert_int_equal(teddy_posix_port.save(p, record_a, sizeof record_a), TEDDY_OK);
-    assert_int_equal(teddy_posix_port.load(p, buf, sizeof buf, &len), TEDDY_OK);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
+                     TEDDY_ENOTFOUND);
+    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_a, sizeof record_a),
+                     TEDDY_OK);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
+                     TEDDY_OK);
     assert_int_equal(len, sizeof record_a);
     assert_memory_equal(buf, record_a, len);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len),
+                     TEDDY_ENOTFOUND);
+    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_LAST, record_b, 25), TEDDY_OK);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, 10, &len), TEDDY_EAUTH);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len), TEDDY_OK);
+    assert_int_equal(len, 25);
     assert_int_equal(teddy_posix_port.erase(p), TEDDY_OK);
-    assert_int_equal(teddy_posix_port.load(p, buf, sizeof buf, &len), TEDDY_ENOTFOUND);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
+                     TEDDY_ENOTFOUND);
     teddy_posix_free(p);
 }
 
@@ -550,6 +603,7 @@ int main(void)
         TEST(what_others_may_read_is_refused),
         TEST(one_process_at_a_time),
         TEST(strange_files_are_no_record),
+        TEST(neither_record_passes_for_the_other),
         TEST(without_a_file_it_is_kept_in_memory),
     };
 

@@ -1,4 +1,5 @@
-/* Where the record is kept: the names of its files, and the lock that keeps a second process away.
+/* Where the records are kept: the names of their files, and the lock that keeps a second process
+ * away.
  */
 #include "posix_port.h"
 
@@ -60,14 +61,17 @@ int state_open(struct teddy_posix *p, const char *path, char *why, size_t why_le
     struct port_state_paths *s = &p->paths;
     int err;
 
-    s->record = strdup(path);
+    s->record[TEDDY_RECORD_TOKENS] = strdup(path);
+    s->record[TEDDY_RECORD_LAST] = with_suffix(path, ".last");
     s->key = with_suffix(path, ".key");
     s->time = with_suffix(path, ".time");
     s->lock = with_suffix(path, ".lock");
     s->tmp = with_suffix(path, ".tmp");
-    if (!s->record || !s->key || !s->time || !s->lock || !s->tmp)
+    if (!s->record[TEDDY_RECORD_TOKENS] || !s->record[TEDDY_RECORD_LAST] || !s->key || !s->time ||
+        !s->lock || !s->tmp)
         return TEDDY_ENOMEM;
-    if ((err = check_private(s->record, why, why_len)) ||
+    if ((err = check_private(path, why, why_len)) ||
+        (err = check_private(s->record[TEDDY_RECORD_LAST], why, why_len)) ||
         (err = check_private(s->key, why, why_len)) || (err = lock_state(p, path, why, why_len)))
         return err;
     clock_load(p);
@@ -81,7 +85,10 @@ void state_close(struct teddy_posix *p)
     if (p->lock_fd >= 0)
         close(p->lock_fd);
     p->lock_fd = -1;
-    free(s->record);
+    for (size_t i = 0; i < TEDDY_RECORDS; i++) {
+        ram_erase(&p->ram[i]);
+        free(s->record[i]);
+    }
     free(s->key);
     free(s->time);
     free(s->lock);

@@ -1,5 +1,5 @@
 /* The port for Linux and its kin: Mbed TLS over non-blocking sockets, names by c-ares, the toy's
- * record sealed in a file.
+ * records sealed in files.
  *
  *   struct teddy_posix *port;
  *   teddy_posix_new(&port, &options, why, sizeof why);
@@ -33,9 +33,9 @@ struct teddy_posix_options {
     const uint8_t *secret;
     const char *secret_file;
 
-    /* Where the record is kept: FILE, with FILE.key (its key), FILE.time (the stored time),
-     * FILE.lock (one process at a time) and, while writing, FILE.tmp beside it. NULL: in memory,
-     * until teddy_posix_free. */
+    /* Where the records are kept: FILE (tokens) and FILE.last (the last message taken), with
+     * FILE.key (their key), FILE.time (the stored time), FILE.lock (one process at a time) and,
+     * while writing, FILE.tmp beside them. NULL: in memory, until teddy_posix_free. */
     const char *state_file;
 
     const char *bind_addr;   /* numeric local address of every connection, or NULL */
@@ -83,6 +83,21 @@ extern const struct teddy_port teddy_posix_port;
 #define TEDDY_POSIX_POLL_MAX 17
 size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *out, size_t cap,
                         uint32_t *timeout_ms);
+
+/* For a loop of the caller's that holds many instances in one epoll set. Look after each step: a
+ * step may have closed the connection, and the next one may have the same number. So register what
+ * teddy_posix_fd says with EPOLL_CTL_MOD, and with EPOLL_CTL_ADD on ENOENT, and never EPOLL_CTL_DEL
+ * an old number: closing has removed it, and it may be another instance's by now. Level- or
+ * edge-triggered. Lookups are not covered, nor the next of several addresses of a host that does
+ * not answer: use these for numeric hosts, or teddy_posix_poll while teddy_posix_fd is -1.
+ *
+ * The connection's descriptor, from the start of connect; -1: none. Not to be closed. */
+int teddy_posix_fd(const struct teddy_posix *p);
+/* POLLIN, POLLOUT: what the connection waits for now; 0 without one. want_write: as for
+ * teddy_posix_poll. They have the values of EPOLLIN and EPOLLOUT. */
+short teddy_posix_events(const struct teddy_posix *p, bool want_write);
+/* Decrypted bytes wait, of which the descriptor shows nothing: step again at once. */
+bool teddy_posix_pending(const struct teddy_posix *p);
 
 /* Waits until something can be done, timeout_ms at most. extra (may be NULL) are descriptors of the
  * caller's, their revents set. Returns TEDDY_OK also when a signal or the timeout ended it;

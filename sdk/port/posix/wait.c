@@ -29,10 +29,23 @@ static size_t poll_dns(struct port_dns *d, struct pollfd *out, size_t cap, uint3
     return n;
 }
 
-static short link_events(const struct teddy_posix *p, bool want_write)
+int teddy_posix_fd(const struct teddy_posix *p)
+{
+    return p->link.fd;
+}
+
+bool teddy_posix_pending(const struct teddy_posix *p)
+{
+    return p->link.state == LINK_OPEN && p->tls.active &&
+           mbedtls_ssl_check_pending(&p->tls.ssl) != 0;
+}
+
+short teddy_posix_events(const struct teddy_posix *p, bool want_write)
 {
     const struct port_link *l = &p->link;
 
+    if (l->fd < 0)
+        return 0;
     if (l->state == LINK_CONNECTING)
         return POLLOUT;
     if (l->state == LINK_HANDSHAKE)
@@ -53,9 +66,9 @@ size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *o
         uint64_t now = teddy_posix_now_ms();
         lower(timeout_ms, l->try_until_ms > now ? l->try_until_ms - now : 0);
     }
-    if (l->state == LINK_OPEN && p->tls.active && mbedtls_ssl_check_pending(&p->tls.ssl))
+    if (teddy_posix_pending(p))
         *timeout_ms = 0;
-    out[0] = (struct pollfd){.fd = l->fd, .events = link_events(p, want_write)};
+    out[0] = (struct pollfd){.fd = l->fd, .events = teddy_posix_events(p, want_write)};
     return 1;
 }
 
