@@ -43,6 +43,7 @@ static void on_event(void *user, const struct teddy_event *e)
 {
     struct talk *t = user;
     bool online = e->type == TEDDY_EVENT_STATE && e->state == TEDDY_STATE_ONLINE;
+    struct teddy_posix_peer peer;
 
     if (e->type == TEDDY_EVENT_ECHO || e->type == TEDDY_EVENT_REPLY || online)
         t->progress_ms = teddy_posix_now_ms();
@@ -62,7 +63,8 @@ static void on_event(void *user, const struct teddy_event *e)
             show_note(&t->show, TEDDY_LOG_WARN, "an answer was lost with the session");
         }
     }
-    show_event(&t->show, e, teddy_posix_peer(t->port));
+    teddy_posix_peer(t->port, &peer);
+    show_event(&t->show, e, &peer);
 }
 
 /* Nothing before the first session, so that what is shown reads in its order. */

@@ -17,7 +17,7 @@ static void date_of(uint64_t unix_s, char out[16])
 
 static bool encrypted(struct verify *v)
 {
-    const struct teddy_posix_peer *peer = teddy_posix_peer(v->main.port);
+    struct teddy_posix_peer peer;
     const char *seen;
     char until[16];
     bool reached;
@@ -25,24 +25,25 @@ static bool encrypted(struct verify *v)
 
     v->last_log[0] = '\0';
     err = wire_open(&v->main);
+    teddy_posix_peer(v->main.port, &peer);
     /* What the port has logged says more than the error, when there is one. */
     seen = v->last_log[0] != '\0' ? v->last_log : teddy_err_text(err);
     if (!check(v, err != TEDDY_EDNS, "the name resolves", "%s",
                err == TEDDY_EDNS ? seen : v->url.host))
         return false;
     reached = err == TEDDY_OK || err == TEDDY_ETLS || err == TEDDY_ECERT || err == TEDDY_ECLOCK;
-    if (!check(v, reached, "it can be reached by TCP", "%s", reached ? peer->address : seen))
+    if (!check(v, reached, "it can be reached by TCP", "%s", reached ? peer.address : seen))
         return false;
     if (!check(v, err == TEDDY_OK, "its certificate is verified for this host", "%s",
-               err ? seen : peer->subject))
+               err ? seen : peer.subject))
         return false;
-    date_of(peer->not_after, until);
-    check(v, peer->not_after > teddy_posix_port.wall_time(v->main.port) + 7 * 86400,
-          "its certificate lasts another week", "issued by %s, until %s, sha256 %s", peer->issuer,
-          until, peer->sha256);
-    check(v, strcmp(peer->version, "TLSv1.2") == 0,
-          "TLS 1.2 with forward secrecy and an AEAD is spoken", "%s, %s", peer->version,
-          peer->cipher);
+    date_of(peer.not_after, until);
+    check(v, peer.not_after > teddy_posix_port.wall_time(v->main.port) + 7 * 86400,
+          "its certificate lasts another week", "issued by %s, until %s, sha256 %s", peer.issuer,
+          until, peer.sha256);
+    check(v, strcmp(peer.version, "TLSv1.2") == 0,
+          "TLS 1.2 with forward secrecy and an AEAD is spoken", "%s, %s", peer.version,
+          peer.cipher);
     wire_close(&v->main);
     return true;
 }
@@ -87,9 +88,11 @@ bool verify_reach(struct verify *v)
         other_name(v);
         plain_refused(v);
     } else {
+        struct teddy_posix_peer peer;
         int err = wire_open(&v->main);
+        teddy_posix_peer(v->main.port, &peer);
         if (!check(v, err == TEDDY_OK, "it can be reached by TCP", "%s",
-                   err ? v->last_log : teddy_posix_peer(v->main.port)->address))
+                   err ? v->last_log : peer.address))
             return false;
         wire_close(&v->main);
         skip(v, "TLS and its certificate",

@@ -46,17 +46,17 @@ void clock_server_time(void *ctx, uint64_t unix_s)
     /* Believed only over verified TLS, and never past the end of the certificate that vouched for
      * it: a server that errs must not be able to make every later certificate look expired for
      * good. */
-    if (!p->peer.tls || unix_s > p->peer.not_after)
+    if (!p->peer.cert || unix_s > p->peer.cert->not_after)
         return;
     p->time_told = unix_s;
     p->time_told_at_ms = teddy_posix_now_ms();
-    if (!p->paths.time || unix_s < p->time_stored + PORT_TIME_STORE_STEP_S)
+    if (!p->state || unix_s < p->time_stored + PORT_TIME_STORE_STEP_S)
         return;
     len = snprintf(text, sizeof text, "%llu\n", (unsigned long long)unix_s);
-    if (file_replace(p->paths.time, p->paths.tmp, (const uint8_t *)text, (size_t)len) == TEDDY_OK)
+    if (file_replace(p->state->time, p->state->tmp, (const uint8_t *)text, (size_t)len) == TEDDY_OK)
         p->time_stored = unix_s;
     else
-        port_log(p, TEDDY_LOG_WARN, "cannot write %s", p->paths.time);
+        port_log(p, TEDDY_LOG_WARN, "cannot write %s", p->state->time);
 }
 
 void clock_load(struct teddy_posix *p)
@@ -65,13 +65,13 @@ void clock_load(struct teddy_posix *p)
     size_t len = 0;
     uint64_t stored;
 
-    if (file_read(p->paths.time, false, text, sizeof text, &len) != TEDDY_OK)
+    if (file_read(p->state->time, false, text, sizeof text, &len) != TEDDY_OK)
         return;
     if (len > 0 && text[len - 1] == '\n')
         len--;
     if (u64_parse((struct span){(const char *)text, len}, &stored) != TEDDY_OK ||
         stored > 253402300799u)
-        port_log(p, TEDDY_LOG_WARN, "%s holds no time: not used", p->paths.time);
+        port_log(p, TEDDY_LOG_WARN, "%s holds no time: not used", p->state->time);
     else
         p->time_stored = stored;
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,17 +14,6 @@ static void set_port(union port_address *a, uint16_t port)
         a->v6.sin6_port = htons(port);
     else
         a->v4.sin_port = htons(port);
-}
-
-static void describe(const union port_address *a, uint16_t port, char *out, size_t out_len)
-{
-    char text[INET6_ADDRSTRLEN] = "?";
-
-    if (a->any.sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &a->v6.sin6_addr, text, sizeof text);
-    else
-        inet_ntop(AF_INET, &a->v4.sin_addr, text, sizeof text);
-    snprintf(out, out_len, a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
 }
 
 static void close_socket(struct port_link *l)
@@ -53,6 +41,7 @@ static int try_address(struct teddy_posix *p, union port_address *a, uint16_t po
     int on = 1;
 
     set_port(a, port);
+    p->peer.address = *a;
     l->fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (l->fd < 0)
         return errno;
@@ -85,6 +74,7 @@ static int tcp_connect(struct teddy_posix *p, const char *host, uint16_t port)
 {
     struct port_link *l = &p->link;
     struct port_dns *d = &p->dns;
+    char address[64];
     int why = EHOSTUNREACH;
 
     if (l->state == LINK_CLOSED)
@@ -98,9 +88,8 @@ static int tcp_connect(struct teddy_posix *p, const char *host, uint16_t port)
             return TEDDY_OK;
         if (why == EINPROGRESS)
             return TEDDY_AGAIN;
-        describe(&d->addresses[l->at], port, p->peer.address, sizeof p->peer.address);
-        port_log(p, TEDDY_LOG_WARN, "cannot connect to %s (%s): %s", host, p->peer.address,
-                 strerror(why));
+        address_text(&p->peer.address, address, sizeof address);
+        port_log(p, TEDDY_LOG_WARN, "cannot connect to %s (%s): %s", host, address, strerror(why));
         close_socket(l);
         l->state = LINK_CLOSED;
     }
@@ -117,12 +106,10 @@ int link_connect(void *ctx, const char *host, uint16_t port, bool tls)
     if (l->state == LINK_CLOSED && (p->dns.state != DNS_DONE || strlen(host) >= PORT_HOST_MAX))
         return TEDDY_EINVAL;
     if (l->state == LINK_CLOSED || l->state == LINK_CONNECTING) {
-        if (l->state == LINK_CLOSED && l->fd < 0)
-            memset(&p->peer, 0, sizeof p->peer);
+        if (l->state == LINK_CLOSED)
+            peer_clear(&p->peer);
         if ((err = tcp_connect(p, host, port)) != TEDDY_OK)
             return err;
-        memset(&p->peer, 0, sizeof p->peer);
-        describe(&p->dns.addresses[l->at], port, p->peer.address, sizeof p->peer.address);
         l->state = tls ? LINK_HANDSHAKE : LINK_OPEN;
         if (tls && (err = tls_start(p, host, port)) != TEDDY_OK) {
             l->state = LINK_BROKEN;
@@ -130,7 +117,7 @@ int link_connect(void *ctx, const char *host, uint16_t port, bool tls)
         }
     }
     if (l->state == LINK_HANDSHAKE) {
-        err = tls_handshake(p, port);
+        err = tls_handshake(p);
         if (err != TEDDY_AGAIN)
             l->state = err == TEDDY_OK ? LINK_OPEN : LINK_BROKEN;
         return err;
@@ -173,7 +160,7 @@ int link_send(void *ctx, const uint8_t *data, size_t len, size_t *sent)
         return TEDDY_ECLOSED;
     if (len == 0)
         return TEDDY_EINVAL;
-    return p->tls.active ? tls_send(p, data, len, sent) : plain_send(&p->link, data, len, sent);
+    return p->tls ? tls_send(p, data, len, sent) : plain_send(&p->link, data, len, sent);
 }
 
 int link_recv(void *ctx, uint8_t *buf, size_t cap, size_t *got)
@@ -185,7 +172,7 @@ int link_recv(void *ctx, uint8_t *buf, size_t cap, size_t *got)
         return TEDDY_ECLOSED;
     if (cap == 0)
         return TEDDY_EINVAL;
-    return p->tls.active ? tls_recv(p, buf, cap, got) : plain_recv(&p->link, buf, cap, got);
+    return p->tls ? tls_recv(p, buf, cap, got) : plain_recv(&p->link, buf, cap, got);
 }
 
 void link_disconnect(void *ctx)
@@ -197,5 +184,5 @@ void link_disconnect(void *ctx)
     p->link.state = LINK_CLOSED;
     p->link.wants_write = false;
     if (p->dns.state == DNS_RUNNING)
-        dns_cancel(p);
+        dns_forget(p);
 }

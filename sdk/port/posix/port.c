@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <mbedtls/md.h>
 #include <mbedtls/sha1.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,14 +85,6 @@ const struct teddy_port teddy_posix_port = {
     .log = core_log,
 };
 
-/* c-ares wants one call per process, which is not its threads' business but ours. */
-static pthread_once_t ares_once = PTHREAD_ONCE_INIT;
-
-static void ares_start(void)
-{
-    ares_library_init(ARES_LIB_INIT_ALL);
-}
-
 static int take_trust(struct teddy_posix *p, const struct teddy_posix_options *o, char *why,
                       size_t why_len)
 {
@@ -152,16 +143,12 @@ int teddy_posix_new(struct teddy_posix **out, const struct teddy_posix_options *
     snprintf(why, why_len, "out of memory");
     if (!p)
         return TEDDY_ENOMEM;
-    pthread_once(&ares_once, ares_start);
     p->log = o->log;
     p->log_user = o->log_user;
     p->link.fd = -1;
-    p->lock_fd = -1;
-    mbedtls_ssl_config_init(&p->tls.config);
     if ((err = take_trust(p, o, why, why_len)) || (err = take_secret(p, o, why, why_len)) ||
         (err = take_network(p, o, why, why_len)) ||
-        (o->state_file && (err = state_open(p, o->state_file, why, why_len))) ||
-        (err = tls_init(p))) {
+        (o->state_file && (err = state_open(p, o->state_file, why, why_len)))) {
         teddy_posix_free(p);
         return err;
     }
@@ -176,18 +163,16 @@ void teddy_posix_free(struct teddy_posix *p)
     if (!p)
         return;
     link_disconnect(p);
-    dns_cancel(p);
-    tls_fini(p);
+    dns_forget(p);
+    resume_forget(p);
+    peer_clear(&p->peer);
     state_close(p);
+    for (size_t i = 0; i < TEDDY_RECORDS; i++)
+        ram_erase(&p->ram[i]);
     teddy_posix_trust_free(p->own_trust);
     free(p->dns_servers);
     wipe(p, sizeof *p);
     free(p);
-}
-
-const struct teddy_posix_peer *teddy_posix_peer(const struct teddy_posix *p)
-{
-    return &p->peer;
 }
 
 void teddy_posix_forget_session(struct teddy_posix *p)

@@ -2,8 +2,8 @@
 #ifndef POSIX_PORT_H
 #define POSIX_PORT_H
 
-#include <ares.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <mbedtls/ssl.h>
@@ -17,8 +17,10 @@
 #define PORT_SESSION_KEPT_S    86400 /* a kept TLS session is used no longer than a day */
 #define PORT_TIME_STORE_STEP_S 3600  /* the stored time is written when it moved by this much */
 
+/* Authorities, and the TLS configuration that all instances of a set share: read-only once made. */
 struct teddy_posix_trust {
     mbedtls_x509_crt chain;
+    mbedtls_ssl_config config;
 };
 
 union port_address {
@@ -29,13 +31,12 @@ union port_address {
 
 enum dns_state { DNS_IDLE, DNS_RUNNING, DNS_DONE, DNS_FAILED };
 
+struct dns_lookup; /* dns.c: while one runs */
+
 struct port_dns {
     enum dns_state state;
-    ares_channel
-        channel; /* lives for one lookup, so that each reads the system's configuration afresh */
-    char host[PORT_HOST_MAX];
-    int status; /* of c-ares */
-    union port_address addresses[PORT_ADDRESSES_MAX];
+    struct dns_lookup *lookup;
+    union port_address *addresses; /* of what was resolved last, as many as there are */
     size_t count;
 };
 
@@ -49,31 +50,55 @@ struct port_link {
     bool wants_write; /* TLS cannot go on before the socket can be written */
 };
 
-struct port_tls {
-    mbedtls_ssl_config config;
-    mbedtls_ssl_context ssl;
-    bool active;  /* ssl is set up */
-    bool checked; /* the verify callback ran: a full handshake */
+/* What a verified certificate says; of the peer, and of the kept session, which share it. */
+struct port_cert {
+    unsigned refs;
+    uint8_t sha256[32];
+    uint64_t not_after;
+    char names[]; /* subject, issuer, each with its NUL */
+};
+
+struct port_peer {
+    union port_address address;   /* with its port */
+    struct port_cert *cert;       /* NULL: not TLS */
+    const char *version, *cipher; /* Mbed TLS's own strings */
+    bool resumed;
+};
+
+/* The handshake's scratch. */
+struct port_verify {
+    bool checked; /* the callback ran: a full handshake */
     bool host_is_ip;
     uint8_t ip[16];
     size_t ip_len;
-    size_t pending;       /* length of a write Mbed TLS must be called for again */
     uint32_t other_flags; /* verification failures that are not about dates, of the whole chain */
     uint32_t date_flags;
     int bad_depth; /* where the first failure stood */
     char bad_subject[256];
+    uint16_t port;
     char host[PORT_HOST_MAX];
-
-    mbedtls_ssl_session kept; /* for resumption */
-    bool has_kept;
-    char kept_host[PORT_HOST_MAX];
-    uint16_t kept_port;
-    uint64_t kept_since_ms;
-    struct teddy_posix_peer kept_peer;
 };
 
-struct port_state_paths {
+/* Lives as long as the connection. */
+struct port_tls {
+    mbedtls_ssl_context ssl;
+    struct port_verify *verify; /* NULL after the handshake */
+    size_t pending;             /* length of a write Mbed TLS must be called for again */
+};
+
+/* For resumption: id or ticket, and master secret, without the certificate. */
+struct port_kept {
+    mbedtls_ssl_session session;
+    struct port_cert *cert;
+    uint64_t since_ms;
+    uint16_t port;
+    char host[];
+};
+
+/* Files and their lock. */
+struct port_state {
     char *record[TEDDY_RECORDS], *key, *time, *lock, *tmp;
+    int lock_fd;
 };
 
 /* A record kept in memory; data is NULL when there is none. */
@@ -82,14 +107,14 @@ struct port_ram_record {
     size_t len;
 };
 
+/* Small, because one process may hold ten thousand: what is not always needed hangs off it. */
 struct teddy_posix {
     const struct teddy_posix_trust *trust;
     struct teddy_posix_trust *own_trust;
     uint8_t secret[32];
     bool has_secret;
 
-    struct port_state_paths paths; /* all NULL: the records are kept in ram */
-    int lock_fd;
+    struct port_state *state; /* NULL: the records are kept in ram */
     struct port_ram_record ram[TEDDY_RECORDS];
 
     union port_address bind;
@@ -102,8 +127,9 @@ struct teddy_posix {
 
     struct port_dns dns;
     struct port_link link;
-    struct port_tls tls;
-    struct teddy_posix_peer peer;
+    struct port_tls *tls;   /* NULL: no TLS now */
+    struct port_kept *kept; /* NULL: none */
+    struct port_peer peer;
 
     void (*log)(void *user, enum teddy_log_level level, const char *line);
     void *log_user;
@@ -147,10 +173,9 @@ void clock_load(struct teddy_posix *p);
 uint64_t clock_from_x509(const mbedtls_x509_time *t);
 
 /* dns.c */
+size_t dns_poll(const struct port_dns *d, struct pollfd *out, size_t cap, uint32_t *timeout_ms);
 int dns_resolve(void *ctx, const char *host);
-void dns_cancel(struct teddy_posix *p);
-/* What ares_getsock's bits say of socket i, as poll's events. */
-short dns_events(int bits, int i);
+void dns_forget(struct teddy_posix *p);
 bool address_parse(const char *text, union port_address *out);
 socklen_t address_len(const union port_address *a);
 
@@ -161,25 +186,30 @@ int link_recv(void *ctx, uint8_t *buf, size_t cap, size_t *got);
 void link_disconnect(void *ctx);
 
 /* tls.c */
-int tls_init(struct teddy_posix *p);
-void tls_fini(struct teddy_posix *p);
+int tls_configure(struct teddy_posix_trust *t);
 int tls_start(struct teddy_posix *p, const char *host, uint16_t port);
-int tls_handshake(struct teddy_posix *p, uint16_t port);
+int tls_handshake(struct teddy_posix *p);
 int tls_send(struct teddy_posix *p, const uint8_t *data, size_t len, size_t *sent);
 int tls_recv(struct teddy_posix *p, uint8_t *buf, size_t cap, size_t *got);
 void tls_stop(struct teddy_posix *p);
 
 /* resume.c: the session kept for an abbreviated handshake. */
-void resume_keep(struct teddy_posix *p, uint16_t port);
-void resume_offer(struct teddy_posix *p, uint16_t port);
+void resume_keep(struct teddy_posix *p);
+void resume_offer(struct teddy_posix *p);
 void resume_forget(struct teddy_posix *p);
 
-/* verify.c: Mbed TLS's callback per certificate, and what a refusal means (TEDDY_ECERT or
- * TEDDY_ECLOCK, logged). */
+/* verify.c: the scratch, Mbed TLS's callback per certificate, and what a refusal means (TEDDY_ECERT
+ * or TEDDY_ECLOCK, logged). */
+struct port_verify *verify_new(const char *host, uint16_t port);
 int verify_certificate(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags);
 int verify_refused(struct teddy_posix *p);
-/* Fills peer's certificate members. */
-void verify_describe(const mbedtls_x509_crt *crt, struct teddy_posix_peer *peer);
+
+/* peer.c. cert_of: NULL when out of memory. cert_drop takes NULL. */
+struct port_cert *cert_of(const mbedtls_x509_crt *crt);
+struct port_cert *cert_ref(struct port_cert *c);
+void cert_drop(struct port_cert *c);
+void peer_clear(struct port_peer *peer);
+void address_text(const union port_address *a, char *out, size_t out_len);
 
 /* san.c: true when the certificate's subjectAltName holds this very iPAddress (4 or 16 bytes). */
 bool san_has_ip(const mbedtls_x509_crt *crt, const uint8_t *ip, size_t ip_len);

@@ -21,7 +21,7 @@ static const uint8_t head[HEAD_LEN] = {'T', 'D', 'S', 2};
 static int key_load(struct teddy_posix *p, uint8_t key[KEY_LEN])
 {
     size_t len = 0;
-    int err = file_read(p->paths.key, true, key, KEY_LEN, &len);
+    int err = file_read(p->state->key, true, key, KEY_LEN, &len);
 
     if (err == TEDDY_ETOOBIG || (err == TEDDY_OK && len != KEY_LEN))
         return TEDDY_EAUTH;
@@ -38,9 +38,9 @@ static int key_load_or_make(struct teddy_posix *p, uint8_t key[KEY_LEN])
     if (teddy_posix_port.random(p, key, KEY_LEN) != TEDDY_OK)
         return TEDDY_EIO;
     if (err == TEDDY_ENOTFOUND)
-        return file_create(p->paths.key, p->paths.tmp, key, KEY_LEN);
-    port_log(p, TEDDY_LOG_WARN, "the key in %s is damaged: replaced", p->paths.key);
-    return file_replace(p->paths.key, p->paths.tmp, key, KEY_LEN);
+        return file_create(p->state->key, p->state->tmp, key, KEY_LEN);
+    port_log(p, TEDDY_LOG_WARN, "the key in %s is damaged: replaced", p->state->key);
+    return file_replace(p->state->key, p->state->tmp, key, KEY_LEN);
 }
 
 /* What is authenticated without being sealed. */
@@ -95,7 +95,7 @@ static int load_sealed(struct teddy_posix *p, enum teddy_record record, uint8_t 
 {
     uint8_t sealed[TEDDY_RECORD_MAX + OVERHEAD], key[KEY_LEN];
     size_t sealed_len = 0;
-    int err = file_read(p->paths.record[record], true, sealed, sizeof sealed, &sealed_len);
+    int err = file_read(p->state->record[record], true, sealed, sizeof sealed, &sealed_len);
 
     if (err == TEDDY_ENOTFOUND || err == TEDDY_EIO)
         return err;
@@ -117,14 +117,14 @@ int record_load(void *ctx, enum teddy_record record, uint8_t *buf, size_t cap, s
     struct teddy_posix *p = ctx;
     int err;
 
-    if (!p->paths.key)
+    if (!p->state)
         return ram_load(&p->ram[record], buf, cap, len);
     err = load_sealed(p, record, buf, cap, len);
     if (err == TEDDY_EAUTH)
         port_log(p, TEDDY_LOG_WARN, "the record in %s is damaged or not sealed by %s: not used",
-                 p->paths.record[record], p->paths.key);
+                 p->state->record[record], p->state->key);
     else if (err == TEDDY_EIO)
-        port_log(p, TEDDY_LOG_ERROR, "cannot read %s", p->paths.record[record]);
+        port_log(p, TEDDY_LOG_ERROR, "cannot read %s", p->state->record[record]);
     return err;
 }
 
@@ -138,7 +138,7 @@ static int save_sealed(struct teddy_posix *p, enum teddy_record record, const ui
         err = seal(key, record, data, len, sealed);
     wipe(key, sizeof key);
     if (err == TEDDY_OK)
-        err = file_replace(p->paths.record[record], p->paths.tmp, sealed, len + OVERHEAD);
+        err = file_replace(p->state->record[record], p->state->tmp, sealed, len + OVERHEAD);
     return err == TEDDY_OK ? TEDDY_OK : TEDDY_EIO;
 }
 
@@ -149,12 +149,12 @@ int record_save(void *ctx, enum teddy_record record, const uint8_t *data, size_t
 
     if (len > TEDDY_RECORD_MAX)
         return TEDDY_ETOOBIG;
-    if (!p->paths.key)
+    if (!p->state)
         return ram_save(&p->ram[record], data, len);
     err = save_sealed(p, record, data, len);
     if (err)
         port_log(p, TEDDY_LOG_ERROR, "cannot write %s: the old record stays",
-                 p->paths.record[record]);
+                 p->state->record[record]);
     return err;
 }
 
@@ -165,7 +165,7 @@ int record_erase(void *ctx)
 
     for (size_t i = 0; i < TEDDY_RECORDS; i++) {
         ram_erase(&p->ram[i]);
-        if (p->paths.key && file_remove(p->paths.record[i]) != TEDDY_OK)
+        if (p->state && file_remove(p->state->record[i]) != TEDDY_OK)
             err = TEDDY_EIO;
     }
     return err;

@@ -24,12 +24,12 @@ static char *with_suffix(const char *path, const char *suffix)
 
 static int lock_state(struct teddy_posix *p, const char *path, char *why, size_t why_len)
 {
-    p->lock_fd = open(p->paths.lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (p->lock_fd < 0) {
+    p->state->lock_fd = open(p->state->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (p->state->lock_fd < 0) {
         snprintf(why, why_len, "cannot write beside the state file %s: %s", path, strerror(errno));
         return TEDDY_EIO;
     }
-    if (flock(p->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(p->state->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         snprintf(why, why_len,
                  "the state file %s is in use by another process: stop it, or give another --state",
                  path);
@@ -58,9 +58,13 @@ static int check_private(const char *path, char *why, size_t why_len)
 
 int state_open(struct teddy_posix *p, const char *path, char *why, size_t why_len)
 {
-    struct port_state_paths *s = &p->paths;
+    struct port_state *s = calloc(1, sizeof *s);
     int err;
 
+    if (!s)
+        return TEDDY_ENOMEM;
+    p->state = s;
+    s->lock_fd = -1;
     s->record[TEDDY_RECORD_TOKENS] = strdup(path);
     s->record[TEDDY_RECORD_LAST] = with_suffix(path, ".last");
     s->key = with_suffix(path, ".key");
@@ -80,18 +84,18 @@ int state_open(struct teddy_posix *p, const char *path, char *why, size_t why_le
 
 void state_close(struct teddy_posix *p)
 {
-    struct port_state_paths *s = &p->paths;
+    struct port_state *s = p->state;
 
-    if (p->lock_fd >= 0)
-        close(p->lock_fd);
-    p->lock_fd = -1;
-    for (size_t i = 0; i < TEDDY_RECORDS; i++) {
-        ram_erase(&p->ram[i]);
+    if (!s)
+        return;
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    for (size_t i = 0; i < TEDDY_RECORDS; i++)
         free(s->record[i]);
-    }
     free(s->key);
     free(s->time);
     free(s->lock);
     free(s->tmp);
-    memset(s, 0, sizeof *s);
+    free(s);
+    p->state = NULL;
 }

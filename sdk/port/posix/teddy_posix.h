@@ -7,9 +7,11 @@
  *   for (;;) { teddy_client_step(&client, now_ms(), &wait_ms); teddy_posix_wait(port, wait_ms,
  * ...); }
  *
- * Every instance stands alone, so that one process may hold hundreds. An instance is used by one
- * thread at a time; different instances by different threads. Nothing blocks but teddy_posix_wait,
- * and reading and writing small local files (secret, state, resolv.conf). */
+ * One process may hold ten thousand: with a shared set of authorities (trust) an instance takes
+ * about half a kilobyte besides its records, and, while it has a TLS connection, what Mbed TLS
+ * takes. An instance is used by one thread at a time; different instances by different threads.
+ * Nothing blocks but teddy_posix_wait, and reading and writing small local files (secret, state,
+ * resolv.conf). */
 #ifndef TEDDY_POSIX_H
 #define TEDDY_POSIX_H
 
@@ -59,7 +61,8 @@ struct teddy_posix_peer {
     uint64_t not_after; /* seconds since 1970 */
 };
 
-/* Loads the authorities of a PEM file (NULL: the system's). TEDDY_EIO, TEDDY_EPROTO (a file without
+/* Loads the authorities of a PEM file (NULL: the system's), and what all TLS connections of their
+ * instances have in common. TEDDY_EIO, TEDDY_EPROTO (a file without
  * a certificate); then why says what to do. Threads: any; the set is read-only afterwards. */
 TEDDY_MUST_CHECK int teddy_posix_trust_load(struct teddy_posix_trust **out, const char *ca_file,
                                             char *why, size_t why_len);
@@ -105,8 +108,8 @@ bool teddy_posix_pending(const struct teddy_posix *p);
 int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, bool want_write,
                      struct pollfd *extra, size_t extra_count);
 
-/* Valid until the next connect or disconnect; never NULL. */
-const struct teddy_posix_peer *teddy_posix_peer(const struct teddy_posix *p);
+/* Fills in *out; all empty before the first connection. */
+void teddy_posix_peer(const struct teddy_posix *p, struct teddy_posix_peer *out);
 
 /* Forgets the TLS session kept for resumption: the next connection verifies the certificate anew.
  */

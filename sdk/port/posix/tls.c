@@ -4,10 +4,9 @@
 
 #include <errno.h>
 #include <mbedtls/error.h>
-#include <stdio.h>
+#include <mbedtls/platform.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include "proto/text.h"
 
 /* Forward secrecy and an AEAD, nothing else. */
 static const int suites[] = {
@@ -48,9 +47,10 @@ static int bio_recv(void *ctx, unsigned char *buf, size_t cap)
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
-int tls_init(struct teddy_posix *p)
+/* What a configuration of Mbed TLS points to is only read by its connections, in any thread. */
+int tls_configure(struct teddy_posix_trust *trust)
 {
-    mbedtls_ssl_config *c = &p->tls.config;
+    mbedtls_ssl_config *c = &trust->config;
 
     if (mbedtls_ssl_config_defaults(c, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0)
@@ -61,56 +61,29 @@ int tls_init(struct teddy_posix *p)
     mbedtls_ssl_conf_renegotiation(c, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
     mbedtls_ssl_conf_session_tickets(c, MBEDTLS_SSL_SESSION_TICKETS_ENABLED);
     mbedtls_ssl_conf_authmode(c, MBEDTLS_SSL_VERIFY_REQUIRED);
-    /* The chain is only read; Mbed TLS 2.28 merely lacks the const. */
-    mbedtls_ssl_conf_ca_chain(c, (mbedtls_x509_crt *)(uintptr_t)&p->trust->chain, NULL);
-    mbedtls_ssl_conf_verify(c, verify_certificate, p);
-    mbedtls_ssl_conf_rng(c, tls_random, p);
+    mbedtls_ssl_conf_ca_chain(c, &trust->chain, NULL);
+    mbedtls_ssl_conf_rng(c, tls_random, NULL);
     return TEDDY_OK;
-}
-
-void tls_fini(struct teddy_posix *p)
-{
-    tls_stop(p);
-    resume_forget(p);
-    mbedtls_ssl_config_free(&p->tls.config);
-}
-
-static void remember_host(struct port_tls *t, const char *host)
-{
-    union port_address a;
-
-    snprintf(t->host, sizeof t->host, "%s", host);
-    t->ip_len = 0;
-    t->host_is_ip = address_parse(host, &a);
-    if (t->host_is_ip && a.any.sa_family == AF_INET6) {
-        t->ip_len = 16;
-        memcpy(t->ip, &a.v6.sin6_addr, t->ip_len);
-    } else if (t->host_is_ip) {
-        t->ip_len = 4;
-        memcpy(t->ip, &a.v4.sin_addr, t->ip_len);
-    }
 }
 
 int tls_start(struct teddy_posix *p, const char *host, uint16_t port)
 {
-    struct port_tls *t = &p->tls;
+    struct port_tls *t;
 
     tls_stop(p);
-    remember_host(t, host);
-    t->checked = false;
-    t->pending = 0;
-    t->other_flags = t->date_flags = 0;
-    t->bad_depth = -1;
-    mbedtls_ssl_init(&t->ssl);
-    t->active = true;
-    if (mbedtls_ssl_setup(&t->ssl, &t->config) != 0)
+    if (!(t = calloc(1, sizeof *t)))
         return TEDDY_ENOMEM;
+    p->tls = t;
+    mbedtls_ssl_init(&t->ssl);
+    if (!(t->verify = verify_new(host, port)) || mbedtls_ssl_setup(&t->ssl, &p->trust->config) != 0)
+        return TEDDY_ENOMEM;
+    mbedtls_ssl_set_verify(&t->ssl, verify_certificate, p);
     /* An address is no name for SNI (RFC 6066), and no name to compare: the verify callback
      * compares it itself. */
-    if (!t->host_is_ip && mbedtls_ssl_set_hostname(&t->ssl, host) != 0)
+    if (!t->verify->host_is_ip && mbedtls_ssl_set_hostname(&t->ssl, host) != 0)
         return TEDDY_ETLS;
     mbedtls_ssl_set_bio(&t->ssl, p, bio_send, bio_recv, NULL);
-    resume_offer(p, port);
+    resume_offer(p);
     return TEDDY_OK;
 }
 
@@ -131,17 +104,29 @@ static int outcome(struct teddy_posix *p, int ret, const char *doing)
     return TEDDY_ETLS;
 }
 
-static void describe(struct teddy_posix *p)
+/* What the certificate said is kept in its place: a certificate is kilobytes. */
+static void drop_certificate(mbedtls_ssl_session *session)
 {
-    struct port_tls *t = &p->tls;
+    if (!session->peer_cert)
+        return;
+    mbedtls_x509_crt_free(session->peer_cert);
+    mbedtls_free(session->peer_cert);
+    session->peer_cert = NULL;
+}
+
+static int describe(struct teddy_posix *p)
+{
+    struct port_tls *t = p->tls;
     const mbedtls_x509_crt *crt = mbedtls_ssl_get_peer_cert(&t->ssl);
 
-    p->peer.tls = true;
-    p->peer.resumed = !t->checked;
-    snprintf(p->peer.version, sizeof p->peer.version, "%s", mbedtls_ssl_get_version(&t->ssl));
-    snprintf(p->peer.cipher, sizeof p->peer.cipher, "%s", mbedtls_ssl_get_ciphersuite(&t->ssl));
-    if (crt)
-        verify_describe(crt, &p->peer);
+    p->peer.resumed = !t->verify->checked;
+    p->peer.version = mbedtls_ssl_get_version(&t->ssl);
+    p->peer.cipher = mbedtls_ssl_get_ciphersuite(&t->ssl);
+    /* Belt and braces: no handshake of ours may end without a verified certificate. */
+    if (mbedtls_ssl_get_verify_result(&t->ssl) != 0 || (p->peer.resumed ? !p->kept : !crt))
+        return TEDDY_ECERT;
+    p->peer.cert = p->peer.resumed ? cert_ref(p->kept->cert) : cert_of(crt);
+    return p->peer.cert ? TEDDY_OK : TEDDY_ENOMEM;
 }
 
 /* Also for what it may be used for, which Mbed TLS judges apart from the chain. */
@@ -151,28 +136,36 @@ static bool certificate_refused(struct port_tls *t, int ret)
 
     if (ret == MBEDTLS_ERR_SSL_WANT_READ || ret == MBEDTLS_ERR_SSL_WANT_WRITE)
         return false;
-    return t->other_flags != 0 || t->date_flags != 0 ||
+    return t->verify->other_flags != 0 || t->verify->date_flags != 0 ||
            ret == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED ||
            (ret == MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE && result != 0 && result != UINT32_MAX);
 }
 
-int tls_handshake(struct teddy_posix *p, uint16_t port)
+static int greeted(struct teddy_posix *p)
 {
-    struct port_tls *t = &p->tls;
+    struct port_tls *t = p->tls;
+    int err = describe(p);
+
+    p->link.wants_write = false;
+    if (err) {
+        resume_forget(p);
+        return err;
+    }
+    drop_certificate(t->ssl.session);
+    resume_keep(p);
+    free(t->verify);
+    t->verify = NULL;
+    return TEDDY_OK;
+}
+
+int tls_handshake(struct teddy_posix *p)
+{
+    struct port_tls *t = p->tls;
     int ret = mbedtls_ssl_handshake(&t->ssl);
     int err;
 
-    if (ret == 0) {
-        p->link.wants_write = false;
-        /* Belt and braces: no handshake of ours may end without a verified certificate. */
-        if (mbedtls_ssl_get_verify_result(&t->ssl) != 0) {
-            resume_forget(p);
-            return TEDDY_ECERT;
-        }
-        describe(p);
-        resume_keep(p, port);
-        return TEDDY_OK;
-    }
+    if (ret == 0)
+        return greeted(p);
     if (certificate_refused(t, ret)) {
         resume_forget(p);
         return verify_refused(p);
@@ -185,7 +178,7 @@ int tls_handshake(struct teddy_posix *p, uint16_t port)
 
 int tls_send(struct teddy_posix *p, const uint8_t *data, size_t len, size_t *sent)
 {
-    struct port_tls *t = &p->tls;
+    struct port_tls *t = p->tls;
     int ret;
 
     /* A record once made must be flushed by the same call again, however much the caller has by
@@ -210,7 +203,7 @@ int tls_send(struct teddy_posix *p, const uint8_t *data, size_t len, size_t *sen
 
 int tls_recv(struct teddy_posix *p, uint8_t *buf, size_t cap, size_t *got)
 {
-    int ret = mbedtls_ssl_read(&p->tls.ssl, buf, cap);
+    int ret = mbedtls_ssl_read(&p->tls->ssl, buf, cap);
 
     if (ret > 0) {
         *got = (size_t)ret;
@@ -224,11 +217,14 @@ int tls_recv(struct teddy_posix *p, uint8_t *buf, size_t cap, size_t *got)
 
 void tls_stop(struct teddy_posix *p)
 {
-    if (!p->tls.active)
+    struct port_tls *t = p->tls;
+
+    if (!t)
         return;
-    if (p->link.state == LINK_OPEN && p->tls.pending == 0)
-        (void)mbedtls_ssl_close_notify(&p->tls.ssl);
-    mbedtls_ssl_free(&p->tls.ssl);
-    p->tls.active = false;
-    p->tls.pending = 0;
+    if (p->link.state == LINK_OPEN && t->pending == 0)
+        (void)mbedtls_ssl_close_notify(&t->ssl);
+    mbedtls_ssl_free(&t->ssl);
+    free(t->verify);
+    free(t);
+    p->tls = NULL;
 }

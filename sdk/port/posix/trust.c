@@ -1,4 +1,5 @@
-/* The authorities that server certificates must descend from. */
+/* The authorities that server certificates must descend from, and the TLS configuration made of
+ * them. */
 #include "posix_port.h"
 
 #include <mbedtls/error.h>
@@ -21,6 +22,7 @@ int teddy_posix_trust_load(struct teddy_posix_trust **out, const char *ca_file, 
         return TEDDY_ENOMEM;
     }
     mbedtls_x509_crt_init(&t->chain);
+    mbedtls_ssl_config_init(&t->config);
     bad = mbedtls_x509_crt_parse_file(&t->chain, path);
     /* A positive count is of certificates it cannot read; a bundle of many may hold such, a given
      * file may not. */
@@ -31,6 +33,11 @@ int teddy_posix_trust_load(struct teddy_posix_trust **out, const char *ca_file, 
         teddy_posix_trust_free(t);
         return unreadable ? TEDDY_EIO : TEDDY_EPROTO;
     }
+    if (tls_configure(t) != TEDDY_OK) {
+        snprintf(why, why_len, "out of memory");
+        teddy_posix_trust_free(t);
+        return TEDDY_ENOMEM;
+    }
     *out = t;
     return TEDDY_OK;
 }
@@ -39,6 +46,7 @@ void teddy_posix_trust_free(struct teddy_posix_trust *trust)
 {
     if (!trust)
         return;
+    mbedtls_ssl_config_free(&trust->config);
     mbedtls_x509_crt_free(&trust->chain);
     free(trust);
 }

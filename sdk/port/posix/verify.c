@@ -2,13 +2,34 @@
  * own clock, and addresses, which Mbed TLS 2.28 does not compare, here. */
 #include "posix_port.h"
 
-#include <mbedtls/sha256.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/writer.h"
 
 #define DATES (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE)
+
+struct port_verify *verify_new(const char *host, uint16_t port)
+{
+    struct port_verify *v = calloc(1, sizeof *v);
+    union port_address a;
+
+    if (!v)
+        return NULL;
+    v->port = port;
+    v->bad_depth = -1;
+    snprintf(v->host, sizeof v->host, "%s", host);
+    v->host_is_ip = address_parse(host, &a);
+    if (v->host_is_ip && a.any.sa_family == AF_INET6) {
+        v->ip_len = 16;
+        memcpy(v->ip, &a.v6.sin6_addr, v->ip_len);
+    } else if (v->host_is_ip) {
+        v->ip_len = 4;
+        memcpy(v->ip, &a.v4.sin_addr, v->ip_len);
+    }
+    return v;
+}
 
 /* The system's clock, which Mbed TLS asked, is only one of those we believe. */
 static uint32_t judge_dates(struct teddy_posix *p, const mbedtls_x509_crt *crt, uint32_t flags)
@@ -27,18 +48,18 @@ static uint32_t judge_dates(struct teddy_posix *p, const mbedtls_x509_crt *crt, 
 int verify_certificate(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     struct teddy_posix *p = ctx;
-    struct port_tls *t = &p->tls;
+    struct port_verify *v = p->tls->verify;
 
-    t->checked = true;
+    v->checked = true;
     *flags = judge_dates(p, crt, *flags);
-    if (depth == 0 && t->host_is_ip && !san_has_ip(crt, t->ip, t->ip_len))
+    if (depth == 0 && v->host_is_ip && !san_has_ip(crt, v->ip, v->ip_len))
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-    if (*flags != 0 && t->bad_depth < 0) {
-        t->bad_depth = depth;
-        mbedtls_x509_dn_gets(t->bad_subject, sizeof t->bad_subject, &crt->subject);
+    if (*flags != 0 && v->bad_depth < 0) {
+        v->bad_depth = depth;
+        mbedtls_x509_dn_gets(v->bad_subject, sizeof v->bad_subject, &crt->subject);
     }
-    t->date_flags |= *flags & DATES;
-    t->other_flags |= *flags & ~(uint32_t)DATES;
+    v->date_flags |= *flags & DATES;
+    v->other_flags |= *flags & ~(uint32_t)DATES;
     return 0;
 }
 
@@ -78,31 +99,18 @@ static void list_reasons(struct writer *w, uint32_t flags)
 
 int verify_refused(struct teddy_posix *p)
 {
-    struct port_tls *t = &p->tls;
+    struct port_verify *v = p->tls->verify;
     /* Usage and curve are judged after the callback: those flags are in the result alone. */
-    uint32_t result = mbedtls_ssl_get_verify_result(&t->ssl);
+    uint32_t result = mbedtls_ssl_get_verify_result(&p->tls->ssl);
     char text[300];
     struct writer w = writer_on(text, sizeof text);
 
     if (result != UINT32_MAX)
-        t->other_flags |= result & ~(uint32_t)DATES;
-    list_reasons(&w, t->other_flags | t->date_flags);
+        v->other_flags |= result & ~(uint32_t)DATES;
+    list_reasons(&w, v->other_flags | v->date_flags);
     (void)writer_end(&w);
-    port_log(p, TEDDY_LOG_WARN, "the certificate for %s is refused: %s (%s%s)", t->host,
-             w.overflow ? "for several reasons" : text, t->bad_depth > 0 ? "in its chain: " : "",
-             t->bad_depth >= 0 ? t->bad_subject : "?");
-    return t->other_flags == 0 && t->date_flags != 0 ? TEDDY_ECLOCK : TEDDY_ECERT;
-}
-
-void verify_describe(const mbedtls_x509_crt *crt, struct teddy_posix_peer *peer)
-{
-    unsigned char digest[32];
-    struct writer w = writer_on(peer->sha256, sizeof peer->sha256);
-
-    mbedtls_x509_dn_gets(peer->subject, sizeof peer->subject, &crt->subject);
-    mbedtls_x509_dn_gets(peer->issuer, sizeof peer->issuer, &crt->issuer);
-    peer->not_after = clock_from_x509(&crt->valid_to);
-    if (mbedtls_sha256_ret(crt->raw.p, crt->raw.len, digest, 0) == 0)
-        writer_hex(&w, digest, sizeof digest);
-    (void)writer_end(&w);
+    port_log(p, TEDDY_LOG_WARN, "the certificate for %s is refused: %s (%s%s)", v->host,
+             w.overflow ? "for several reasons" : text, v->bad_depth > 0 ? "in its chain: " : "",
+             v->bad_depth >= 0 ? v->bad_subject : "?");
+    return v->other_flags == 0 && v->date_flags != 0 ? TEDDY_ECLOCK : TEDDY_ECERT;
 }

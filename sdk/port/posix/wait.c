@@ -2,31 +2,11 @@
 #include "posix_port.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/time.h>
 
 static void lower(uint32_t *timeout_ms, uint64_t to)
 {
     if (to < *timeout_ms)
         *timeout_ms = (uint32_t)to;
-}
-
-static size_t poll_dns(struct port_dns *d, struct pollfd *out, size_t cap, uint32_t *timeout_ms)
-{
-    ares_socket_t fds[ARES_GETSOCK_MAXNUM];
-    int bits = ares_getsock(d->channel, fds, ARES_GETSOCK_MAXNUM);
-    struct timeval left;
-    size_t n = 0;
-
-    for (int i = 0; i < ARES_GETSOCK_MAXNUM && n < cap; i++) {
-        short events = dns_events(bits, i);
-        if (events != 0)
-            out[n++] = (struct pollfd){.fd = fds[i], .events = events};
-    }
-    if (ares_timeout(d->channel, NULL, &left))
-        lower(timeout_ms, (uint64_t)left.tv_sec * 1000 + (uint64_t)left.tv_usec / 1000 + 1);
-    return n;
 }
 
 int teddy_posix_fd(const struct teddy_posix *p)
@@ -36,8 +16,7 @@ int teddy_posix_fd(const struct teddy_posix *p)
 
 bool teddy_posix_pending(const struct teddy_posix *p)
 {
-    return p->link.state == LINK_OPEN && p->tls.active &&
-           mbedtls_ssl_check_pending(&p->tls.ssl) != 0;
+    return p->link.state == LINK_OPEN && p->tls && mbedtls_ssl_check_pending(&p->tls->ssl) != 0;
 }
 
 short teddy_posix_events(const struct teddy_posix *p, bool want_write)
@@ -59,7 +38,7 @@ size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *o
     struct port_link *l = &p->link;
 
     if (p->dns.state == DNS_RUNNING)
-        return poll_dns(&p->dns, out, cap, timeout_ms);
+        return dns_poll(&p->dns, out, cap, timeout_ms);
     if (l->fd < 0 || cap == 0)
         return 0;
     if (l->state == LINK_CONNECTING && l->at + 1 < p->dns.count) {
