@@ -123,6 +123,9 @@ int store_device_secret(struct store_tx *tx, const char *device_id,
 int store_device_bind(struct store_tx *tx, int64_t row, const char *child_id, const char *firmware,
                       const char *timestamp, uint64_t now_s)
 {
+    int err = downlink_clear_rebound(tx, row, child_id);
+    if (err != TEDDY_OK)
+        return err;
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_DEVICE_BIND,
                 "UPDATE device SET child_id = ?2, firmware_version = ?3, client_timestamp = ?4, "
@@ -145,5 +148,7 @@ int store_device_release(struct store_tx *tx, const char *device_id)
         tx_stmt(tx, STMT_DEVICE_UNBIND, "UPDATE device SET child_id = '' WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)row);
     err = tx_change(tx, st);
+    if (err == TEDDY_OK)
+        err = downlink_clear_row(tx, row);
     return err != TEDDY_OK ? err : store_family_revoke_others(tx, row, NULL);
 }

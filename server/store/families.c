@@ -138,6 +138,8 @@ int store_child_forget(struct store_tx *tx, const char *child_id,
                        void (*each)(void *arg, const char *device_id), void *arg, uint64_t *devices)
 {
     int err = tell_devices(tx, child_id, each, arg, devices);
+    if (err == TEDDY_OK)
+        err = downlink_clear_child(tx, child_id);
     if (err != TEDDY_OK)
         return err;
     sqlite3_stmt *st = tx_stmt(tx, STMT_DEVICE_UNBIND_CHILD,

@@ -41,6 +41,22 @@ enum stmt_id {
     STMT_FAMILY_PURGE,
     STMT_FAMILY_FORGET_CHILD,
     STMT_CHILD_DEVICES,
+    STMT_EPOCH_OPEN,
+    STMT_DOWNLINK_NEXT_ID,
+    STMT_DOWNLINK_EXPIRE,
+    STMT_DOWNLINK_COUNT,
+    STMT_DOWNLINK_ADD,
+    STMT_DOWNLINK_ISSUED,
+    STMT_DOWNLINK_LIST,
+    STMT_DOWNLINK_WINDOW,
+    STMT_DOWNLINK_BEHIND,
+    STMT_DOWNLINK_ACK,
+    STMT_DOWNLINK_RENUMBER,
+    STMT_DOWNLINK_DROP,
+    STMT_DOWNLINK_CLEAR,
+    STMT_DOWNLINK_REBIND,
+    STMT_DOWNLINK_FORGET,
+    STMT_DOWNLINK_PURGE,
     STMT_COUNT
 };
 
@@ -100,6 +116,11 @@ uint64_t column_u64(sqlite3_stmt *st, int at);
 
 /* Forgets what a device's former secret signed. */
 int store_claim_clear(struct store_tx *tx, int64_t device_row);
+/* Empty the queue: of a device; of one that is bound to another child than this; of all that are
+ * bound to this child. */
+int downlink_clear_row(struct store_tx *tx, int64_t device_row);
+int downlink_clear_rebound(struct store_tx *tx, int64_t device_row, const char *child_id);
+int downlink_clear_child(struct store_tx *tx, const char *child_id);
 
 /* Jobs on their way to a thread. */
 struct queue {

@@ -11,7 +11,8 @@
  * claim_key holds the nonce (kind 0) and the MAC (kind 1) of every accepted claim: two rows side by
  * side in one tree, so that a claim dirties one page and both uniqueness constraints are one
  * primary key. family is ordered by sid, which begins with its time: new families go to the end of
- * the tree. */
+ * the tree. downlink is a device's queue in the order of its ids, text (kind 0) or a JSON object
+ * (kind 1); the device's own columns hold the last id issued to it, which outlives the message. */
 static const char *const steps[] = {
     "CREATE TABLE device ("
     " row INTEGER PRIMARY KEY AUTOINCREMENT," /* never given twice: a job may still hold a removed
@@ -50,6 +51,25 @@ static const char *const steps[] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX family_device ON family (device_row);"
     "CREATE INDEX family_expiry ON family (refresh_exp_s);",
+
+    "ALTER TABLE device ADD COLUMN downlink_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device ADD COLUMN downlink_n INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE downlink ("
+    " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
+    " epoch INTEGER NOT NULL,"
+    " n INTEGER NOT NULL,"
+    " kind INTEGER NOT NULL CHECK (kind IN (0, 1)),"
+    " body TEXT NOT NULL,"
+    " queued_s INTEGER NOT NULL,"
+    " expires_s INTEGER NOT NULL,"
+    " PRIMARY KEY (device_row, epoch, n)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX downlink_expiry ON downlink (expires_s);"
+    "CREATE TABLE server ("
+    " only INTEGER PRIMARY KEY CHECK (only = 0)," /* one row */
+    " epoch INTEGER NOT NULL"
+    ") STRICT;"
+    "INSERT INTO server (only, epoch) VALUES (0, 0);",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/downlink.h"
 #include "proto/limits.h"
 #include "teddy/err.h"
 
@@ -81,14 +82,16 @@ int store_device_list(struct store_tx *tx, const char *after,
                       bool (*each)(void *arg, const struct device_row *row), void *arg);
 int store_device_enable(struct store_tx *tx, const char *device_id, bool enabled);
 int store_device_remove(struct store_tx *tx,
-                        const char *device_id); /* with its claims and families */
+                        const char *device_id); /* with its claims, families and messages */
 /* A new secret clears the replay rows and revokes the families. */
 int store_device_secret(struct store_tx *tx, const char *device_id,
                         const uint8_t secret[LIMIT_SECRET_LEN]);
-/* Records an accepted claim's binding, firmware and time. */
+/* Records an accepted claim's binding, firmware and time; another child than before empties the
+ * device's queue of messages. */
 int store_device_bind(struct store_tx *tx, int64_t row, const char *child_id, const char *firmware,
                       const char *timestamp, uint64_t now_s);
-/* Ends the binding and revokes the families (the returned toy); replay rows stay. */
+/* Ends the binding, empties the queue of messages and revokes the families (the returned toy);
+ * replay rows stay. */
 int store_device_release(struct store_tx *tx, const char *device_id);
 
 /* Accepted claims: neither nonce nor MAC ever twice under one secret. TEDDY_EDUP from add has the
@@ -131,10 +134,52 @@ int store_family_revoke_others(struct store_tx *tx, int64_t device_row, const ui
 /* Deletes what expired before; returns through *count. */
 int store_family_purge(struct store_tx *tx, uint64_t expired_before_s, uint64_t *count);
 
-/* Everything that names the child: bindings ended, families deleted; *devices of it. each is told
- * every device concerned. */
+/* Everything that names the child: bindings ended, families and messages to its toys deleted;
+ * *devices of it. each is told every device concerned. */
 int store_child_forget(struct store_tx *tx, const char *child_id,
                        void (*each)(void *arg, const char *device_id), void *arg,
                        uint64_t *devices);
+
+/* ---- Messages to toys (docs/protocol.md, "Messages"): each device's queue, in the order of ids.
+ * Where a child_id stands, the device must be bound to that child: otherwise there is nothing, so
+ * that no session is given what is meant for another child. ---- */
+
+struct downlink_row {
+    struct downlink_id id;
+    bool data; /* body is a JSON object; otherwise words */
+    uint64_t queued_s, expires_s;
+    struct span body; /* of a row that is read: during the call */
+};
+
+/* Opens the epoch of ids issued from now on; it is greater than every one before. Once per start of
+ * whoever adds messages, before the first. */
+int store_epoch_open(struct store_tx *tx, uint64_t now_s);
+/* Queues d behind what waits and fills in its id. What has expired by d->queued_s leaves first:
+ * *expired of them. TEDDY_EFULL: queue_max wait already. */
+int store_downlink_add(struct store_tx *tx, const char *device_id, struct downlink_row *d,
+                       unsigned queue_max, uint64_t *expired);
+/* All that wait, without bodies: body.p is NULL. */
+int store_downlink_list(struct store_tx *tx, const char *device_id, uint64_t now_s,
+                        void (*each)(void *arg, const struct downlink_row *row), void *arg);
+/* Of the first `window` that wait, those behind `after`. */
+int store_downlink_window(struct store_tx *tx, const char *device_id, const char *child_id,
+                          const struct downlink_id *after, uint64_t now_s, unsigned window,
+                          void (*each)(void *arg, const struct downlink_row *row), void *arg);
+/* Whether store_downlink_ack of that id would change anything. */
+int store_downlink_behind(struct store_tx *tx, const char *device_id, const char *child_id,
+                          const struct downlink_id *id, bool *behind);
+/* The toy has all up to id: they leave, *count of them. When the next id would not come behind it,
+ * the toy has heard from this server in a state that is lost (a backup was restored, and the clock
+ * is back): then *overtaken, nothing leaves, and the device gets an epoch behind id, into which
+ * what waits is renumbered. */
+int store_downlink_ack(struct store_tx *tx, const char *device_id, const char *child_id,
+                       const struct downlink_id *id, uint64_t *count, bool *overtaken);
+/* That one leaves. TEDDY_ENOTFOUND: it has already. */
+int store_downlink_drop(struct store_tx *tx, const char *device_id, const char *child_id,
+                        const struct downlink_id *id);
+/* All of the device leave. */
+int store_downlink_clear(struct store_tx *tx, const char *device_id, uint64_t *count);
+/* What has expired leaves. */
+int store_downlink_purge(struct store_tx *tx, uint64_t now_s, uint64_t *count);
 
 #endif
