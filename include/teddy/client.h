@@ -31,13 +31,16 @@ enum teddy_event_type {
     TEDDY_EVENT_STATE, /* state, and for WAITING: err, status or close, code, purpose, wait_ms */
     TEDDY_EVENT_CONNECTED, /* the transport is up and its certificate verified; purpose: "claim",
                               "refresh", "session" */
-    TEDDY_EVENT_CLAIMED, /* expires_in; err: the pair could not be saved, and lasts until a restart
+    TEDDY_EVENT_CLAIMED, /* expires_in; err: the pair could not be saved, and lasts for one session
                           */
     TEDDY_EVENT_REFRESHED, /* the same */
     TEDDY_EVENT_ECHO,      /* id, seq, text */
     TEDDY_EVENT_REPLY,     /* id, seq, text (one part), done */
-    TEDDY_EVENT_ERROR, /* the server's `error` message: seq (0: none), code, text (its detail) */
-    TEDDY_EVENT_CLOCK, /* skew_s: the port's clock minus the server's, when over 5 minutes */
+    TEDDY_EVENT_ERROR,   /* the server's `error` message: seq (0: none), code, text (its detail) */
+    TEDDY_EVENT_CLOCK,   /* skew_s: the port's clock minus the server's, when over 5 minutes */
+    TEDDY_EVENT_DROPPED, /* id, code: an utterance will not be said (again): `outbox_full`, it made
+                            room for a newer one; `expired` */
+    TEDDY_EVENT_ROOM,    /* after a TEDDY_EFULL: the outbox has room again */
 };
 
 /* Strings are NUL-terminated, never NULL (empty when they do not apply) and valid during the
@@ -60,6 +63,33 @@ struct teddy_event {
     int64_t skew_s;
 };
 
+/* A message of the server's queue (`teddyctl send`). */
+struct teddy_message {
+    const char *id;   /* "epoch.n", increasing */
+    const char *text; /* UTF-8, NUL-terminated; of a `data` message its JSON text */
+    size_t text_len;
+    bool is_data;
+    uint64_t expires_s; /* seconds since 1970; 0: never. Not judged by the SDK. */
+};
+
+/* What becomes of an utterance when the outbox has no room for it, and when it waits for long. */
+enum teddy_when_full {
+    TEDDY_DROP_NEWEST, /* it is refused with TEDDY_EFULL: the default */
+    TEDDY_DROP_OLDEST, /* the oldest that are not on their way are dropped (TEDDY_EVENT_DROPPED);
+                          TEDDY_EFULL if that is not enough */
+};
+struct teddy_say {
+    enum teddy_when_full when_full;
+    uint32_t expires_ms; /* dropped when not echoed by then; 0: never */
+};
+
+/* The outbox, as it is now. */
+struct teddy_outbox_state {
+    size_t count;       /* utterances and reports waiting, the one on its way included */
+    size_t room;        /* bytes of the longest utterance that would be taken now */
+    uint64_t oldest_id; /* of the first utterance waiting, 0: none */
+};
+
 struct teddy_client_config {
     const char *server_url; /* SERVER_URL: https://host[:port]; http:// only when allow_plain. No
                                default. */
@@ -74,6 +104,12 @@ struct teddy_client_config {
         backoff_refused_ms;                                        /* 0: the default */
     uint32_t step_timeout_ms, echo_timeout_ms;                     /* 0: the default */
     void (*on_event)(void *user, const struct teddy_event *event); /* may be NULL */
+    /* Takes a message of the server's queue: true, and the SDK keeps its id across restarts, then
+     * acks it; it does not come again, but for a power cut in between. false: not now; it is
+     * offered again every TEDDY_OFFER_MS, and nothing else is read from the server meanwhile, so
+     * take it well within the server's patience (75 s). m is valid during the call. NULL: each
+     * message is taken and dropped. */
+    bool (*on_message)(void *user, const struct teddy_message *m);
     void *user;
 };
 
@@ -82,29 +118,38 @@ struct teddy_client;
 
 /* Prepares a client in the caller's storage. The strings of config, port, rx and outbox must
  * outlive it. rx (≥ TEDDY_BUFFER_MIN) bounds the largest message taken; outbox holds what was said
- * and is not echoed yet (its text and 24 bytes each). TEDDY_EINVAL: an id, URL or bound is not
- * valid (the log line says which). TEDDY_EIO: the port has no randomness. Threads: the client's.
- * Blocks: no. Allocates: no. */
+ * and is not echoed yet (its text and TEDDY_OUTBOX_ENTRY bytes each). TEDDY_EINVAL: an id, URL or
+ * bound is not valid (the log line says which). TEDDY_EIO: the port has no randomness. Threads: the
+ * client's. Blocks: no. Allocates: no. */
 TEDDY_MUST_CHECK int teddy_client_init(struct teddy_client *c,
                                        const struct teddy_client_config *config,
                                        const struct teddy_port *port, void *port_ctx, uint8_t *rx,
                                        size_t rx_len, uint8_t *outbox, size_t outbox_len);
 
 /* Does what can be done now, without blocking. now_ms: a monotonic clock. *wait_ms: call again
- * after that long at the latest, or as soon as the transport can be read (or written, when
- * teddy_client_wants_write). */
+ * after that long at the latest, or as soon as the transport can be read or written, as
+ * teddy_client_wants_read and teddy_client_wants_write say. */
 void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_ms);
 
 /* Queues an utterance (valid UTF-8, 1 to 4096 bytes): it is said, and said again, until the server
- * echoes it. Copied. *id (may be NULL) gets its number, as the events' `id` shows it in decimal.
- * TEDDY_EFULL: the outbox has no room now; TEDDY_EUTF8; TEDDY_ETOOBIG: longer than the outbox or
- * 4096. */
+ * echoes it. Copied. how: NULL for the default. *id (may be NULL) gets its number, as the events'
+ * `id` shows it in decimal. TEDDY_EFULL: the outbox has no room now (TEDDY_EVENT_ROOM tells when it
+ * has); TEDDY_EUTF8; TEDDY_ETOOBIG: longer than the outbox or 4096. */
 TEDDY_MUST_CHECK int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
-                                      uint64_t *id);
+                                      const struct teddy_say *how, uint64_t *id);
+
+/* Queues a report, sent once as `telemetry` and never repeated: json is one flat object without the
+ * member `type`, such as {"heap":81234,"rssi":-61}, at most TEDDY_REPORT_MAX bytes. Copied; one
+ * that still waits is replaced. TEDDY_EPROTO: not such an object; TEDDY_EFULL, TEDDY_ETOOBIG. */
+TEDDY_MUST_CHECK int teddy_client_report(struct teddy_client *c, const char *json, size_t len);
 
 /* Utterances queued and not yet echoed. */
 size_t teddy_client_pending(const struct teddy_client *c);
+void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out);
+/* What to wait for, besides the time: that the transport can be written, and that it can be read;
+ * not the latter while the application has a message to take. */
 bool teddy_client_wants_write(const struct teddy_client *c);
+bool teddy_client_wants_read(const struct teddy_client *c);
 enum teddy_state teddy_client_state(const struct teddy_client *c);
 
 /* Closes the session (1000) and stops, forgetting all tokens in memory; a further step starts over

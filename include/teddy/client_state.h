@@ -1,35 +1,43 @@
 /* What struct teddy_client is made of, here only so that the caller can give it storage: include
- * teddy/client.h, and touch no member. About 3 KB, of which the token record takes 1.7. */
+ * teddy/client.h, and touch no member. About 1 KB; no token is in it, nor anywhere in memory but
+ * while it is used. */
 #ifndef TEDDY_CLIENT_STATE_H
 #define TEDDY_CLIENT_STATE_H
 
+#include "proto/downlink.h"
 #include "proto/http1.h"
 #include "proto/limits.h"
 #include "proto/ws.h"
 #include "teddy/client.h"
 
-/* SERVER_URL, taken apart. */
+/* SERVER_URL, taken apart: host points into it, an IPv6 literal without its brackets. */
 struct teddy_url {
-    char host[TEDDY_HOST_MAX + 1]; /* an IPv6 literal without its brackets */
+    const char *host;
     uint16_t port;
+    uint8_t host_len;
     bool tls;
 };
 
-/* The record the port keeps, built in place: a version byte, then device_id, child_id, host:port,
- * access and refresh, each with a NUL. The first four parts say whose tokens they are. */
-struct teddy_tokens {
-    uint8_t record[TEDDY_RECORD_MAX];
-    size_t len;          /* 0: no tokens */
-    uint16_t access_at;  /* where access begins: the length of what comes before the tokens */
-    uint16_t refresh_at; /* where refresh begins */
-};
-
-/* Utterances, oldest first, in the caller's memory: an entry is id, length, text. */
+/* What was said, oldest first, in the caller's memory: an entry is a head of TEDDY_OUTBOX_ENTRY
+ * bytes, then the text. */
 struct teddy_outbox {
     uint8_t *buf;
     size_t cap, used, count;
     uint64_t next_id;
+    uint64_t soonest; /* when the first entry expires; UINT64_MAX: none does */
+    uint16_t refused; /* length of what found no room; 0: nothing */
+    bool dropping;    /* entries are being removed: nothing else may remove any */
 };
+
+/* A message of the server's queue that the application has not taken yet; its text is in rx. */
+struct teddy_offer {
+    uint64_t expires_s, again_at;
+    struct downlink_id id;
+    uint32_t text_at, text_len;
+    bool is_data;
+};
+
+#define TEDDY_LAST_LEN 25 /* bytes of TEDDY_RECORD_LAST */
 
 /* The HTTP answer being read, or the session's input. rx holds what is taken (body or message) from
  * 0 to done_len, and what has arrived but is not looked at from raw_at to raw_end. */
@@ -40,7 +48,6 @@ struct teddy_input {
 struct teddy_answer {
     struct http_chunked chunked;
     uint64_t length; /* of the body, when kind says so */
-    uint64_t date;   /* 0: none */
     uint32_t retry_after_s;
     int status; /* 0: the head is not whole yet */
     enum http_body kind;
@@ -76,7 +83,6 @@ struct teddy_client {
     uint8_t *rx;
     size_t rx_len;
     struct teddy_url url;
-    struct teddy_tokens tokens;
     struct teddy_outbox outbox;
 
     uint64_t now, deadline;
@@ -86,29 +92,35 @@ struct teddy_client {
     bool in_step, stop_asked;
     bool more;         /* the step stopped at its bound, not for want of input */
     bool claimed;      /* the pair being saved comes from a claim */
+    bool tokenless;    /* what the port keeps is no good, or nothing: claim */
     bool refresh_sent; /* the refresh token was presented and no answer came: it may be spent */
-    bool saving;       /* in session: the new pair is not saved yet */
 
     uint32_t lifetime_s;   /* of access, as it was given */
     uint64_t expires_at;   /* of access, on the caller's clock; 0: not known */
     uint64_t refresh_at;   /* when to ask for a new pair in session; 0: not planned */
     uint64_t refresh_from; /* no sooner than this, whatever the server says */
-    uint64_t save_by;
 
     char nonce[33];
     char accept[WS_ACCEPT_LEN + 1];
     uint8_t digest[32];
     size_t out_len, out_at; /* the request in rx */
-    size_t loaded;
+    size_t record_len;      /* the token record in rx, from 0 */
     struct teddy_input in;
     struct teddy_answer answer;
     struct teddy_failure failure;
+
+    struct downlink_id last; /* of the server's queue, taken by the application; 0.0: none */
+    struct teddy_offer offer;
+    uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */
+    bool unkept;                  /* it is not saved yet */
 
     struct ws_decoder decoder;
     struct teddy_frame frame;
     uint8_t pong[WS_CONTROL_MAX];
     uint8_t pong_len;
     uint8_t wanted; /* frames to be made, a bit each */
+    uint8_t hold;   /* why nothing is read: what is in rx is still in use */
+    uint64_t hold_by;
     bool modern;    /* the server answered hello before: it is never taken for an older one */
     bool welcomed;  /* the server knows ids, refresh and the rest */
     bool head_sent; /* the outbox's head was said in this session */

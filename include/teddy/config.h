@@ -53,6 +53,15 @@
 #define TEDDY_RETRY_MAX_MS 86400000
 #endif
 
+/* Between two offers of a message that the application did not take. */
+#ifndef TEDDY_OFFER_MS
+#define TEDDY_OFFER_MS 200
+#endif
+
+/* Bytes of the outbox that an utterance takes besides its text, and the longest report. */
+#define TEDDY_OUTBOX_ENTRY 24
+#define TEDDY_REPORT_MAX   512
+
 /* The smallest message buffer teddy_client_init takes: an HTTP answer with two tokens must fit. */
 #define TEDDY_BUFFER_MIN 2048
 

@@ -17,8 +17,15 @@
 
 enum teddy_log_level { TEDDY_LOG_ERROR, TEDDY_LOG_WARN, TEDDY_LOG_INFO, TEDDY_LOG_DEBUG };
 
+/* What the core keeps across restarts, each a record of its own. */
+enum teddy_record {
+    TEDDY_RECORD_TOKENS, /* written at each claim and refresh */
+    TEDDY_RECORD_LAST,   /* 25 bytes, written at each message of the server's queue */
+};
+#define TEDDY_RECORDS 2
+
 /* The longest record a port is asked to keep. */
-#define TEDDY_RECORD_MAX 1700
+#define TEDDY_RECORD_MAX 1440
 
 struct teddy_port {
     /* Fills out with len bytes of a cryptographic generator. TEDDY_OK or TEDDY_EIO. */
@@ -32,12 +39,13 @@ struct teddy_port {
     /* SHA-1, for the WebSocket handshake alone. TEDDY_OK, TEDDY_AGAIN, TEDDY_EIO. */
     int (*sha1)(void *ctx, const uint8_t *msg, size_t len, uint8_t digest[20]);
 
-    /* The one record the core keeps across restarts (its tokens; at most TEDDY_RECORD_MAX bytes),
-     * sealed by the port. save: replaced as a whole; power loss leaves the old or the new record.
-     * load: TEDDY_ENOTFOUND when there is none, TEDDY_EAUTH when it is damaged or not ours (the
-     * core then claims anew), TEDDY_EIO. */
-    int (*load)(void *ctx, uint8_t *buf, size_t cap, size_t *len);
-    int (*save)(void *ctx, const uint8_t *data, size_t len);
+    /* The records, sealed by the port, each at most TEDDY_RECORD_MAX bytes. save: replaced as a
+     * whole; power loss at any moment leaves the old or the new record, or at worst one that load
+     * refuses with TEDDY_EAUTH. load: TEDDY_ENOTFOUND when there is none, TEDDY_EAUTH when it is
+     * damaged or not ours (the core then does without), TEDDY_EIO. erase: all records. Each may say
+     * TEDDY_AGAIN while the flash is busy; buf and data stay where they are until it is done. */
+    int (*load)(void *ctx, enum teddy_record record, uint8_t *buf, size_t cap, size_t *len);
+    int (*save)(void *ctx, enum teddy_record record, const uint8_t *data, size_t len);
     int (*erase)(void *ctx);
 
     /* The one connection. resolve looks the host up; connect opens TCP and, with tls, a verified

@@ -2,7 +2,6 @@
 #include "core.h"
 #include "proto/ids.h"
 #include "proto/text.h"
-#include "proto/utf8.h"
 
 struct goal_row {
     const char *name;
@@ -94,14 +93,11 @@ static int run_idle(struct teddy_client *c)
 
 static int run_choose(struct teddy_client *c)
 {
-    if (c->saving) {
-        int rc = sdk_tokens_save(c, c->save_by);
-        if (rc != TEDDY_OK) {
-            return rc;
-        }
-        c->saving = false;
+    int rc = sdk_last_save(c, c->deadline);
+    if (rc != TEDDY_OK) {
+        return rc;
     }
-    if (!sdk_tokens_have(c)) {
+    if (c->tokenless) {
         c->goal = SDK_CLAIM;
     } else if (c->goal == SDK_CONNECT_SESSION && (c->refresh_sent || sdk_tokens_expired(c))) {
         c->goal = SDK_REFRESH;
@@ -109,19 +105,43 @@ static int run_choose(struct teddy_client *c)
     return TEDDY_OK;
 }
 
+static int run_load(struct teddy_client *c)
+{
+    if (c->goal == SDK_CLAIM) {
+        return TEDDY_OK;
+    }
+    int rc = sdk_tokens_load(c);
+    if (rc == TEDDY_ENOTFOUND) {
+        sdk_tokens_drop(c);
+        c->goal = SDK_CLAIM;
+        rc = TEDDY_OK;
+    }
+    return rc;
+}
+
 static int run_prepare(struct teddy_client *c)
 {
     return goals[c->goal].prepare(c);
 }
 
+static void host_name(const struct teddy_client *c, char out[TEDDY_HOST_MAX + 1])
+{
+    memcpy(out, c->url.host, c->url.host_len);
+    out[c->url.host_len] = '\0';
+}
+
 static int run_resolve(struct teddy_client *c)
 {
-    return c->port->resolve(c->ctx, c->url.host);
+    char host[TEDDY_HOST_MAX + 1];
+    host_name(c, host);
+    return c->port->resolve(c->ctx, host);
 }
 
 static int run_connect(struct teddy_client *c)
 {
-    int rc = c->port->connect(c->ctx, c->url.host, c->url.port, c->url.tls);
+    char host[TEDDY_HOST_MAX + 1];
+    host_name(c, host);
+    int rc = c->port->connect(c->ctx, host, c->url.port, c->url.tls);
     if (rc == TEDDY_OK) {
         sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_CONNECTED,
                                           .purpose = goals[c->goal].name});
@@ -134,6 +154,7 @@ static int run_save(struct teddy_client *c)
     int rc = sdk_tokens_save(c, c->deadline);
     if (rc == TEDDY_OK) {
         c->goal = SDK_CONNECT_SESSION;
+        sdk_tokens_pick(c, false); /* no need to load what is here */
     }
     return rc;
 }
@@ -153,9 +174,10 @@ struct stage_row {
 
 /* On a failure every stage leads to SDK_WAIT, by way of fail. */
 static const struct stage_row stages[] = {
-    [SDK_IDLE] = {.run = run_idle, .next = SDK_LOAD},
-    [SDK_LOAD] = {.run = sdk_tokens_load, .next = SDK_CHOOSE},
-    [SDK_CHOOSE] = {.run = run_choose, .next = SDK_PREPARE},
+    [SDK_IDLE] = {.run = run_idle, .next = SDK_RECALL},
+    [SDK_RECALL] = {.run = sdk_last_load, .next = SDK_CHOOSE},
+    [SDK_CHOOSE] = {.run = run_choose, .next = SDK_LOAD},
+    [SDK_LOAD] = {.run = run_load, .next = SDK_PREPARE},
     [SDK_PREPARE] = {.run = run_prepare, .next = SDK_RESOLVE},
     [SDK_RESOLVE] = {.run = run_resolve, .next = SDK_CONNECT},
     [SDK_CONNECT] = {.run = run_connect, .next = SDK_SEND},
@@ -180,7 +202,6 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
     case SDK_SAVE:
         c->claimed = c->goal == SDK_CLAIM;
         c->port->disconnect(c->ctx);
-        wipe(c->rx, c->rx_len);
         break;
     case SDK_SESSION:
         sdk_session_open(c);
@@ -217,8 +238,7 @@ static void fail(struct teddy_client *c, int err)
     wipe(c->rx, c->rx_len);
     struct sdk_verdict verdict = sdk_verdict_of((enum sdk_goal)c->goal, f);
     if (verdict.drop) {
-        sdk_tokens_clear(c);
-        c->saving = false;
+        sdk_tokens_drop(c);
     }
     c->goal = verdict.goal;
     uint32_t wait = wait_for(c, (enum sdk_wait)verdict.wait);
@@ -248,8 +268,10 @@ static void halt(struct teddy_client *c)
     }
     c->port->disconnect(c->ctx);
     sdk_session_end(c);
-    sdk_tokens_clear(c);
-    c->saving = false;
+    (void)sdk_last_save(c, UINT64_MAX);
+    c->tokenless = false;
+    c->refresh_sent = false;
+    c->expires_at = c->refresh_at = 0;
     wipe(c->rx, c->rx_len);
     wipe(c->nonce, sizeof c->nonce);
     wipe(c->accept, sizeof c->accept);
@@ -284,6 +306,9 @@ static uint32_t wait_of(const struct teddy_client *c)
     if (c->stage == SDK_IDLE) {
         return UINT32_MAX;
     }
+    if (c->outbox.soonest < wake) {
+        wake = c->outbox.soonest;
+    }
     if (c->more || wake <= c->now) {
         return 0;
     }
@@ -300,6 +325,7 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
     c->now = now_ms > c->now ? now_ms : c->now;
     c->in_step = true;
     c->more = false;
+    sdk_outbox_tick(c);
     while (advance(c)) {
         if (++steps == SDK_STEPS_MAX) {
             c->more = true;
@@ -313,20 +339,9 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
     *wait_ms = wait_of(c);
 }
 
-int teddy_client_say(struct teddy_client *c, const char *text, size_t len, uint64_t *id)
+bool teddy_client_wants_read(const struct teddy_client *c)
 {
-    if (len == 0) {
-        return TEDDY_EINVAL;
-    }
-    if (len > LIMIT_UTTERANCE) {
-        return TEDDY_ETOOBIG;
-    }
-    return utf8_ok(text, len) ? sdk_outbox_push(&c->outbox, text, len, id) : TEDDY_EUTF8;
-}
-
-size_t teddy_client_pending(const struct teddy_client *c)
-{
-    return c->outbox.count - (c->head_done ? 1 : 0);
+    return c->stage != SDK_SESSION || c->hold == SDK_HOLD_NONE;
 }
 
 bool teddy_client_wants_write(const struct teddy_client *c)
@@ -352,5 +367,6 @@ int teddy_client_forget(struct teddy_client *c)
 {
     teddy_client_stop(c);
     sdk_outbox_clear(&c->outbox);
+    sdk_last_forget(c);
     return c->port->erase(c->ctx);
 }

@@ -1,8 +1,9 @@
 /* What the files of the core share. The way a client walks:
  *
- *   idle → load → choose → prepare → resolve → connect → send → receive ─ claim, refresh → save ─┐
- *                   ↑                   ↑                        └ session → session → closing   │
- *                   wait (after any failure)  └──────────────────────────────────────────────────┘
+ *   idle → recall → choose → load → prepare → resolve → connect → send → receive ─ pair → save ─┐
+ *                     ↑                ↑                            └ 101 → session → closing    │
+ *                     wait (after any failure)                                                    │
+ *                                      └──────────────────────────────────────────────────────────┘
  *
  * client.c is that walk, verdict.c says where a failure leads, the other files each do one step of
  * it. */
@@ -15,8 +16,9 @@
 
 enum sdk_stage {
     SDK_IDLE,
-    SDK_LOAD,    /* the stored tokens */
+    SDK_RECALL,  /* the id of the last message taken */
     SDK_CHOOSE,  /* what the next connection is for */
+    SDK_LOAD,    /* the token it needs, into rx */
     SDK_PREPARE, /* make the request, in rx */
     SDK_RESOLVE,
     SDK_CONNECT,
@@ -50,6 +52,27 @@ enum sdk_frame_kind {
     SDK_FRAME_PING = 1u << 3,
     SDK_FRAME_REFRESH = 1u << 4,
     SDK_FRAME_SAY = 1u << 5,
+    SDK_FRAME_ACK = 1u << 6,
+};
+
+/* Why nothing is read in session for now: what is in rx is in use. */
+enum sdk_hold {
+    SDK_HOLD_NONE,
+    SDK_HOLD_LOAD,  /* the refresh token is on its way from the port … */
+    SDK_HOLD_SEND,  /* … and out */
+    SDK_HOLD_SAVE,  /* the new pair, to the port */
+    SDK_HOLD_OFFER, /* a message, to the application */
+    SDK_HOLD_KEEP,  /* its id, to the port */
+};
+
+enum sdk_entry_kind { SDK_SAY, SDK_REPORT };
+
+/* The head of an outbox entry. */
+struct sdk_entry {
+    uint64_t id, expires_at; /* 0: never */
+    uint32_t lifetime_ms;    /* until the next step knows the time and sets expires_at */
+    uint16_t len;
+    uint8_t kind;
 };
 
 /* One message of the server, read. text points into the message, which was unescaped in place. */
@@ -57,10 +80,10 @@ struct sdk_message {
     char type[20];
     char id[LIMIT_UTTERANCE_ID + 1];
     char code[33];
-    const char *text;
+    char *text;
     size_t text_len;
-    uint64_t seq, time, expires_in, heartbeat_s;
-    bool done;
+    uint64_t seq, time, expires_in, expires, heartbeat_s;
+    bool done, is_data;
 };
 
 #define SDK_POLL_MS     20 /* between calls of a port's function that says AGAIN without a socket */
@@ -86,24 +109,40 @@ uint32_t sdk_random32(struct teddy_client *c);
 /* url.c: TEDDY_EINVAL for anything but scheme://host[:port][/]. */
 TEDDY_MUST_CHECK int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out);
 bool sdk_path_ok(const char *path);
-/* host[:port] as the Host field wants it; the port always, when `full`. */
-void sdk_url_authority(struct writer *w, const struct teddy_url *url, bool full);
+/* host[:port] as the Host field wants it. */
+void sdk_url_authority(struct writer *w, const struct teddy_url *url);
 
 /* tokens.c */
-void sdk_tokens_clear(struct teddy_client *c);
-bool sdk_tokens_have(const struct teddy_client *c);
-const char *sdk_tokens_access(const struct teddy_client *c);
-const char *sdk_tokens_refresh(const struct teddy_client *c);
-/* Loads the record; a damaged one or another's is none. TEDDY_OK (with tokens or without),
- * TEDDY_AGAIN. */
+/* What is stored is no good: the next connection claims. */
+void sdk_tokens_drop(struct teddy_client *c);
+/* Loads the record and leaves the token that the goal needs in rx (sdk_token). TEDDY_ENOTFOUND:
+ * there is none that could be used; TEDDY_AGAIN. */
 int sdk_tokens_load(struct teddy_client *c);
-/* Takes the pair out of an answer or `tokens` message: all of it or, on TEDDY_EPROTO, nothing. */
+/* Of the record in rx, leaves that token alone, where building a request does not reach it. */
+void sdk_tokens_pick(struct teddy_client *c, bool refresh);
+/* The token so left, until rx is used otherwise. */
+const char *sdk_token(const struct teddy_client *c);
+/* Takes the pair out of an answer or `tokens` message, json being at the start of rx, and makes it
+ * the record there (record_len); on TEDDY_EPROTO nothing happened. */
 TEDDY_MUST_CHECK int sdk_tokens_take(struct teddy_client *c, struct span json);
 /* True when access is known to have expired. */
 bool sdk_tokens_expired(const struct teddy_client *c);
 /* Saves what was taken and tells the application; TEDDY_OK also when that failed (the event has the
  * error). */
 int sdk_tokens_save(struct teddy_client *c, uint64_t by);
+
+/* downlink.c: the messages of the server's queue. */
+/* Loads the id of the last one taken. TEDDY_AGAIN. */
+int sdk_last_load(struct teddy_client *c);
+/* Saves it. TEDDY_AGAIN; TEDDY_OK also when that failed, or nothing is to be saved. */
+int sdk_last_save(struct teddy_client *c, uint64_t by);
+void sdk_last_forget(struct teddy_client *c);
+void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m);
+/* Offers the message to the application. TEDDY_OK: it took it. */
+int sdk_downlink_offer(struct teddy_client *c);
+
+/* owner.c: eight bytes that differ for another device, server or (NULL: any) child. */
+void sdk_owner(const struct teddy_client *c, const char *child_id, uint8_t out[8]);
 
 /* backoff.c: the wait after the n-th failure (from 0); r: 32 random bits. */
 uint32_t sdk_backoff_ms(const struct teddy_client_config *config, unsigned n, uint32_t r);
@@ -128,17 +167,25 @@ int sdk_http_send(struct teddy_client *c);
 /* Reads the answer. TEDDY_OK: 200 with tokens taken, or 101 checked; otherwise the failure is
  * filled in. */
 int sdk_http_receive(struct teddy_client *c);
-/* An IMF-fixdate (RFC 9110 section 5.6.7) as seconds since 1970; 0: not one. */
-uint64_t sdk_http_date(struct span text);
 
-/* outbox.c */
+/* outbox.c: bytes alone; say.c knows what they mean. */
 void sdk_outbox_init(struct teddy_outbox *o, uint8_t *buf, size_t cap, uint64_t first_id);
-int sdk_outbox_push(struct teddy_outbox *o, const char *text, size_t len, uint64_t *id);
-/* The oldest; false when there is none. */
-bool sdk_outbox_head(const struct teddy_outbox *o, uint64_t *id, const uint8_t **text, size_t *len);
-void sdk_outbox_pop(struct teddy_outbox *o);
+/* TEDDY_EFULL; TEDDY_ETOOBIG: never. */
+int sdk_outbox_push(struct teddy_outbox *o, const char *text, const struct sdk_entry *entry);
+/* The entry at *at (0: the oldest), with its text, and *at moved behind it. False: there is none.
+ */
+bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry *entry,
+                     const uint8_t **text);
+void sdk_outbox_remove(struct teddy_outbox *o, size_t at);
 void sdk_outbox_clear(struct teddy_outbox *o);
+size_t sdk_outbox_room(const struct teddy_outbox *o);
 void sdk_decimal(uint64_t n, char out[21]);
+
+/* say.c */
+/* The oldest; false when there is none. text may be NULL. */
+bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry, const uint8_t **text);
+/* What the time does to the outbox: new entries get theirs, old ones expire; and tells of room. */
+void sdk_outbox_tick(struct teddy_client *c);
 
 /* frames.c */
 /* Makes and sends what is owed until the transport takes no more. TEDDY_OK: nothing is left;

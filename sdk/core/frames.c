@@ -5,7 +5,7 @@
 #include "teddy/version.h"
 
 #define ESCAPE_MAX 6
-#define HEAD_MAX   176 /* hello with a firmware of 32 characters, each escaped to two */
+#define HEAD_MAX   208 /* hello with a firmware of 32 characters, each escaped to two, and an id */
 
 static size_t escape_byte(uint8_t byte, uint8_t out[ESCAPE_MAX])
 {
@@ -101,30 +101,61 @@ static int begin_hello(struct teddy_client *c)
     }
     writer_text(&w, ",\"max\":");
     writer_u64(&w, c->decoder.max_message);
+    if (c->last.epoch != 0) {
+        writer_text(&w, ",\"last\":\"");
+        downlink_id_write(&w, &c->last);
+        writer_text(&w, "\"");
+    }
     writer_text(&w, "}");
     return w.overflow ? TEDDY_ENOSPC : begin(c, SDK_FRAME_HELLO, WS_TEXT, head, w.len);
+}
+
+static int begin_ack(struct teddy_client *c)
+{
+    char head[64];
+    struct writer w = writer_on(head, sizeof head);
+    writer_text(&w, "{\"type\":\"ack\",\"id\":\"");
+    downlink_id_write(&w, &c->last);
+    writer_text(&w, "\"}");
+    return begin(c, SDK_FRAME_ACK, WS_TEXT, head, w.len);
 }
 
 static int begin_refresh(struct teddy_client *c)
 {
     static const char head[] = "{\"type\":\"refresh\",\"refresh\":\"";
-    c->frame.body = (const uint8_t *)sdk_tokens_refresh(c);
-    c->frame.body_len = strlen(sdk_tokens_refresh(c));
+    c->frame.body = (const uint8_t *)sdk_token(c);
+    c->frame.body_len = strlen(sdk_token(c));
     c->frame.tail = "\"}";
     c->refresh_sent = true;
     c->refresh_at = c->now + 2 * (uint64_t)c->config.step_timeout_ms;
     return begin(c, SDK_FRAME_REFRESH, WS_TEXT, head, sizeof head - 1);
 }
 
+/* A report is its own object, with `type` put before its members. */
+static int begin_report(struct teddy_client *c)
+{
+    static const char head[] = "{\"type\":\"telemetry\",";
+    c->frame.body++;
+    c->frame.body_len--;
+    c->head_sent = true;
+    return begin(c, SDK_FRAME_SAY, WS_TEXT, head, sizeof head - 1);
+}
+
 static int begin_say(struct teddy_client *c)
 {
     struct teddy_frame *f = &c->frame;
     char head[64], number[21];
-    uint64_t id = 0;
+    struct sdk_entry entry;
     struct writer w = writer_on(head, sizeof head);
-    (void)sdk_outbox_head(&c->outbox, &id, &f->body, &f->body_len);
+    if (!sdk_head(c, &entry, &f->body)) {
+        return TEDDY_ENOTFOUND;
+    }
+    f->body_len = entry.len;
+    if (entry.kind == SDK_REPORT) {
+        return begin_report(c);
+    }
     if (c->welcomed) {
-        sdk_decimal(id, number);
+        sdk_decimal(entry.id, number);
         writer_text(&w, "{\"type\":\"text\",\"id\":\"");
         writer_text(&w, number);
         writer_text(&w, "\",\"text\":\"");
@@ -136,9 +167,17 @@ static int begin_say(struct teddy_client *c)
     return begin(c, SDK_FRAME_SAY, WS_TEXT, head, w.len);
 }
 
-static bool say_due(const struct teddy_client *c)
+static bool say_due(struct teddy_client *c)
 {
-    return c->online_at != 0 && c->outbox.count > 0 && c->now >= c->say_at;
+    struct sdk_entry head;
+    if (c->online_at == 0 || c->now < c->say_at || !sdk_head(c, &head, NULL)) {
+        return false;
+    }
+    if (head.kind == SDK_SAY || c->welcomed) {
+        return true;
+    }
+    sdk_session_said(c); /* an older server takes no reports */
+    return sdk_head(c, &head, NULL);
 }
 
 /* Begins the next frame that is owed. TEDDY_ENOTFOUND: there is none. */
@@ -161,22 +200,35 @@ static int begin_next(struct teddy_client *c)
     if (c->wanted & SDK_FRAME_REFRESH) {
         return begin_refresh(c);
     }
+    if (c->wanted & SDK_FRAME_ACK) {
+        return begin_ack(c);
+    }
     return say_due(c) ? begin_say(c) : TEDDY_ENOTFOUND;
 }
 
-static void finish(struct teddy_client *c)
+static void finish_say(struct teddy_client *c)
 {
-    bool said = c->frame.kind == SDK_FRAME_SAY;
-    c->frame.kind = 0;
-    if (!said) {
-        return;
-    }
-    if (c->head_done) {
+    struct sdk_entry head;
+    bool report = sdk_head(c, &head, NULL) && head.kind == SDK_REPORT;
+    if (c->head_done || report) {
         sdk_session_said(c);
         return;
     }
     unsigned doublings = c->says < 4 ? c->says - 1u : 3;
     c->say_at = c->now + ((uint64_t)c->config.echo_timeout_ms << doublings);
+}
+
+static void finish(struct teddy_client *c)
+{
+    uint8_t kind = c->frame.kind;
+    c->frame.kind = 0;
+    if (kind == SDK_FRAME_REFRESH) {
+        wipe(c->rx, c->rx_len); /* held for the token alone */
+        c->hold = SDK_HOLD_NONE;
+        c->more = true;
+    } else if (kind == SDK_FRAME_SAY) {
+        finish_say(c);
+    }
 }
 
 bool sdk_frames_saying(const struct teddy_client *c)

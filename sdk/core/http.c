@@ -7,18 +7,22 @@
 
 #define INTERIM_MAX 4 /* 1xx answers before the real one */
 
+/* The head tells the body's length, so the body is made first, where no head reaches; the token
+ * that it may hold stands behind both. */
+#define BODY_AT 560
+_Static_assert(BODY_AT + LIMIT_TOKEN_LEN + 32 <= TEDDY_BUFFER_MIN - LIMIT_TOKEN_LEN - 1,
+               "a refresh's body must not run into its token");
+
 int sdk_http_post(struct teddy_client *c, const char *path,
                   void (*write_body)(struct teddy_client *c, struct writer *w))
 {
-    /* The body first, in rx's upper half: the head tells its length. */
-    size_t half = c->rx_len / 2;
-    struct writer body = writer_on((char *)c->rx + half, c->rx_len - half);
+    struct writer body = writer_on((char *)c->rx + BODY_AT, c->rx_len - BODY_AT);
     write_body(c, &body);
-    struct writer w = writer_on((char *)c->rx, half);
+    struct writer w = writer_on((char *)c->rx, BODY_AT);
     writer_text(&w, "POST ");
     writer_text(&w, path);
     writer_text(&w, " HTTP/1.1\r\nHost: ");
-    sdk_url_authority(&w, &c->url, false);
+    sdk_url_authority(&w, &c->url);
     writer_text(&w, "\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
                     "Connection: close\r\nUser-Agent: teddy-sdk/" TEDDY_SDK_VERSION
                     "\r\nContent-Length: ");
@@ -27,7 +31,7 @@ int sdk_http_post(struct teddy_client *c, const char *path,
     if (w.overflow || body.overflow) {
         return TEDDY_ENOSPC;
     }
-    memmove(c->rx + w.len, c->rx + half, body.len);
+    memmove(c->rx + w.len, c->rx + BODY_AT, body.len);
     c->out_len = w.len + body.len;
     c->out_at = 0;
     return TEDDY_OK;
@@ -46,7 +50,7 @@ int sdk_http_send(struct teddy_client *c)
         }
         c->out_at += sent;
     }
-    wipe(c->rx, c->out_len);
+    wipe(c->rx, c->rx_len);
     c->in = (struct teddy_input){0};
     c->answer = (struct teddy_answer){0};
     return TEDDY_OK;
@@ -65,7 +69,6 @@ static uint32_t retry_after(const struct http_head *head)
 static int head_take(struct teddy_client *c, const struct http_head *head)
 {
     struct teddy_answer *a = &c->answer;
-    struct span date;
     if (head->status < 200 && head->status != 101) {
         return ++a->interim > INTERIM_MAX ? TEDDY_EPROTO : TEDDY_OK;
     }
@@ -80,7 +83,6 @@ static int head_take(struct teddy_client *c, const struct http_head *head)
         return rc;
     }
     a->retry_after_s = retry_after(head);
-    a->date = http1_field(head, "Date", &date) == 1 ? sdk_http_date(date) : 0;
     a->status = head->status;
     if (a->status != 200 || c->goal == SDK_CONNECT_SESSION) {
         /* From here on the status is the verdict, even if the body never comes. */
@@ -197,10 +199,6 @@ static __attribute__((noinline)) void problem_read(struct teddy_client *c)
 /* The answer is whole, or as whole as it gets. */
 static int answer_take(struct teddy_client *c)
 {
-    const struct teddy_answer *a = &c->answer;
-    if (a->date != 0) {
-        sdk_clock_check(c, a->date);
-    }
     if (c->failure.status == 0) {
         return sdk_tokens_take(c, (struct span){(const char *)c->rx, c->in.done_len});
     }

@@ -111,6 +111,5 @@ int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *
     }
     /* Half of the numbers stay ahead: the count never wraps. */
     sdk_outbox_init(&c->outbox, outbox, outbox_len, first_id >> 1);
-    sdk_tokens_clear(c);
     return TEDDY_OK;
 }

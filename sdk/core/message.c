@@ -26,11 +26,21 @@ static void take_text(const struct json_object *o, const char *name, char *json,
         return;
     }
     char *at = json + (m->value.p - json);
-    if (json_string(o, name, at, m->value.len + 1, &out->text_len) != TEDDY_OK) {
-        out->text_len = 0;
-        return;
+    if (json_string(o, name, at, m->value.len + 1, &out->text_len) == TEDDY_OK) {
+        out->text = at;
     }
-    out->text = at;
+}
+
+/* `data` is handed on as the JSON it is. */
+static void take_data(const struct json_object *o, char *json, struct sdk_message *out)
+{
+    const struct json_member *m = json_find(o, "data");
+    if (m != NULL) {
+        bool quoted = m->type == JSON_STRING;
+        out->text = json + (m->value.p - json) - quoted;
+        out->text_len = m->value.len + 2u * quoted;
+        out->is_data = true;
+    }
 }
 
 static __attribute__((noinline)) int take_members(const struct json_object *o, char *json,
@@ -45,6 +55,7 @@ static __attribute__((noinline)) int take_members(const struct json_object *o, c
     out->seq = take_number(o, "seq");
     out->time = take_number(o, "time");
     out->expires_in = take_number(o, "expires_in");
+    out->expires = take_number(o, "expires");
     out->heartbeat_s = take_number(o, "heartbeat_s");
     const struct json_member *done = json_find(o, "done");
     out->done = done != NULL && done->type == JSON_TRUE;
@@ -52,6 +63,9 @@ static __attribute__((noinline)) int take_members(const struct json_object *o, c
         take_text(o, "text", json, out);
     } else if (strcmp(out->type, "error") == 0) {
         take_text(o, "detail", json, out);
+    } else if (strcmp(out->type, "message") == 0) {
+        take_text(o, "text", json, out);
+        take_data(o, json, out);
     }
     return TEDDY_OK;
 }
@@ -60,7 +74,7 @@ static __attribute__((noinline)) int take_members(const struct json_object *o, c
 __attribute__((noinline)) int sdk_message_read(char *json, size_t len, struct sdk_message *out)
 {
     struct json_object o;
-    *out = (struct sdk_message){.text = ""};
+    *out = (struct sdk_message){.text = json + len}; /* empty: where the NUL will be */
     int rc = json_parse((struct span){json, len}, &o);
     return rc == TEDDY_OK ? take_members(&o, json, out) : rc;
 }
@@ -68,13 +82,11 @@ __attribute__((noinline)) int sdk_message_read(char *json, size_t len, struct sd
 /* True, with the id in decimal, when there is an utterance that the server has not echoed yet. */
 static bool head_id(const struct teddy_client *c, char out[21])
 {
-    uint64_t id;
-    const uint8_t *text;
-    size_t len;
-    if (c->head_done || !sdk_outbox_head(&c->outbox, &id, &text, &len)) {
+    struct sdk_entry head;
+    if (c->head_done || !sdk_head(c, &head, NULL) || head.kind != SDK_SAY) {
         return false;
     }
-    sdk_decimal(id, out);
+    sdk_decimal(head.id, out);
     return true;
 }
 
@@ -171,8 +183,8 @@ static void on_token_expiring(struct teddy_client *c, const struct sdk_message *
 static void on_tokens(struct teddy_client *c, const struct sdk_message *m, struct span json)
 {
     (void)m;
-    /* Only as the answer to what we asked, and not while either pair is in use. */
-    if (!c->refresh_sent || c->saving || c->frame.kind == SDK_FRAME_REFRESH) {
+    /* Only as the answer to what we asked. */
+    if (!c->refresh_sent) {
         return;
     }
     if (sdk_tokens_take(c, json) != TEDDY_OK) {
@@ -181,8 +193,14 @@ static void on_tokens(struct teddy_client *c, const struct sdk_message *m, struc
     }
     c->refresh_from = c->now + SDK_REFRESH_GAP;
     c->claimed = false;
-    c->saving = true;
-    c->save_by = c->now + c->config.step_timeout_ms;
+    c->hold = SDK_HOLD_SAVE;
+    c->hold_by = c->now + c->config.step_timeout_ms;
+}
+
+static void on_message(struct teddy_client *c, const struct sdk_message *m, struct span json)
+{
+    (void)json;
+    sdk_downlink_take(c, m);
 }
 
 struct message_row {
@@ -193,6 +211,7 @@ struct message_row {
 static const struct message_row rows[] = {
     {"welcome", on_welcome}, {"echo", on_echo},     {"reply", on_reply},
     {"error", on_error},     {"tokens", on_tokens}, {"token_expiring", on_token_expiring},
+    {"message", on_message},
 };
 
 static void dispatch(struct teddy_client *c, const struct sdk_message *m, struct span json)
@@ -207,7 +226,7 @@ static void dispatch(struct teddy_client *c, const struct sdk_message *m, struct
 
 /* An older server talks in plain text: what follows an utterance is its echo, anything else a
  * reply. */
-static void take_plain(struct teddy_client *c, const char *text, size_t len, bool answers_hello)
+static void take_plain(struct teddy_client *c, char *text, size_t len, bool answers_hello)
 {
     char id[21];
     struct sdk_message m = {.text = text, .text_len = len, .done = true};
@@ -226,9 +245,9 @@ void sdk_message_take(struct teddy_client *c, char *text, size_t len)
 {
     struct sdk_message m;
     struct span json = {text, len};
-    bool object = json_looks_like_object(json) && sdk_message_read(text, len, &m) == TEDDY_OK;
     bool first = c->online_at == 0;
     text[len] = '\0';
+    bool object = json_looks_like_object(json) && sdk_message_read(text, len, &m) == TEDDY_OK;
     if (first && !c->modern && !(object && strcmp(m.type, "welcome") == 0)) {
         sdk_session_online(c, false);
     }

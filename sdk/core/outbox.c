@@ -1,68 +1,66 @@
 #include "core.h"
 
-/* An entry: the id, the text's length, the text. Kept without gaps, so popping moves what is
- * behind: a few KB at most, and never while a frame is being made of the head (session.c waits for
- * its end). */
-#define ENTRY_HEAD (sizeof(uint64_t) + sizeof(uint32_t))
+/* Kept without gaps, so that removing moves what is behind: a few KB at most, and never the head
+ * while a frame is being made of it (see sdk_session_said). */
+_Static_assert(sizeof(struct sdk_entry) == TEDDY_OUTBOX_ENTRY, "as config.h says");
+_Static_assert(LIMIT_UTTERANCE <= UINT16_MAX, "an entry's length has 16 bits");
 
 void sdk_outbox_init(struct teddy_outbox *o, uint8_t *buf, size_t cap, uint64_t first_id)
 {
-    *o = (struct teddy_outbox){.buf = buf, .cap = cap, .next_id = first_id};
+    *o = (struct teddy_outbox){.buf = buf, .cap = cap, .next_id = first_id, .soonest = UINT64_MAX};
 }
 
-int sdk_outbox_push(struct teddy_outbox *o, const char *text, size_t len, uint64_t *id)
+size_t sdk_outbox_room(const struct teddy_outbox *o)
 {
-    if (len > LIMIT_UTTERANCE || o->cap < ENTRY_HEAD || len > o->cap - ENTRY_HEAD) {
+    size_t left = o->cap - o->used;
+    return left > TEDDY_OUTBOX_ENTRY ? left - TEDDY_OUTBOX_ENTRY : 0;
+}
+
+int sdk_outbox_push(struct teddy_outbox *o, const char *text, const struct sdk_entry *entry)
+{
+    if (o->cap < TEDDY_OUTBOX_ENTRY || entry->len > o->cap - TEDDY_OUTBOX_ENTRY) {
         return TEDDY_ETOOBIG;
     }
-    if (o->cap - o->used < ENTRY_HEAD + len) {
+    if (entry->len > sdk_outbox_room(o)) {
         return TEDDY_EFULL;
     }
-    uint32_t len32 = (uint32_t)len;
-    uint8_t *entry = o->buf + o->used;
-    memcpy(entry, &o->next_id, sizeof o->next_id);
-    memcpy(entry + sizeof o->next_id, &len32, sizeof len32);
-    memcpy(entry + ENTRY_HEAD, text, len);
-    if (id != NULL) {
-        *id = o->next_id;
-    }
-    o->used += ENTRY_HEAD + len;
-    o->next_id++;
+    uint8_t *to = o->buf + o->used;
+    memcpy(to, entry, sizeof *entry);
+    memcpy(to + sizeof *entry, text, entry->len);
+    o->used += sizeof *entry + entry->len;
     o->count++;
     return TEDDY_OK;
 }
 
-bool sdk_outbox_head(const struct teddy_outbox *o, uint64_t *id, const uint8_t **text, size_t *len)
+bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry *entry,
+                     const uint8_t **text)
 {
-    if (o->count == 0) {
+    if (*at >= o->used) {
         return false;
     }
-    uint32_t len32;
-    memcpy(id, o->buf, sizeof *id);
-    memcpy(&len32, o->buf + sizeof *id, sizeof len32);
-    *text = o->buf + ENTRY_HEAD;
-    *len = len32;
+    memcpy(entry, o->buf + *at, sizeof *entry);
+    *text = o->buf + *at + sizeof *entry;
+    *at += sizeof *entry + entry->len;
     return true;
 }
 
-void sdk_outbox_pop(struct teddy_outbox *o)
+void sdk_outbox_remove(struct teddy_outbox *o, size_t at)
 {
-    uint64_t id;
+    struct sdk_entry entry;
     const uint8_t *text;
-    size_t len;
-    if (!sdk_outbox_head(o, &id, &text, &len)) {
-        return;
+    size_t end = at;
+    if (sdk_outbox_next(o, &end, &entry, &text)) {
+        memmove(o->buf + at, o->buf + end, o->used - end);
+        o->used -= end - at;
+        o->count--;
     }
-    size_t size = ENTRY_HEAD + len;
-    memmove(o->buf, o->buf + size, o->used - size);
-    o->used -= size;
-    o->count--;
 }
 
 void sdk_outbox_clear(struct teddy_outbox *o)
 {
     o->used = 0;
     o->count = 0;
+    o->refused = 0;
 }
 
 void sdk_decimal(uint64_t n, char out[21])

@@ -4,7 +4,7 @@
 
 static void write_body(struct teddy_client *c, struct writer *w)
 {
-    refresh_write(w, sdk_tokens_refresh(c));
+    refresh_write(w, sdk_token(c));
 }
 
 int sdk_refresh_prepare(struct teddy_client *c)

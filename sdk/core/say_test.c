@@ -30,7 +30,7 @@ static void says_in_order_one_at_a_time(void **state)
         char text[16];
         uint64_t id;
         snprintf(text, sizeof text, "number %u", i);
-        assert_int_equal(teddy_client_say(&w->client, text, strlen(text), &id), TEDDY_OK);
+        assert_int_equal(teddy_client_say(&w->client, text, strlen(text), NULL, &id), TEDDY_OK);
     }
     assert_int_equal(teddy_client_pending(&w->client), 40);
     world_run(w, 200);
@@ -81,7 +81,7 @@ static void any_text_arrives_as_it_was_said(void **state)
     for (size_t len = 1; len <= 4096; len += len < 600 ? 1 : 97) {
         memset(text, len % 3 == 0 ? '"' : 'a', len);
         if (len % 3 != 0 || len < 2000) {
-            assert_int_equal(teddy_client_say(&w->client, text, len, NULL), TEDDY_OK);
+            assert_int_equal(teddy_client_say(&w->client, text, len, NULL, NULL), TEDDY_OK);
             world_run(w, 20);
             assert_int_equal(teddy_client_pending(&w->client), 0);
         }
@@ -95,13 +95,13 @@ static void say_checks_what_it_is_given(void **state)
     static char text[4097];
     uint64_t first, second;
     memset(text, 'a', sizeof text);
-    assert_int_equal(teddy_client_say(&w->client, text, 4097, NULL), TEDDY_ETOOBIG);
-    assert_int_equal(teddy_client_say(&w->client, "", 0, NULL), TEDDY_EINVAL);
-    assert_int_equal(teddy_client_say(&w->client, "\xff", 1, NULL), TEDDY_EUTF8);
-    assert_int_equal(teddy_client_say(&w->client, "\xc3", 1, NULL), TEDDY_EUTF8);
-    assert_int_equal(teddy_client_say(&w->client, text, 4000, &first), TEDDY_OK);
-    assert_int_equal(teddy_client_say(&w->client, text, 4000, &second), TEDDY_OK);
-    assert_int_equal(teddy_client_say(&w->client, text, 4000, NULL), TEDDY_EFULL);
+    assert_int_equal(teddy_client_say(&w->client, text, 4097, NULL, NULL), TEDDY_ETOOBIG);
+    assert_int_equal(teddy_client_say(&w->client, "", 0, NULL, NULL), TEDDY_EINVAL);
+    assert_int_equal(teddy_client_say(&w->client, "\xff", 1, NULL, NULL), TEDDY_EUTF8);
+    assert_int_equal(teddy_client_say(&w->client, "\xc3", 1, NULL, NULL), TEDDY_EUTF8);
+    assert_int_equal(teddy_client_say(&w->client, text, 4000, NULL, &first), TEDDY_OK);
+    assert_int_equal(teddy_client_say(&w->client, text, 4000, NULL, &second), TEDDY_OK);
+    assert_int_equal(teddy_client_say(&w->client, text, 4000, NULL, NULL), TEDDY_EFULL);
     assert_true(second == first + 1);
 }
 
@@ -165,8 +165,8 @@ static void an_echo_in_the_middle_of_saying_again(void **state)
     memset(text, 'b', sizeof text);
     memset(next, 'c', sizeof next);
     w->plan.no_echo = true;
-    assert_int_equal(teddy_client_say(&w->client, text, sizeof text, NULL), TEDDY_OK);
-    assert_int_equal(teddy_client_say(&w->client, next, sizeof next, NULL), TEDDY_OK);
+    assert_int_equal(teddy_client_say(&w->client, text, sizeof text, NULL, NULL), TEDDY_OK);
+    assert_int_equal(teddy_client_say(&w->client, next, sizeof next, NULL, NULL), TEDDY_OK);
     world_run(w, 100);
     assert_int_equal(w->says, 1);
     w->now += 10000;

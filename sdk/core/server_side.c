@@ -203,8 +203,9 @@ static void on_upgrade(struct world *w, const struct http_head *head)
     assert_int_equal(http1_field(head, "Authorization", &auth), 1);
     assert_true(ws_key_ok(key));
     /* What is presented was saved before, unless saving failed. */
-    if (w->save_rc == TEDDY_OK && w->record_len != 0) {
-        assert_non_null(memmem(w->record, w->record_len, auth.p + 7, auth.len - 7));
+    if (w->save_rc == TEDDY_OK && w->record_len[TEDDY_RECORD_TOKENS] != 0) {
+        assert_non_null(memmem(w->records[TEDDY_RECORD_TOKENS], w->record_len[TEDDY_RECORD_TOKENS],
+                               auth.p + 7, auth.len - 7));
     }
     w->upgrades++;
     if (w->plan.upgrade_status != 0) {
@@ -293,7 +294,16 @@ static void on_json(struct world *w, struct span json)
     assert_int_equal(json_parse(json, &o), TEDDY_OK);
     assert_int_equal(json_string(&o, "type", type, sizeof type, &len), TEDDY_OK);
     if (strcmp(type, "hello") == 0) {
+        w->last[0] = '\0';
+        (void)!json_string(&o, "last", w->last, sizeof w->last, &len);
         on_hello(w);
+    } else if (strcmp(type, "ack") == 0) {
+        w->acks++;
+        assert_int_equal(json_string(&o, "id", w->acked, sizeof w->acked, &len), TEDDY_OK);
+    } else if (strcmp(type, "telemetry") == 0) {
+        w->telemetry++;
+        assert_in_range(json.len, 1, sizeof w->report - 1);
+        snprintf(w->report, sizeof w->report, "%.*s", (int)json.len, json.p);
     } else if (strcmp(type, "text") == 0) {
         assert_int_equal(json_string(&o, "id", id, sizeof id, &len), TEDDY_OK);
         assert_int_equal(json_string(&o, "text", text, sizeof text, &len), TEDDY_OK);

@@ -16,6 +16,7 @@ void sdk_session_open(struct teddy_client *c)
         c->in.raw_at = c->in.raw_end = 1;
     }
     c->in.done_len = 0;
+    c->hold = SDK_HOLD_NONE;
     c->frame = (struct teddy_frame){.tail = ""};
     c->wanted = SDK_FRAME_HELLO;
     c->welcomed = c->head_sent = c->head_done = c->probed = false;
@@ -43,7 +44,7 @@ void sdk_session_said(struct teddy_client *c)
         c->head_done = true; /* it is being said again: the frame must be whole first */
         return;
     }
-    sdk_outbox_pop(&c->outbox);
+    sdk_outbox_remove(&c->outbox, 0);
     c->head_sent = c->head_done = false;
     c->says = 0;
     c->say_at = c->now;
@@ -67,6 +68,10 @@ void sdk_session_end(struct teddy_client *c)
     wipe(&c->frame, sizeof c->frame);
     c->frame.tail = "";
     wipe(c->pong, sizeof c->pong);
+    if (c->hold == SDK_HOLD_SAVE) {
+        c->refresh_sent = true; /* the new pair is lost with rx; the spent token gets it again */
+    }
+    c->hold = SDK_HOLD_NONE;
     c->wanted = 0;
     c->welcomed = c->head_sent = false;
     c->online_at = 0;
@@ -87,16 +92,13 @@ static int refuse(struct teddy_client *c, int err)
 static void drop_refused(struct teddy_client *c)
 {
     char id[21];
-    uint64_t number;
-    const uint8_t *text;
-    size_t len;
+    struct sdk_entry head;
     bool about_it =
         c->failure.close == WS_CLOSE_TOO_BIG || c->failure.close == WS_CLOSE_INVALID_UTF8;
-    if (!about_it || !c->head_sent || c->head_done ||
-        !sdk_outbox_head(&c->outbox, &number, &text, &len)) {
+    if (!about_it || !c->head_sent || c->head_done || !sdk_head(c, &head, NULL)) {
         return;
     }
-    sdk_decimal(number, id);
+    sdk_decimal(head.id, id);
     sdk_session_said(c);
     sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_ERROR,
                                       .close = c->failure.close,
@@ -138,7 +140,7 @@ static void piece(struct teddy_client *c, const struct ws_event *ev)
 static int decode(struct teddy_client *c)
 {
     struct teddy_input *in = &c->in;
-    while (!c->stop_asked) {
+    while (!c->stop_asked && c->hold == SDK_HOLD_NONE) {
         struct ws_event ev;
         size_t used = 0;
         int rc = ws_decode(&c->decoder, c->rx + in->raw_at, in->raw_end - in->raw_at, &used, &ev);
@@ -190,7 +192,7 @@ static int input(struct teddy_client *c)
 {
     for (unsigned i = 0; i < SDK_STEPS_MAX; i++) {
         int rc = decode(c);
-        if (rc == TEDDY_OK || c->stop_asked) {
+        if (rc == TEDDY_OK || c->stop_asked || c->hold != SDK_HOLD_NONE) {
             return rc;
         }
         rc = fill(c);
@@ -205,7 +207,66 @@ static int input(struct teddy_client *c)
 static bool refresh_due(const struct teddy_client *c)
 {
     return c->welcomed && c->refresh_at != 0 && c->now >= c->refresh_at &&
-           c->now >= c->refresh_from && !c->saving;
+           c->now >= c->refresh_from;
+}
+
+/* A refresh needs rx for its token: between two messages. */
+static bool input_idle(const struct teddy_client *c)
+{
+    return c->hold == SDK_HOLD_NONE && c->in.raw_at == c->in.raw_end && c->in.done_len == 0;
+}
+
+static int load_refresh(struct teddy_client *c)
+{
+    int rc = sdk_tokens_load(c);
+    if (rc == TEDDY_AGAIN && c->now < c->hold_by) {
+        return rc;
+    }
+    c->hold = rc == TEDDY_OK ? SDK_HOLD_SEND : SDK_HOLD_NONE;
+    if (rc == TEDDY_OK) {
+        c->wanted |= SDK_FRAME_REFRESH;
+    } else {
+        c->refresh_at = 0; /* the session ends with its token */
+    }
+    return TEDDY_OK;
+}
+
+static int let_go(struct teddy_client *c, size_t used)
+{
+    wipe(c->rx, used);
+    c->hold = SDK_HOLD_NONE;
+    return TEDDY_OK;
+}
+
+/* One step of what rx is held for: TEDDY_OK, and there may be more; TEDDY_AGAIN. */
+static int hold_step(struct teddy_client *c)
+{
+    int rc = TEDDY_AGAIN;
+    switch ((enum sdk_hold)c->hold) {
+    case SDK_HOLD_LOAD:
+        return load_refresh(c);
+    case SDK_HOLD_SAVE:
+        rc = sdk_tokens_save(c, c->hold_by);
+        return rc == TEDDY_OK ? let_go(c, c->record_len) : rc;
+    case SDK_HOLD_OFFER:
+        rc = sdk_downlink_offer(c);
+        if (rc == TEDDY_OK) {
+            c->hold = SDK_HOLD_KEEP;
+            c->hold_by = c->now + c->config.step_timeout_ms;
+        }
+        return rc;
+    case SDK_HOLD_KEEP:
+        rc = sdk_last_save(c, c->hold_by);
+        if (rc == TEDDY_OK) {
+            c->wanted |= SDK_FRAME_ACK;
+            return let_go(c, c->offer.text_at + c->offer.text_len);
+        }
+        return rc;
+    case SDK_HOLD_SEND: /* until frames.c has sent it */
+    case SDK_HOLD_NONE:
+        break;
+    }
+    return rc;
 }
 
 /* An older server is talked to in plain text, which has no id and so might be answered twice: one
@@ -234,22 +295,43 @@ static int clocks(struct teddy_client *c)
         }
         sdk_session_online(c, false);
     }
-    if (refresh_due(c)) {
-        c->wanted |= SDK_FRAME_REFRESH;
-    }
-    if (c->saving && sdk_tokens_save(c, c->save_by) == TEDDY_OK) {
-        c->saving = false;
+    if (refresh_due(c) && input_idle(c)) {
+        c->hold = SDK_HOLD_LOAD;
+        c->hold_by = c->now + c->config.step_timeout_ms;
     }
     return TEDDY_OK;
 }
 
+/* Reads and works off what that leads to, until there is nothing more to do now. TEDDY_OK: the
+ * session is at its end. */
+static int input_and_holds(struct teddy_client *c)
+{
+    for (unsigned i = 0; i < SDK_STEPS_MAX; i++) {
+        while (c->hold != SDK_HOLD_NONE) {
+            int rc = hold_step(c);
+            if (rc != TEDDY_OK || c->stop_asked) {
+                return TEDDY_AGAIN;
+            }
+        }
+        int rc = input(c);
+        if (rc != TEDDY_AGAIN || c->stop_asked || c->hold == SDK_HOLD_NONE) {
+            return rc;
+        }
+    }
+    c->more = true;
+    return TEDDY_AGAIN;
+}
+
 int sdk_session_run(struct teddy_client *c)
 {
-    int rc = input(c);
-    if (rc != TEDDY_AGAIN) {
+    int rc = input_and_holds(c);
+    if (rc != TEDDY_AGAIN || c->stop_asked) {
         return rc;
     }
     rc = clocks(c);
+    if (rc == TEDDY_OK && c->hold == SDK_HOLD_LOAD) {
+        (void)hold_step(c);
+    }
     if (rc == TEDDY_OK) {
         rc = sdk_frames_pump(c);
     }
@@ -272,7 +354,9 @@ static void sooner(uint64_t *wake, uint64_t at)
 uint64_t sdk_session_wake(const struct teddy_client *c)
 {
     uint64_t wake = c->heard_at + (c->probed ? c->silence_ms : c->silence_ms / 2);
-    if (c->saving) {
+    if (c->hold == SDK_HOLD_OFFER) {
+        sooner(&wake, c->offer.again_at);
+    } else if (c->hold != SDK_HOLD_NONE && c->hold != SDK_HOLD_SEND) {
         sooner(&wake, c->now + SDK_POLL_MS);
     }
     if (c->online_at == 0) {
@@ -283,7 +367,7 @@ uint64_t sdk_session_wake(const struct teddy_client *c)
     } else if (c->online_at != 0 && c->outbox.count > 0) {
         sooner(&wake, c->say_at);
     }
-    if (c->welcomed && c->refresh_at != 0 && !c->saving && c->frame.kind == 0) {
+    if (c->welcomed && c->refresh_at != 0 && input_idle(c)) {
         sooner(&wake, c->refresh_at > c->refresh_from ? c->refresh_at : c->refresh_from);
     }
     return wake;

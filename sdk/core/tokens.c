@@ -1,62 +1,36 @@
-/* The token pair, in memory the way the port keeps it: version, whose it is, access, refresh. Built
- * in place, so that saving needs no second buffer. */
+/* The token pair. It rests with the port alone: a record is loaded into rx when a token is needed,
+ * and made there of a new pair when one comes. A record: version, which token is first, whose they
+ * are, the two tokens, each with a NUL. */
 #include "core.h"
 #include "proto/json.h"
 #include "proto/text.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
+#define ACCESS_FIRST   0x5a
+#define REFRESH_FIRST  0xa5
+#define OWNER_AT       2
+#define FIRST_AT       (OWNER_AT + 8)
 
-/* version, two ids, [host]:port, two tokens, each part but the first with its NUL */
-_Static_assert(1 + 2 * (LIMIT_ID_LEN + 1) + (TEDDY_HOST_MAX + 2 + 6 + 1) +
-                       2 * (LIMIT_TOKEN_LEN + 1) <=
-                   TEDDY_RECORD_MAX,
-               "TEDDY_RECORD_MAX must hold the longest record: raise it with TEDDY_HOST_MAX");
+_Static_assert(FIRST_AT + 2 * (LIMIT_TOKEN_LEN + 1) <= TEDDY_RECORD_MAX,
+               "TEDDY_RECORD_MAX must hold the longest record");
 
-static size_t put_text(uint8_t *record, size_t at, const char *text)
+/* A request is written from rx's start; what is longest, an upgrade, ends before this. */
+static char *token_place(const struct teddy_client *c)
 {
-    size_t size = strlen(text) + 1;
-    memcpy(record + at, text, size);
-    return at + size;
+    return (char *)c->rx + c->rx_len - LIMIT_TOKEN_LEN - 1;
 }
 
-static void put_authority(const struct teddy_client *c, char out[TEDDY_HOST_MAX + 9])
+const char *sdk_token(const struct teddy_client *c)
 {
-    struct writer w = writer_on(out, TEDDY_HOST_MAX + 9);
-    sdk_url_authority(&w, &c->url, true);
-    (void)writer_end(&w);
+    return token_place(c);
 }
 
-void sdk_tokens_clear(struct teddy_client *c)
+void sdk_tokens_drop(struct teddy_client *c)
 {
-    struct teddy_tokens *t = &c->tokens;
-    char authority[TEDDY_HOST_MAX + 9];
-    wipe(t->record, sizeof t->record);
-    put_authority(c, authority);
-    t->record[0] = RECORD_VERSION;
-    size_t at = put_text(t->record, 1, c->config.device_id);
-    at = put_text(t->record, at, c->config.child_id);
-    at = put_text(t->record, at, authority);
-    t->access_at = (uint16_t)at;
-    t->refresh_at = (uint16_t)at;
-    t->len = 0;
+    c->tokenless = true;
     c->expires_at = 0;
     c->refresh_at = 0;
     c->refresh_sent = false;
-}
-
-bool sdk_tokens_have(const struct teddy_client *c)
-{
-    return c->tokens.len != 0;
-}
-
-const char *sdk_tokens_access(const struct teddy_client *c)
-{
-    return (const char *)c->tokens.record + c->tokens.access_at;
-}
-
-const char *sdk_tokens_refresh(const struct teddy_client *c)
-{
-    return (const char *)c->tokens.record + c->tokens.refresh_at;
 }
 
 bool sdk_tokens_expired(const struct teddy_client *c)
@@ -81,61 +55,61 @@ static bool token_ok(struct span token)
     return true;
 }
 
-/* The NUL-terminated part at *at of the loaded record, if it is whole. */
-static bool next_part(const struct teddy_client *c, size_t *at, struct span *part)
+/* The record's token number n, empty when it is not whole. */
+static struct span part(const struct teddy_client *c, unsigned n)
 {
-    const char *p = (const char *)c->tokens.record + *at;
-    size_t left = c->loaded - *at;
-    const char *end = left == 0 ? NULL : memchr(p, '\0', left);
-    if (end == NULL) {
-        return false;
+    size_t at = FIRST_AT;
+    struct span token = {NULL, 0};
+    for (unsigned i = 0; i <= n; i++) {
+        const char *p = (const char *)c->rx + at;
+        const char *end = at < c->record_len ? memchr(p, '\0', c->record_len - at) : NULL;
+        token = (struct span){p, end != NULL ? (size_t)(end - p) : 0};
+        at += token.len + 1;
     }
-    *part = (struct span){p, (size_t)(end - p)};
-    *at += part->len + 1;
-    return true;
+    return token;
 }
 
-static bool record_take(struct teddy_client *c)
+static bool record_ok(const struct teddy_client *c)
 {
-    struct teddy_tokens *t = &c->tokens;
-    struct span device, child, server, access, refresh;
-    char authority[TEDDY_HOST_MAX + 9];
-    size_t at = 1;
-    put_authority(c, authority);
-    if (c->loaded < 1 || c->loaded > sizeof t->record || t->record[0] != RECORD_VERSION ||
-        !next_part(c, &at, &device) || !next_part(c, &at, &child) || !next_part(c, &at, &server)) {
+    uint8_t owner[8];
+    bool head = c->record_len > FIRST_AT && c->record_len <= TEDDY_RECORD_MAX &&
+                c->rx[0] == RECORD_VERSION &&
+                (c->rx[1] == ACCESS_FIRST || c->rx[1] == REFRESH_FIRST);
+    sdk_owner(c, c->config.child_id, owner);
+    if (!head || memcmp(c->rx + OWNER_AT, owner, sizeof owner) != 0) {
         return false;
     }
-    size_t access_at = at;
-    if (!next_part(c, &at, &access)) {
-        return false;
-    }
-    size_t refresh_at = at;
-    if (!next_part(c, &at, &refresh) || at != c->loaded || !token_ok(access) ||
-        !token_ok(refresh) || !span_is(device, c->config.device_id) ||
-        !span_is(child, c->config.child_id) || !span_is(server, authority)) {
-        return false;
-    }
-    t->access_at = (uint16_t)access_at;
-    t->refresh_at = (uint16_t)refresh_at;
-    t->len = c->loaded;
-    return true;
+    struct span first = part(c, 0), second = part(c, 1);
+    return token_ok(first) && token_ok(second) &&
+           FIRST_AT + first.len + 1 + second.len + 1 == c->record_len;
+}
+
+void sdk_tokens_pick(struct teddy_client *c, bool refresh)
+{
+    struct span token = part(c, refresh == (c->rx[1] == REFRESH_FIRST) ? 0 : 1);
+    char *place = token_place(c);
+    memmove(place, token.p, token.len);
+    wipe(c->rx, (size_t)(place - (char *)c->rx));
+    memset(place + token.len, 0, LIMIT_TOKEN_LEN + 1 - token.len);
+    c->record_len = 0;
 }
 
 int sdk_tokens_load(struct teddy_client *c)
 {
-    int rc = c->port->load(c->ctx, c->tokens.record, sizeof c->tokens.record, &c->loaded);
+    int rc = c->port->load(c->ctx, TEDDY_RECORD_TOKENS, c->rx, TEDDY_RECORD_MAX, &c->record_len);
     if (rc == TEDDY_AGAIN) {
         return rc;
     }
-    if (rc == TEDDY_OK && record_take(c)) {
+    if (rc == TEDDY_OK && record_ok(c)) {
+        sdk_tokens_pick(c, c->goal == SDK_REFRESH || c->stage == SDK_SESSION);
         return TEDDY_OK;
     }
     if (rc != TEDDY_ENOTFOUND) {
         sdk_log(c, TEDDY_LOG_WARN, "the stored tokens cannot be used; claiming anew");
     }
-    sdk_tokens_clear(c);
-    return TEDDY_OK;
+    wipe(c->rx, TEDDY_RECORD_MAX);
+    c->record_len = 0;
+    return TEDDY_ENOTFOUND;
 }
 
 /* The member's string, where it stands. */
@@ -161,19 +135,37 @@ static __attribute__((noinline)) int pair_find(struct span json, struct span *ac
     return token_ok(*access) && token_ok(*refresh) ? TEDDY_OK : TEDDY_EPROTO;
 }
 
+/* Moves the two tokens to where they belong in the record. Each stands behind its place, because a
+ * member's name before it is longer than the record's head. */
+static void record_make(struct teddy_client *c, struct span access, struct span refresh,
+                        size_t json_len)
+{
+    bool refresh_first = refresh.p < access.p;
+    struct span first = refresh_first ? refresh : access, second = refresh_first ? access : refresh;
+    uint8_t *to = c->rx + FIRST_AT;
+    memmove(to, first.p, first.len);
+    to += first.len;
+    *to++ = '\0';
+    memmove(to, second.p, second.len);
+    to += second.len;
+    *to++ = '\0';
+    c->record_len = (size_t)(to - c->rx);
+    c->rx[0] = RECORD_VERSION;
+    c->rx[1] = refresh_first ? REFRESH_FIRST : ACCESS_FIRST;
+    sdk_owner(c, c->config.child_id, c->rx + OWNER_AT);
+    if (json_len > c->record_len) {
+        wipe(c->rx + c->record_len, json_len - c->record_len);
+    }
+}
+
 int sdk_tokens_take(struct teddy_client *c, struct span json)
 {
-    struct teddy_tokens *t = &c->tokens;
     struct span access, refresh;
     uint64_t expires_in;
     if (pair_find(json, &access, &refresh, &expires_in) != TEDDY_OK) {
         return TEDDY_EPROTO;
     }
-    wipe(t->record + t->access_at, sizeof t->record - t->access_at);
-    memcpy(t->record + t->access_at, access.p, access.len);
-    t->refresh_at = (uint16_t)(t->access_at + access.len + 1);
-    memcpy(t->record + t->refresh_at, refresh.p, refresh.len);
-    t->len = t->refresh_at + refresh.len + 1;
+    record_make(c, access, refresh, json.len);
     if (expires_in > UINT32_MAX) {
         expires_in = UINT32_MAX;
     }
@@ -186,14 +178,14 @@ int sdk_tokens_take(struct teddy_client *c, struct span json)
 
 int sdk_tokens_save(struct teddy_client *c, uint64_t by)
 {
-    int rc = c->port->save(c->ctx, c->tokens.record, c->tokens.len);
+    int rc = c->port->save(c->ctx, TEDDY_RECORD_TOKENS, c->rx, c->record_len);
     if (rc == TEDDY_AGAIN && c->now < by) {
         return rc;
     }
     rc = rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
+    c->tokenless = rc != TEDDY_OK; /* what is stored instead is spent */
     if (rc != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_ERROR,
-                "the tokens could not be saved; they last until the next restart");
+        sdk_log(c, TEDDY_LOG_ERROR, "the tokens could not be saved; they last for one session");
     }
     sdk_emit(c,
              &(struct teddy_event){.type = c->claimed ? TEDDY_EVENT_CLAIMED : TEDDY_EVENT_REFRESHED,

@@ -27,12 +27,12 @@ static void write_request(struct teddy_client *c, const char *key, struct writer
     writer_text(w, path[strlen(path) - 1] == '/' ? "" : "/");
     writer_text(w, c->config.device_id);
     writer_text(w, " HTTP/1.1\r\nHost: ");
-    sdk_url_authority(w, &c->url, false);
+    sdk_url_authority(w, &c->url);
     writer_text(w, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
                    "\r\nSec-WebSocket-Key: ");
     writer_text(w, key);
     writer_text(w, "\r\nAuthorization: Bearer ");
-    writer_text(w, sdk_tokens_access(c));
+    writer_text(w, sdk_token(c));
     writer_text(w, "\r\nUser-Agent: teddy-sdk/" TEDDY_SDK_VERSION "\r\n\r\n");
 }
 
@@ -52,7 +52,7 @@ int sdk_upgrade_prepare(struct teddy_client *c)
     ws_accept(c->digest, c->accept);
     memcpy(key, c->rx, KEY_LEN);
     key[KEY_LEN] = '\0';
-    struct writer w = writer_on((char *)c->rx, c->rx_len);
+    struct writer w = writer_on((char *)c->rx, c->rx_len - LIMIT_TOKEN_LEN - 1);
     write_request(c, key, &w);
     c->out_len = w.len;
     c->out_at = 0;

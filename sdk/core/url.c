@@ -37,8 +37,8 @@ static int take_host(struct teddy_url *out, struct span host, bool literal)
     if (host.len > TEDDY_HOST_MAX || !(literal ? ipv6_ok(host) : name_ok(host))) {
         return TEDDY_EINVAL;
     }
-    memcpy(out->host, host.p, host.len);
-    out->host[host.len] = '\0';
+    out->host = host.p;
+    out->host_len = (uint8_t)host.len;
     return TEDDY_OK;
 }
 
@@ -106,13 +106,14 @@ bool sdk_path_ok(const char *path)
     return path[0] == '/';
 }
 
-void sdk_url_authority(struct writer *w, const struct teddy_url *url, bool full)
+void sdk_url_authority(struct writer *w, const struct teddy_url *url)
 {
-    bool literal = strchr(url->host, ':') != NULL;
+    struct span host = {url->host, url->host_len};
+    bool literal = memchr(host.p, ':', host.len) != NULL;
     writer_text(w, literal ? "[" : "");
-    writer_text(w, url->host);
+    writer_span(w, host);
     writer_text(w, literal ? "]" : "");
-    if (full || url->port != (url->tls ? 443 : 80)) {
+    if (url->port != (url->tls ? 443 : 80)) {
         writer_text(w, ":");
         writer_u64(w, url->port);
     }

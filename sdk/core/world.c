@@ -55,38 +55,39 @@ static int port_sha1(void *ctx, const uint8_t *msg, size_t len, uint8_t digest[2
     return TEDDY_OK;
 }
 
-static int port_load(void *ctx, uint8_t *buf, size_t cap, size_t *len)
+static int port_load(void *ctx, enum teddy_record record, uint8_t *buf, size_t cap, size_t *len)
 {
     struct world *w = ctx;
     if (w->load_rc != TEDDY_OK || again(w, ON_LOAD)) {
         return w->load_rc != TEDDY_OK ? w->load_rc : TEDDY_AGAIN;
     }
-    if (w->record_len == 0) {
+    if (w->record_len[record] == 0) {
         return TEDDY_ENOTFOUND;
     }
-    assert_true(w->record_len <= cap);
-    memcpy(buf, w->record, w->record_len);
-    *len = w->record_len;
+    assert_true(w->record_len[record] <= cap);
+    memcpy(buf, w->records[record], w->record_len[record]);
+    *len = w->record_len[record];
     return TEDDY_OK;
 }
 
-static int port_save(void *ctx, const uint8_t *data, size_t len)
+static int port_save(void *ctx, enum teddy_record record, const uint8_t *data, size_t len)
 {
     struct world *w = ctx;
-    if (w->save_rc != TEDDY_OK || again(w, ON_SAVE)) {
-        return w->save_rc != TEDDY_OK ? w->save_rc : TEDDY_AGAIN;
+    int wrong = record == TEDDY_RECORD_LAST && w->last_rc != TEDDY_OK ? w->last_rc : w->save_rc;
+    if (wrong != TEDDY_OK || again(w, ON_SAVE)) {
+        return wrong != TEDDY_OK ? wrong : TEDDY_AGAIN;
     }
-    assert_true(len <= sizeof w->record);
-    memcpy(w->record, data, len);
-    w->record_len = len;
-    w->saves++;
+    assert_in_range(len, 1, TEDDY_RECORD_MAX);
+    memcpy(w->records[record], data, len);
+    w->record_len[record] = len;
+    *(record == TEDDY_RECORD_LAST ? &w->lasts : &w->saves) += 1;
     return TEDDY_OK;
 }
 
 static int port_erase(void *ctx)
 {
     struct world *w = ctx;
-    w->record_len = 0;
+    memset(w->record_len, 0, sizeof w->record_len);
     return TEDDY_OK;
 }
 
@@ -224,10 +225,28 @@ static void on_event(void *user, const struct teddy_event *e)
     }
 }
 
+static bool on_message(void *user, const struct teddy_message *m)
+{
+    struct world *w = user;
+    unsigned i = w->taken % 64;
+    assert_int_equal(strlen(m->text), m->text_len);
+    w->offers++;
+    if (w->refuses) {
+        return false;
+    }
+    snprintf(w->taken_id[i], sizeof w->taken_id[i], "%s", m->id);
+    snprintf(w->taken_text[i], sizeof w->taken_text[i], "%.63s", m->text);
+    w->taken_data[i] = m->is_data;
+    w->taken_expires = m->expires_s;
+    w->taken++;
+    return true;
+}
+
 void world_reboot(struct world *w)
 {
     w->open = false;
     w->config.on_event = on_event;
+    w->config.on_message = on_message;
     w->config.user = w;
     memset(&w->client, 0xa5, sizeof w->client);
     assert_int_equal(teddy_client_init(&w->client, &w->config, &world_port, w, w->rx, w->rx_len,
@@ -260,7 +279,8 @@ void world_step(struct world *w)
  * read. */
 static void pass(struct world *w, uint64_t until)
 {
-    bool readable = w->open && (w->out_at < w->out_len || w->gone);
+    bool readable =
+        w->open && teddy_client_wants_read(&w->client) && (w->out_at < w->out_len || w->gone);
     if (w->wait_ms == 0 || readable ||
         (w->open && w->send_rc != TEDDY_AGAIN && teddy_client_wants_write(&w->client))) {
         w->now += w->again != 0 || w->piece != 0 ? 0 : 1;
@@ -338,5 +358,5 @@ const struct seen *world_waiting(const struct world *w)
 void world_say(struct world *w, const char *text)
 {
     uint64_t id;
-    assert_int_equal(teddy_client_say(&w->client, text, strlen(text), &id), TEDDY_OK);
+    assert_int_equal(teddy_client_say(&w->client, text, strlen(text), NULL, &id), TEDDY_OK);
 }

@@ -71,10 +71,11 @@ struct world {
     unsigned again; /* each call says AGAIN this many times first */
     unsigned agains[8];
     int resolve_rc, connect_rc, send_rc, hmac_rc, sha1_rc, save_rc, load_rc;
-    uint8_t record[TEDDY_RECORD_MAX];
-    size_t record_len;
+    uint8_t records[TEDDY_RECORDS][TEDDY_RECORD_MAX];
+    size_t record_len[TEDDY_RECORDS];
+    int last_rc; /* of saving TEDDY_RECORD_LAST */
     uint64_t wall, told;
-    unsigned connects, saves, hmacs, disconnects;
+    unsigned connects, saves, hmacs, disconnects, lasts;
     char log[256];
 
     /* the server */
@@ -100,17 +101,27 @@ struct world {
     char said_text[512];
     uint64_t said_sums[512];
     uint16_t toy_close;
+    char last[32], acked[32]; /* of hello, of the last ack */
+    unsigned acks, telemetry;
+    char report[256];
     uint8_t last_mask[4];
     unsigned same_masks, frames;
 
     struct seen seen[WORLD_EVENTS];
     size_t seen_count;
     void (*on_event)(struct world *w, const struct teddy_event *event);
+
+    /* the application's messages */
+    bool refuses; /* it takes none */
+    unsigned offers, taken;
+    char taken_id[64][32], taken_text[64][64];
+    bool taken_data[64];
+    uint64_t taken_expires;
 };
 
 /* A fresh toy that has nothing, at a good server. */
 void world_init(struct world *w);
-/* The toy loses its power: all but the record. */
+/* The toy loses its power: all but the records. */
 void world_reboot(struct world *w);
 void world_step(struct world *w);
 /* Runs until the state is reached, or fails the test after that much time. */

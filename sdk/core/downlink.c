@@ -1,0 +1,126 @@
+/* The messages of the server's queue: each is offered to the application until it takes it, then
+ * its id is saved, and only then acked. Whatever comes again is known by that id, also after a
+ * restart. */
+#include "core.h"
+#include "proto/text.h"
+
+/* The record: version, whose it is (device and server; ids go on when the toy gets another child),
+ * epoch, n. */
+#define LAST_VERSION 1
+#define LAST_OWNER   1
+#define LAST_ID      (LAST_OWNER + 8)
+
+_Static_assert(LAST_ID + 16 == TEDDY_LAST_LEN, "as client_state.h says");
+
+static void put_u64(uint8_t *to, uint64_t n)
+{
+    for (unsigned i = 0; i < 8; i++, n >>= 8) {
+        to[i] = (uint8_t)n;
+    }
+}
+
+static uint64_t get_u64(const uint8_t *from)
+{
+    uint64_t n = 0;
+    for (unsigned i = 8; i-- > 0;) {
+        n = n << 8 | from[i];
+    }
+    return n;
+}
+
+static void record_make(struct teddy_client *c)
+{
+    c->kept[0] = LAST_VERSION;
+    sdk_owner(c, NULL, c->kept + LAST_OWNER);
+    put_u64(c->kept + LAST_ID, c->last.epoch);
+    put_u64(c->kept + LAST_ID + 8, c->last.n);
+}
+
+int sdk_last_load(struct teddy_client *c)
+{
+    size_t len = 0;
+    int rc = c->port->load(c->ctx, TEDDY_RECORD_LAST, c->rx, TEDDY_RECORD_MAX, &len);
+    if (rc == TEDDY_AGAIN) {
+        return rc;
+    }
+    record_make(c); /* of what is known already */
+    if (rc == TEDDY_OK && len == TEDDY_LAST_LEN && memcmp(c->rx, c->kept, LAST_ID) == 0) {
+        struct downlink_id kept = {get_u64(c->rx + LAST_ID), get_u64(c->rx + LAST_ID + 8)};
+        if (downlink_id_compare(&kept, &c->last) > 0 && kept.epoch <= DOWNLINK_PART_MAX &&
+            kept.n <= DOWNLINK_PART_MAX) {
+            c->last = kept;
+        }
+    } else if (rc != TEDDY_ENOTFOUND) {
+        sdk_log(c, TEDDY_LOG_WARN, "the id of the last message cannot be read; one may come again");
+    }
+    return TEDDY_OK;
+}
+
+int sdk_last_save(struct teddy_client *c, uint64_t by)
+{
+    if (!c->unkept) {
+        return TEDDY_OK;
+    }
+    int rc = c->port->save(c->ctx, TEDDY_RECORD_LAST, c->kept, sizeof c->kept);
+    if (rc == TEDDY_AGAIN && c->now < by) {
+        return rc;
+    }
+    c->unkept = false;
+    if (rc != TEDDY_OK) {
+        sdk_log(c, TEDDY_LOG_ERROR,
+                "the id of the last message could not be saved; it may come "
+                "again after a restart");
+    }
+    return TEDDY_OK;
+}
+
+void sdk_last_forget(struct teddy_client *c)
+{
+    c->last = (struct downlink_id){0, 0};
+    c->unkept = false;
+}
+
+void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m)
+{
+    struct teddy_offer *o = &c->offer;
+    if (downlink_id_parse(span_of(m->id), &o->id) != TEDDY_OK) {
+        sdk_log(c, TEDDY_LOG_WARN, "a message without a proper id was ignored");
+        return;
+    }
+    if (downlink_id_compare(&o->id, &c->last) <= 0) {
+        c->wanted |= SDK_FRAME_ACK; /* seen: our ack was lost */
+        return;
+    }
+    m->text[m->text_len] = '\0'; /* a quote, a comma or a brace stood there */
+    o->text_at = (uint32_t)((uint8_t *)m->text - c->rx);
+    o->text_len = (uint32_t)m->text_len;
+    o->is_data = m->is_data;
+    o->expires_s = m->expires;
+    o->again_at = c->now;
+    c->hold = SDK_HOLD_OFFER;
+}
+
+int sdk_downlink_offer(struct teddy_client *c)
+{
+    struct teddy_offer *o = &c->offer;
+    char id[DOWNLINK_ID_TEXT];
+    if (c->now < o->again_at) {
+        return TEDDY_AGAIN;
+    }
+    struct writer w = writer_on(id, sizeof id);
+    downlink_id_write(&w, &o->id);
+    (void)writer_end(&w);
+    const struct teddy_message m = {.id = id,
+                                    .text = (const char *)c->rx + o->text_at,
+                                    .text_len = o->text_len,
+                                    .is_data = o->is_data,
+                                    .expires_s = o->expires_s};
+    if (c->config.on_message != NULL && !c->config.on_message(c->config.user, &m)) {
+        o->again_at = c->now + TEDDY_OFFER_MS;
+        return TEDDY_AGAIN;
+    }
+    c->last = o->id;
+    record_make(c);
+    c->unkept = true;
+    return TEDDY_OK;
+}

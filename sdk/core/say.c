@@ -1,0 +1,201 @@
+/* What the application says, from its call to the outbox's head: policies, expiry, room. */
+#include "core.h"
+#include "proto/json.h"
+#include "proto/utf8.h"
+
+bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry, const uint8_t **text)
+{
+    const uint8_t *unused;
+    size_t at = 0;
+    return sdk_outbox_next(&c->outbox, &at, entry, text != NULL ? text : &unused);
+}
+
+/* The offset of the first entry that is not on its way. */
+static size_t waiting_from(const struct teddy_client *c)
+{
+    struct sdk_entry head;
+    bool busy = c->head_sent || sdk_frames_saying(c);
+    return busy && sdk_head(c, &head, NULL) ? sizeof head + head.len : 0;
+}
+
+static void tell_dropped(struct teddy_client *c, const struct sdk_entry *entry, const char *code)
+{
+    char id[21];
+    if (entry->kind == SDK_SAY) {
+        sdk_decimal(entry->id, id);
+        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_DROPPED, .id = id, .code = code});
+    }
+}
+
+/* Makes room for len bytes at the expense of the oldest that are not on their way. */
+static void drop_oldest(struct teddy_client *c, size_t len)
+{
+    struct teddy_outbox *o = &c->outbox;
+    if (o->dropping) {
+        return; /* said from within the event about another drop */
+    }
+    o->dropping = true;
+    while (sdk_outbox_room(o) < len) {
+        struct sdk_entry entry;
+        const uint8_t *text;
+        size_t at = waiting_from(c), behind = at;
+        if (!sdk_outbox_next(o, &behind, &entry, &text)) {
+            break;
+        }
+        sdk_outbox_remove(o, at);
+        tell_dropped(c, &entry, "outbox_full");
+    }
+    o->dropping = false;
+}
+
+static int push(struct teddy_client *c, const char *text, const struct sdk_entry *entry,
+                enum teddy_when_full when_full)
+{
+    int rc = sdk_outbox_push(&c->outbox, text, entry);
+    if (rc == TEDDY_EFULL && when_full == TEDDY_DROP_OLDEST) {
+        drop_oldest(c, entry->len);
+        rc = sdk_outbox_push(&c->outbox, text, entry);
+    }
+    if (rc == TEDDY_EFULL) {
+        c->outbox.refused = entry->len;
+    }
+    return rc;
+}
+
+int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
+                     const struct teddy_say *how, uint64_t *id)
+{
+    static const struct teddy_say usual = {TEDDY_DROP_NEWEST, 0};
+    how = how != NULL ? how : &usual;
+    if (len == 0) {
+        return TEDDY_EINVAL;
+    }
+    if (len > LIMIT_UTTERANCE) {
+        return TEDDY_ETOOBIG;
+    }
+    if (!utf8_ok(text, len)) {
+        return TEDDY_EUTF8;
+    }
+    struct sdk_entry entry = {.id = c->outbox.next_id,
+                              .lifetime_ms = how->expires_ms,
+                              .len = (uint16_t)len,
+                              .kind = SDK_SAY};
+    c->outbox.next_id++;
+    int rc = push(c, text, &entry, how->when_full);
+    if (rc == TEDDY_OK && id != NULL) {
+        *id = entry.id;
+    }
+    return rc;
+}
+
+/* One flat object without `type`. A function of its own, for the stack's sake. */
+static __attribute__((noinline)) int report_check(const char *json, size_t len)
+{
+    struct json_object o;
+    if (json_parse((struct span){json, len}, &o) != TEDDY_OK || o.count == 0 || json[0] != '{') {
+        return TEDDY_EPROTO;
+    }
+    return json_find(&o, "type") == NULL ? TEDDY_OK : TEDDY_EPROTO;
+}
+
+static void remove_report(struct teddy_client *c)
+{
+    struct sdk_entry entry;
+    const uint8_t *text;
+    size_t at = waiting_from(c), next = at;
+    while (!c->outbox.dropping && sdk_outbox_next(&c->outbox, &next, &entry, &text)) {
+        if (entry.kind == SDK_REPORT) {
+            sdk_outbox_remove(&c->outbox, at);
+            return;
+        }
+        at = next;
+    }
+}
+
+int teddy_client_report(struct teddy_client *c, const char *json, size_t len)
+{
+    if (len > TEDDY_REPORT_MAX) {
+        return TEDDY_ETOOBIG;
+    }
+    int rc = report_check(json, len);
+    if (rc != TEDDY_OK) {
+        return rc;
+    }
+    remove_report(c);
+    struct sdk_entry entry = {.len = (uint16_t)len, .kind = SDK_REPORT};
+    return push(c, json, &entry, TEDDY_DROP_NEWEST);
+}
+
+static void tell_room(struct teddy_client *c)
+{
+    struct teddy_outbox *o = &c->outbox;
+    if (o->refused != 0 && sdk_outbox_room(o) >= o->refused) {
+        o->refused = 0;
+        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_ROOM});
+    }
+}
+
+/* Removes the entry at `at`. False: it is being sent, and stays until its frame is whole. */
+static bool expire(struct teddy_client *c, size_t at, const struct sdk_entry *entry)
+{
+    if (at == 0 && sdk_frames_saying(c)) {
+        return false;
+    }
+    if (at == 0) {
+        sdk_session_said(c);
+    } else {
+        sdk_outbox_remove(&c->outbox, at);
+    }
+    tell_dropped(c, entry, "expired");
+    return true;
+}
+
+void sdk_outbox_tick(struct teddy_client *c)
+{
+    struct teddy_outbox *o = &c->outbox;
+    struct sdk_entry entry;
+    const uint8_t *text;
+    size_t at = 0, next = 0;
+    o->soonest = UINT64_MAX;
+    o->dropping = true; /* what the application says meanwhile only goes to the end */
+    while (sdk_outbox_next(o, &next, &entry, &text)) {
+        if (entry.lifetime_ms != 0) {
+            entry.expires_at = c->now + entry.lifetime_ms;
+            entry.lifetime_ms = 0;
+            memcpy(o->buf + at, &entry, sizeof entry);
+        }
+        bool over = entry.expires_at != 0 && c->now >= entry.expires_at;
+        if (over && expire(c, at, &entry)) {
+            next = at;
+            continue;
+        }
+        if (entry.expires_at != 0 && !over && entry.expires_at < o->soonest) {
+            o->soonest = entry.expires_at;
+        }
+        at = next;
+    }
+    o->dropping = false;
+    tell_room(c);
+}
+
+size_t teddy_client_pending(const struct teddy_client *c)
+{
+    struct sdk_entry entry;
+    const uint8_t *text;
+    size_t at = 0, count = 0;
+    while (sdk_outbox_next(&c->outbox, &at, &entry, &text)) {
+        count += entry.kind == SDK_SAY;
+    }
+    return count - (c->head_done && count > 0 ? 1 : 0);
+}
+
+void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out)
+{
+    struct sdk_entry head;
+    size_t room = sdk_outbox_room(&c->outbox);
+    *out = (struct teddy_outbox_state){.count = c->outbox.count,
+                                       .room = room < LIMIT_UTTERANCE ? room : LIMIT_UTTERANCE};
+    if (sdk_head(c, &head, NULL)) {
+        out->oldest_id = head.id;
+    }
+}
