@@ -33,7 +33,7 @@ static int unescape(struct span raw, char *out, size_t *len)
 {
     struct json_object one = {.count = 1};
 
-    one.members[0] = (struct json_member){{"s", 1}, raw, JSON_STRING};
+    one.members[0] = (struct json_member){raw, "s", 1, JSON_STRING};
     return json_string(&one, "s", out, ROOM, len);
 }
 
@@ -58,7 +58,7 @@ static void write_object(struct writer *w, const struct json_object *obj)
     writer_text(w, "{");
     for (size_t i = 0; i < obj->count; i++) {
         writer_text(w, i > 0 ? "," : "");
-        write_string(w, obj->members[i].name);
+        write_string(w, json_name(&obj->members[i]));
         writer_text(w, ":");
         if (obj->members[i].type == JSON_STRING)
             write_string(w, obj->members[i].value);
@@ -83,7 +83,7 @@ static void same_object(const struct json_object *a, const struct json_object *b
     HOLDS(a->count == b->count);
     for (size_t i = 0; i < a->count; i++) {
         HOLDS(a->members[i].type == b->members[i].type);
-        same_string(a->members[i].name, b->members[i].name);
+        same_string(json_name(&a->members[i]), json_name(&b->members[i]));
         if (a->members[i].type == JSON_STRING)
             same_string(a->members[i].value, b->members[i].value);
         else
@@ -98,7 +98,8 @@ static void members_are_found(const struct json_object *obj)
 
     for (size_t i = 0; i < obj->count; i++) {
         /* json_find takes names that need no escape. */
-        if (unescape(obj->members[i].name, name, &len) == TEDDY_OK && strchr(name, '\\') == NULL)
+        if (unescape(json_name(&obj->members[i]), name, &len) == TEDDY_OK &&
+            strchr(name, '\\') == NULL)
             HOLDS(json_find(obj, name) == &obj->members[i]);
     }
 }

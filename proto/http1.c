@@ -5,6 +5,16 @@
 #include "proto/http1_chars.h"
 #include "proto/text.h"
 
+/* A bit for each character: digits, letters and !#$%&'*+-.^_`|~ */
+static const uint32_t token_chars[] = {0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF};
+
+bool http_is_token(char c)
+{
+    unsigned char u = (unsigned char)c;
+
+    return u < 0x80 && (token_chars[u >> 5] >> (u & 31) & 1) != 0;
+}
+
 static bool is_visible(char c)
 {
     return c > 0x20 && c < 0x7F;
@@ -57,14 +67,15 @@ static int take_line(struct span in, size_t *at, struct span *line)
 /* "HTTP/1.1" */
 static int read_version(struct span s, int *minor)
 {
+    unsigned major;
+
     if (s.len != 8 || memcmp(s.p, "HTTP/", 5) != 0 || s.p[6] != '.')
         return TEDDY_EPROTO;
-    if (s.p[5] < '0' || s.p[5] > '9' || s.p[7] < '0' || s.p[7] > '9')
+    major = (unsigned char)s.p[5] - (unsigned)'0';
+    *minor = (unsigned char)s.p[7] - '0';
+    if (major > 9 || *minor < 0 || *minor > 9)
         return TEDDY_EPROTO;
-    if (s.p[5] != '1' || s.p[7] > '1')
-        return TEDDY_EUNSUPPORTED;
-    *minor = s.p[7] - '0';
-    return TEDDY_OK;
+    return major == 1 && *minor <= 1 ? TEDDY_OK : TEDDY_EUNSUPPORTED;
 }
 
 static int read_request_line(struct span line, struct http_head *out)
@@ -160,35 +171,23 @@ static int check_host(const struct http_head *head)
     return TEDDY_OK;
 }
 
-static int read_head(struct span in, bool is_response, struct http_head *out, size_t *at)
-{
-    struct span line;
-    int err;
-
-    /* One empty line before a request is forgiven (RFC 9112 section 2.2). */
-    if (!is_response && in.len >= 2 && in.p[0] == '\r' && in.p[1] == '\n')
-        *at = 2;
-    err = take_line(in, at, &line);
-    if (err != TEDDY_OK)
-        return err;
-    err = is_response ? read_status_line(line, out) : read_request_line(line, out);
-    if (err == TEDDY_OK)
-        err = read_fields(in, at, out);
-    if (err == TEDDY_OK && !is_response)
-        err = check_host(out);
-    return err;
-}
-
-static int read_within(const char *buf, size_t len, size_t max, bool is_response,
+/* Requests and responses meet here with a line reader of their own, so that a program with one kind
+ * links no more than that. */
+static int read_within(const char *buf, size_t len, size_t max, size_t at,
+                       int (*read_line)(struct span line, struct http_head *out),
                        struct http_head *out, size_t *used)
 {
     struct span in = {buf, len < max ? len : max};
-    size_t at = 0;
+    struct span line;
     int err;
 
     *out = (struct http_head){.method = {"", 0}, .target = {"", 0}, .fields = {"", 0}};
     *used = 0;
-    err = read_head(in, is_response, out, &at);
+    err = take_line(in, &at, &line);
+    if (err == TEDDY_OK)
+        err = read_line(line, out);
+    if (err == TEDDY_OK)
+        err = read_fields(in, &at, out);
     if (err == TEDDY_AGAIN && len >= max)
         return TEDDY_ETOOBIG;
     if (err == TEDDY_OK)
@@ -198,12 +197,20 @@ static int read_within(const char *buf, size_t len, size_t max, bool is_response
 
 int http1_request(const char *buf, size_t len, size_t max, struct http_head *out, size_t *used)
 {
-    return read_within(buf, len, max, false, out, used);
+    /* One empty line before a request is forgiven (RFC 9112 section 2.2). */
+    bool empty = len >= 2 && max >= 2 && buf[0] == '\r' && buf[1] == '\n';
+    int err = read_within(buf, len, max, empty ? 2 : 0, read_request_line, out, used);
+
+    if (err == TEDDY_OK)
+        err = check_host(out);
+    if (err != TEDDY_OK)
+        *used = 0;
+    return err;
 }
 
 int http1_response(const char *buf, size_t len, size_t max, struct http_head *out, size_t *used)
 {
-    return read_within(buf, len, max, true, out, used);
+    return read_within(buf, len, max, 0, read_status_line, out, used);
 }
 
 bool http1_next_field(const struct http_head *head, size_t *at, struct span *name,

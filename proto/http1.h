@@ -51,13 +51,13 @@ bool http1_keep_alive(const struct http_head *head);
 
 /* Chunked bodies (RFC 9112 section 7.1), decoded as they arrive; all zero is the start. */
 struct http_chunked {
-    uint64_t left; /* bytes of the present chunk */
+    uint32_t left; /* bytes of the present chunk */
     uint8_t state;
     uint16_t line; /* bytes of the present line, bounded */
 };
 /* Takes up to len bytes; *data is the piece of body among them (inside buf, maybe empty), *used
  * what was taken. TEDDY_AGAIN: call with more (also right after a piece), TEDDY_OK: the body is
- * whole, TEDDY_EPROTO. */
+ * whole, TEDDY_EPROTO (also for a chunk of 4 GiB or more, which nobody here would take). */
 TEDDY_MUST_CHECK int http1_chunked(struct http_chunked *c, const char *buf, size_t len,
                                    size_t *used, struct span *data);
 

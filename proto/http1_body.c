@@ -72,87 +72,75 @@ enum state {
     DONE,
 };
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+/* A class of characters, where a row does not name the character itself. */
+enum { HEX = 1, SPACE, TOKEN, TEXT };
 
-/* Moves to the state the byte leads to; false when it may not stand here. */
-static bool to(struct http_chunked *c, enum state state, bool allowed)
-{
-    c->state = (uint8_t)state;
-    return allowed;
-}
+/* What may stand in each state, the first row that fits, and the state behind it. */
+static const struct row {
+    uint8_t state;
+    char what;
+    uint8_t next;
+} rows[] = {
+    {SIZE_START, HEX, SIZE},
+    {SIZE, HEX, SIZE},
+    {SIZE, '\r', SIZE_LF},
+    {SIZE, ';', EXTENSION},
+    {SIZE, SPACE, SIZE_SPACE},
+    {SIZE_SPACE, ';', EXTENSION},
+    {SIZE_SPACE, SPACE, SIZE_SPACE},
+    {EXTENSION, '\r', SIZE_LF},
+    {EXTENSION, TEXT, EXTENSION},
+    {SIZE_LF, '\n', DATA}, /* TRAILER_START behind the last chunk */
+    {DATA_CR, '\r', DATA_LF},
+    {DATA_LF, '\n', SIZE_START},
+    {TRAILER_START, '\r', LAST_LF},
+    {TRAILER_START, TOKEN, TRAILER_NAME},
+    {TRAILER_NAME, ':', TRAILER_VALUE},
+    {TRAILER_NAME, TOKEN, TRAILER_NAME},
+    {TRAILER_VALUE, '\r', TRAILER_LF},
+    {TRAILER_VALUE, TEXT, TRAILER_VALUE},
+    {TRAILER_LF, '\n', TRAILER_START},
+    {LAST_LF, '\n', DONE},
+};
 
-static bool take_size(struct http_chunked *c, char byte)
+static bool fits(char what, char byte)
 {
-    int digit = hex_digit(byte);
-
-    if (digit >= 0) {
-        if (c->left > UINT64_MAX >> 4)
-            return false;
-        c->left = c->left << 4 | (uint64_t)digit;
-        return to(c, SIZE, true);
-    }
-    if (c->state == SIZE_START)
-        return false;
-    if (byte == '\r')
-        return to(c, SIZE_LF, true);
-    if (byte == ';')
-        return to(c, EXTENSION, true);
-    return to(c, SIZE_SPACE, http_is_space(byte));
-}
-
-/* Behind the line with the size: its data, or after the last chunk the trailers. */
-static bool end_size(struct http_chunked *c, char byte)
-{
-    c->line = 0;
-    return to(c, c->left > 0 ? DATA : TRAILER_START, byte == '\n');
-}
-
-static bool take_trailer(struct http_chunked *c, char byte)
-{
-    switch (c->state) {
-    case TRAILER_START:
-        return byte == '\r' ? to(c, LAST_LF, true) : to(c, TRAILER_NAME, http_is_token(byte));
-    case TRAILER_NAME:
-        return byte == ':' ? to(c, TRAILER_VALUE, true) : http_is_token(byte);
-    case TRAILER_VALUE:
-        return byte == '\r' ? to(c, TRAILER_LF, true) : http_is_text(byte);
+    switch (what) {
+    case HEX:
+        return hex_value(byte) >= 0;
+    case SPACE:
+        return http_is_space(byte);
+    case TOKEN:
+        return http_is_token(byte);
+    case TEXT:
+        return http_is_text(byte);
     default:
-        return to(c, TRAILER_START, byte == '\n');
+        return byte == what;
     }
 }
 
 /* Every byte that is not data. */
 static bool take_byte(struct http_chunked *c, char byte)
 {
+    const struct row *row = rows;
+
     if (++c->line > (c->state < DATA ? CHUNK_LINE_MAX : TRAILER_MAX))
         return false;
-    switch (c->state) {
-    case SIZE_START:
-    case SIZE:
-        return take_size(c, byte);
-    case SIZE_SPACE:
-        return byte == ';' ? to(c, EXTENSION, true) : http_is_space(byte);
-    case EXTENSION:
-        return byte == '\r' ? to(c, SIZE_LF, true) : http_is_text(byte);
-    case SIZE_LF:
-        return end_size(c, byte);
-    case DATA_CR:
-        return to(c, DATA_LF, byte == '\r');
-    case DATA_LF:
-        c->line = 0;
-        return to(c, SIZE_START, byte == '\n');
-    case LAST_LF:
-        return to(c, DONE, byte == '\n');
-    default:
-        return take_trailer(c, byte);
+    while (row->state != c->state || !fits(row->what, byte)) {
+        if (++row == rows + sizeof rows / sizeof rows[0])
+            return false;
     }
+    c->state = row->next;
+    if (row->what == HEX) {
+        if (c->left > UINT32_MAX >> 4)
+            return false;
+        c->left = c->left << 4 | (uint32_t)hex_value(byte);
+    } else if (c->state == DATA || c->state == SIZE_START) {
+        c->line = 0;
+        if (c->left == 0 && c->state == DATA)
+            c->state = TRAILER_START;
+    }
+    return true;
 }
 
 int http1_chunked(struct http_chunked *c, const char *buf, size_t len, size_t *used,
@@ -164,10 +152,10 @@ int http1_chunked(struct http_chunked *c, const char *buf, size_t len, size_t *u
     *used = 0;
     while (at < len && c->state != DONE) {
         if (c->state == DATA) {
-            size_t n = len - at < c->left ? len - at : (size_t)c->left;
+            size_t n = len - at < c->left ? len - at : c->left;
 
             *data = (struct span){buf + at, n};
-            c->left -= n;
+            c->left -= (uint32_t)n;
             if (c->left == 0)
                 c->state = DATA_CR;
             *used = at + n;

@@ -4,32 +4,8 @@
 
 #include <stdbool.h>
 
-/* What a method or a field's name is made of: visible ASCII without delimiters. */
-static inline bool http_is_token(char c)
-{
-    switch (c) {
-    case '"':
-    case '(':
-    case ')':
-    case ',':
-    case '/':
-    case ':':
-    case ';':
-    case '<':
-    case '=':
-    case '>':
-    case '?':
-    case '@':
-    case '[':
-    case '\\':
-    case ']':
-    case '{':
-    case '}':
-        return false;
-    default:
-        return c > 0x20 && c < 0x7F;
-    }
-}
+/* What a method or a field's name is made of: visible ASCII without delimiters (http1.c). */
+bool http_is_token(char c);
 
 /* What a line may hold: anything but control characters, the tab apart. */
 static inline bool http_is_text(char c)

@@ -29,13 +29,17 @@ static void skip_space(struct reader *r)
 }
 
 /* The four hex digits of a \u escape. */
-static int read_unit(const char *p, const char *end, uint32_t *unit)
+static int read_unit(struct reader *r, uint32_t *unit)
 {
-    uint8_t bytes[2];
+    *unit = 0;
+    for (int i = 0; i < 4; i++) {
+        int digit = hex_value(peek(r));
 
-    if (end - p < 4 || hex_decode((struct span){p, 4}, bytes, 2) != TEDDY_OK)
-        return TEDDY_EPROTO;
-    *unit = (uint32_t)bytes[0] << 8 | bytes[1];
+        if (digit < 0)
+            return TEDDY_EPROTO;
+        *unit = *unit << 4 | (uint32_t)digit;
+        r->p++;
+    }
     return TEDDY_OK;
 }
 
@@ -45,18 +49,16 @@ static int read_unicode(struct reader *r, uint32_t *c)
 {
     uint32_t low;
 
-    if (read_unit(r->p, r->end, c) != TEDDY_OK)
+    if (read_unit(r, c) != TEDDY_OK)
         return TEDDY_EPROTO;
-    r->p += 4;
     if (*c < 0xD800 || *c > 0xDFFF)
         return TEDDY_OK;
     if (*c > 0xDBFF || !take(r, '\\') || !take(r, 'u'))
         return TEDDY_EUTF8;
-    if (read_unit(r->p, r->end, &low) != TEDDY_OK)
+    if (read_unit(r, &low) != TEDDY_OK)
         return TEDDY_EPROTO;
     if (low < 0xDC00 || low > 0xDFFF)
         return TEDDY_EUTF8;
-    r->p += 4;
     *c = 0x10000 + ((*c - 0xD800) << 10) + (low - 0xDC00);
     return TEDDY_OK;
 }
@@ -64,36 +66,17 @@ static int read_unicode(struct reader *r, uint32_t *c)
 /* The character of the escape at r, which stands behind its backslash. */
 static int read_escape(struct reader *r, uint32_t *c)
 {
-    char kind = peek(r);
+    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    const char *letter;
 
-    if (r->p < r->end)
-        r->p++;
-    switch (kind) {
-    case '"':
-    case '\\':
-    case '/':
-        *c = (uint32_t)kind;
-        return TEDDY_OK;
-    case 'b':
-        *c = '\b';
-        return TEDDY_OK;
-    case 'f':
-        *c = '\f';
-        return TEDDY_OK;
-    case 'n':
-        *c = '\n';
-        return TEDDY_OK;
-    case 'r':
-        *c = '\r';
-        return TEDDY_OK;
-    case 't':
-        *c = '\t';
-        return TEDDY_OK;
-    case 'u':
+    if (take(r, 'u'))
         return read_unicode(r, c);
-    default:
+    letter = memchr(letters, peek(r), sizeof letters - 1);
+    if (letter == NULL)
         return TEDDY_EPROTO;
-    }
+    r->p++;
+    *c = (uint32_t)meant[letter - letters];
+    return TEDDY_OK;
 }
 
 /* A string at its opening quote; *out is what stands between the quotes. */
@@ -149,39 +132,36 @@ static int read_number(struct reader *r)
     return TEDDY_OK;
 }
 
-static int read_literal(struct reader *r, const char *word)
+static int read_literal(struct reader *r, uint8_t *type)
 {
-    size_t len = strlen(word);
+    static const char words[][6] = {
+        [JSON_NULL] = "null", [JSON_FALSE] = "false", [JSON_TRUE] = "true"};
 
-    if ((size_t)(r->end - r->p) < len || memcmp(r->p, word, len) != 0)
-        return TEDDY_EPROTO;
-    r->p += len;
-    return TEDDY_OK;
+    for (uint8_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        size_t len = strlen(words[i]);
+
+        if ((size_t)(r->end - r->p) >= len && memcmp(r->p, words[i], len) == 0) {
+            r->p += len;
+            *type = i;
+            return TEDDY_OK;
+        }
+    }
+    return TEDDY_EPROTO;
 }
 
 /* A string, number or literal. *value is what stands there, a string without its quotes. */
-static int read_scalar(struct reader *r, struct span *value, enum json_type *type)
+static int read_scalar(struct reader *r, struct span *value, uint8_t *type)
 {
     const char *start = r->p;
     int err;
 
-    switch (peek(r)) {
-    case '"':
+    if (peek(r) == '"') {
         *type = JSON_STRING;
         return read_string(r, value);
-    case 't':
-        *type = JSON_TRUE;
-        err = read_literal(r, "true");
-        break;
-    case 'f':
-        *type = JSON_FALSE;
-        err = read_literal(r, "false");
-        break;
-    case 'n':
-        *type = JSON_NULL;
-        err = read_literal(r, "null");
-        break;
-    default:
+    }
+    if (peek(r) >= 'a') {
+        err = read_literal(r, type);
+    } else {
         *type = JSON_NUMBER;
         err = read_number(r);
     }
@@ -257,7 +237,7 @@ static int read_nested(struct reader *r)
 {
     struct nest nest = {0, 0};
     struct span value;
-    enum json_type type;
+    uint8_t type;
     int err;
 
     do {
@@ -286,37 +266,32 @@ static int read_value(struct reader *r, struct json_member *m)
     return err;
 }
 
+/* The character as UTF-8; returns its length. */
+static size_t put_utf8(uint32_t c, uint8_t out[4])
+{
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    for (size_t i = n - 1; i > 0; i--) {
+        out[i] = (uint8_t)(0x80 | (c & 0x3F));
+        c >>= 6;
+    }
+    /* As many ones as bytes, then a zero: 110, 1110, 11110. */
+    out[0] = (uint8_t)(n == 1 ? c : 0xF00u >> n | c);
+    return n;
+}
+
 /* One character of a checked string as UTF-8. Returns its length, 0 at the end of the string. */
 static size_t next_char(struct reader *r, uint8_t out[4])
 {
     uint32_t c = 0;
     size_t n = 0;
 
-    if (r->p == r->end)
-        return 0;
-    if (*r->p != '\\') {
+    if (take(r, '\\'))
+        return read_escape(r, &c) == TEDDY_OK ? put_utf8(c, out) : 0;
+    if (r->p < r->end) {
         do {
             out[n++] = (uint8_t)*r->p++;
         } while (n < 4 && r->p < r->end && ((uint8_t)*r->p & 0xC0) == 0x80);
-        return n;
-    }
-    r->p++;
-    if (read_escape(r, &c) != TEDDY_OK)
-        return 0;
-    if (c < 0x80) {
-        out[n++] = (uint8_t)c;
-    } else if (c < 0x800) {
-        out[n++] = (uint8_t)(0xC0 | c >> 6);
-        out[n++] = (uint8_t)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        out[n++] = (uint8_t)(0xE0 | c >> 12);
-        out[n++] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-        out[n++] = (uint8_t)(0x80 | (c & 0x3F));
-    } else {
-        out[n++] = (uint8_t)(0xF0 | c >> 18);
-        out[n++] = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-        out[n++] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-        out[n++] = (uint8_t)(0x80 | (c & 0x3F));
     }
     return n;
 }
@@ -338,15 +313,17 @@ static bool same_string(struct span a, struct span b)
     return true;
 }
 
-static int add_member(struct json_object *out, const struct json_member *m)
+static int add_member(struct json_object *out, struct span name)
 {
     for (size_t i = 0; i < out->count; i++) {
-        if (same_string(out->members[i].name, m->name))
+        if (same_string(json_name(&out->members[i]), name))
             return TEDDY_EDUP;
     }
-    if (out->count == JSON_MEMBERS_MAX)
+    if (out->count == JSON_MEMBERS_MAX || name.len > UINT16_MAX)
         return TEDDY_ETOOBIG;
-    out->members[out->count++] = *m;
+    out->members[out->count].name = name.p;
+    out->members[out->count].name_len = (uint16_t)name.len;
+    out->count++;
     return TEDDY_OK;
 }
 
@@ -354,14 +331,17 @@ static int read_members(struct reader *r, struct json_object *out)
 {
     do {
         struct json_member m;
-        int err = read_name(r, &m.name);
+        struct span name;
+        int err = read_name(r, &name);
 
         if (err == TEDDY_OK)
             err = read_value(r, &m);
         if (err == TEDDY_OK)
-            err = add_member(out, &m);
+            err = add_member(out, name);
         if (err != TEDDY_OK)
             return err;
+        out->members[out->count - 1].value = m.value;
+        out->members[out->count - 1].type = m.type;
         skip_space(r);
     } while (take(r, ','));
     return take(r, '}') ? TEDDY_OK : TEDDY_EPROTO;
@@ -396,7 +376,7 @@ const struct json_member *json_find(const struct json_object *obj, const char *n
     struct span wanted = span_of(name); /* our own names hold nothing that would need an escape */
 
     for (size_t i = 0; i < obj->count; i++) {
-        if (same_string(obj->members[i].name, wanted))
+        if (same_string(json_name(&obj->members[i]), wanted))
             return &obj->members[i];
     }
     return NULL;

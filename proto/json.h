@@ -22,10 +22,12 @@ enum json_type {
     JSON_OBJECT
 };
 
+/* 16 bytes on a 32-bit chip: the list of members is the largest thing on its stack. */
 struct json_member {
-    struct span name;  /* between its quotes, escapes as sent */
     struct span value; /* as sent; a string without its quotes */
-    enum json_type type;
+    const char *name;  /* see json_name */
+    uint16_t name_len;
+    uint8_t type; /* enum json_type */
 };
 
 struct json_object {
@@ -33,10 +35,16 @@ struct json_object {
     size_t count;
 };
 
+/* The member's name, between its quotes, escapes as sent. */
+static inline struct span json_name(const struct json_member *m)
+{
+    return (struct span){m->name, m->name_len};
+}
+
 /* Reads the one object that `text` is (white space around it allowed). The spans point into `text`.
  * TEDDY_EPROTO: not a JSON object; TEDDY_EUTF8: not UTF-8, or a lone surrogate as an escape;
  * TEDDY_EDUP: a duplicate member; TEDDY_ETOOBIG: more than JSON_MEMBERS_MAX members or
- * JSON_DEPTH_MAX levels. After an error the object is empty. */
+ * JSON_DEPTH_MAX levels, or a name over 65,535 bytes. After an error the object is empty. */
 TEDDY_MUST_CHECK int json_parse(struct span text, struct json_object *out);
 
 /* The member of that name, or NULL. */

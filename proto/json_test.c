@@ -33,7 +33,7 @@ static void members_are_listed(void **state)
         assert_int_equal(obj.members[i].type, types[i]);
         assert_span(obj.members[i].value, values[i]);
     }
-    assert_span(obj.members[0].name, "s");
+    assert_span(json_name(&obj.members[0]), "s");
     assert_ptr_equal(json_find(&obj, "z"), &obj.members[4]);
     assert_null(json_find(&obj, "y"));
     assert_null(json_find(&obj, ""));

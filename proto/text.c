@@ -1,14 +1,12 @@
 #include "proto/text.h"
 
-static int hex_value(char c)
+int hex_value(char c)
 {
+    char low = (char)(c | 0x20);
+
     if (c >= '0' && c <= '9')
         return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
 int hex_decode(struct span hex, uint8_t *out, size_t out_len)
@@ -73,26 +71,17 @@ int base64url_decode(struct span text, uint8_t *out, size_t cap, size_t *out_len
 /* Returns the number of characters written: without padding, as many as the data needs. */
 static size_t encode(const uint8_t *data, size_t len, char *out, const char alphabet[64])
 {
+    uint32_t bits = 0;
+    unsigned held = 0;
     size_t n = 0;
-    size_t i = 0;
 
-    for (; i + 3 <= len; i += 3) {
-        uint32_t v = (uint32_t)data[i] << 16 | (uint32_t)data[i + 1] << 8 | data[i + 2];
-
-        out[n++] = alphabet[v >> 18];
-        out[n++] = alphabet[v >> 12 & 63];
-        out[n++] = alphabet[v >> 6 & 63];
-        out[n++] = alphabet[v & 63];
+    for (size_t i = 0; i < len; i++) {
+        bits = bits << 8 | data[i];
+        for (held += 8; held >= 6; held -= 6)
+            out[n++] = alphabet[bits >> (held - 6) & 63];
     }
-    if (i < len) {
-        bool two = i + 1 < len;
-        uint32_t v = (uint32_t)data[i] << 16 | (two ? (uint32_t)data[i + 1] << 8 : 0);
-
-        out[n++] = alphabet[v >> 18];
-        out[n++] = alphabet[v >> 12 & 63];
-        if (two)
-            out[n++] = alphabet[v >> 6 & 63];
-    }
+    if (held > 0)
+        out[n++] = alphabet[bits << (6 - held) & 63];
     return n;
 }
 
@@ -143,26 +132,29 @@ int u64_parse(struct span text, uint64_t *out)
     for (size_t i = 0; i < text.len; i++) {
         unsigned digit = (unsigned char)text.p[i] - (unsigned)'0';
 
-        if (digit > 9 || n > (UINT64_MAX - digit) / 10)
+        if (digit > 9 || n > UINT64_MAX / 10)
             return TEDDY_EPROTO;
         n = n * 10 + digit;
+        if (n < digit)
+            return TEDDY_EPROTO;
     }
     *out = n;
     return TEDDY_OK;
 }
 
-static char lower(char c)
+static unsigned lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    unsigned letter = (unsigned char)c;
+
+    return letter - 'A' < 26 ? letter + ('a' - 'A') : letter;
 }
 
 bool span_ieq(struct span a, const char *text)
 {
-    if (strlen(text) != a.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.p[i]) != lower(text[i]))
-            return false;
-    }
-    return true;
+    size_t i = 0;
+
+    /* The NUL behind text is in no way equal to one inside a. */
+    while (i < a.len && text[i] != '\0' && lower(a.p[i]) == lower(text[i]))
+        i++;
+    return i == a.len && text[i] == '\0';
 }

@@ -6,6 +6,8 @@
 #include "proto/span.h"
 #include "teddy/err.h"
 
+/* The value of one hex digit of either case, or -1. */
+int hex_value(char c);
 /* Decodes exactly out_len bytes from 2*out_len hex digits of either case; TEDDY_EPROTO otherwise.
  */
 TEDDY_MUST_CHECK int hex_decode(struct span hex, uint8_t *out, size_t out_len);

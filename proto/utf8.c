@@ -3,26 +3,10 @@
 /* The first byte of a character of two bytes or more: what must follow (RFC 3629 section 4). */
 static bool start(struct utf8 *u, uint8_t c)
 {
-    u->low = 0x80;
-    u->high = 0xBF;
-    if (c >= 0xC2 && c <= 0xDF) {
-        u->need = 1;
-    } else if (c >= 0xE0 && c <= 0xEF) {
-        u->need = 2;
-        if (c == 0xE0)
-            u->low = 0xA0;
-        else if (c == 0xED)
-            u->high = 0x9F;
-    } else if (c >= 0xF0 && c <= 0xF4) {
-        u->need = 3;
-        if (c == 0xF0)
-            u->low = 0x90;
-        else if (c == 0xF4)
-            u->high = 0x8F;
-    } else {
-        return false;
-    }
-    return true;
+    u->need = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
+    u->low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+    u->high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+    return c >= 0xC2 && c <= 0xF4;
 }
 
 bool utf8_feed(struct utf8 *u, const void *data, size_t len)

@@ -26,14 +26,25 @@ void writer_span(struct writer *w, struct span s)
     writer_bytes(w, s.p, s.len);
 }
 
+/* Takes the last decimal digit off *n, by long division in pieces of 16 bits: a 32-bit chip divides
+ * those by itself, and 64 bits only with 2 KB of library. */
+static unsigned take_digit(uint64_t *n)
+{
+    uint32_t high = (uint32_t)(*n >> 32), low = (uint32_t)*n;
+    uint32_t mid = high % 10 << 16 | low >> 16;
+    uint32_t last = mid % 10 << 16 | (low & 0xFFFF);
+
+    *n = (uint64_t)(high / 10) << 32 | (mid / 10 << 16 | last / 10);
+    return last % 10;
+}
+
 void writer_u64(struct writer *w, uint64_t n)
 {
     char digits[20];
     size_t at = sizeof digits;
 
     do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
+        digits[--at] = (char)('0' + take_digit(&n));
     } while (n > 0);
     writer_bytes(w, digits + at, sizeof digits - at);
 }
@@ -51,35 +62,19 @@ void writer_hex(struct writer *w, const uint8_t *data, size_t len)
 }
 
 /* The escape of one character that may not stand in a string as it is. */
-static void json_escape(struct writer *w, unsigned char c)
+static void json_escape(struct writer *w, char c)
 {
-    char escape[6] = {'\\', 'u', '0', '0', hex_digits[c >> 4], hex_digits[c & 15]};
-    size_t len = 2;
+    static const char letters[] = "\"\\bfnrt", meant[] = "\"\\\b\f\n\r\t";
+    const char *short_form = memchr(meant, c, sizeof meant - 1);
+    uint8_t byte = (uint8_t)c;
 
-    switch (c) {
-    case '"':
-    case '\\':
-        escape[1] = (char)c;
-        break;
-    case '\b':
-        escape[1] = 'b';
-        break;
-    case '\f':
-        escape[1] = 'f';
-        break;
-    case '\n':
-        escape[1] = 'n';
-        break;
-    case '\r':
-        escape[1] = 'r';
-        break;
-    case '\t':
-        escape[1] = 't';
-        break;
-    default:
-        len = sizeof escape;
+    if (short_form != NULL) {
+        writer_bytes(w, "\\", 1);
+        writer_bytes(w, letters + (short_form - meant), 1);
+    } else {
+        writer_text(w, "\\u00");
+        writer_hex(w, &byte, 1);
     }
-    writer_bytes(w, escape, len);
 }
 
 void writer_json_string(struct writer *w, struct span s)
@@ -93,7 +88,7 @@ void writer_json_string(struct writer *w, struct span s)
         if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7F)
             continue;
         writer_bytes(w, s.p + start, i - start);
-        json_escape(w, c);
+        json_escape(w, (char)c);
         start = i + 1;
     }
     if (s.len > start)

@@ -12,7 +12,7 @@
 struct header {
     uint8_t opcode;
     bool fin;
-    uint64_t payload_len;
+    uint32_t payload_len;
     const uint8_t *mask;
     size_t len; /* bytes of the header itself */
 };
@@ -22,24 +22,28 @@ void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message)
     *d = (struct ws_decoder){.masked = masked, .max_message = max_message};
 }
 
-/* XORs with the mask, beginning at its byte `at`. */
+/* XORs with the mask, beginning at its byte `at`: by words where a word is wide (the server, whose
+ * input all is masked), else by bytes. */
 static void mask_from(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
 {
-    uint8_t key[8];
-    uint64_t wide;
-    uint64_t word;
     size_t i = 0;
 
-    for (unsigned k = 0; k < sizeof key; k++)
-        key[k] = mask[(at + k) % 4];
-    memcpy(&wide, key, sizeof wide);
-    for (; len - i >= sizeof word; i += sizeof word) {
-        memcpy(&word, data + i, sizeof word);
-        word ^= wide;
-        memcpy(data + i, &word, sizeof word);
+    if (sizeof(size_t) == 8) {
+        uint8_t key[8];
+        uint64_t wide;
+        uint64_t word;
+
+        for (unsigned k = 0; k < sizeof key; k++)
+            key[k] = mask[(at + k) % 4];
+        memcpy(&wide, key, sizeof wide);
+        for (; len - i >= sizeof word; i += sizeof word) {
+            memcpy(&word, data + i, sizeof word);
+            word ^= wide;
+            memcpy(data + i, &word, sizeof word);
+        }
     }
     for (; i < len; i++)
-        data[i] ^= key[i % 4];
+        data[i] ^= mask[(at + i) % 4];
 }
 
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4])
@@ -59,19 +63,16 @@ static int check_opcode(const struct ws_decoder *d, uint8_t byte)
 
     if (byte & BITS_RSV)
         return TEDDY_EPROTO;
-    switch (opcode) {
-    case WS_CONTINUATION:
+    if (opcode == WS_CONTINUATION)
         return d->opcode != 0 ? TEDDY_OK : TEDDY_EPROTO;
-    case WS_TEXT:
-    case WS_BINARY:
+    if (opcode == WS_TEXT || opcode == WS_BINARY)
         return d->opcode == 0 ? TEDDY_OK : TEDDY_EPROTO;
-    case WS_CLOSE:
-    case WS_PING:
-    case WS_PONG:
-        return byte & BIT_FIN ? TEDDY_OK : TEDDY_EPROTO;
-    default:
-        return TEDDY_EPROTO;
-    }
+    return opcode >= WS_CLOSE && opcode <= WS_PONG && byte & BIT_FIN ? TEDDY_OK : TEDDY_EPROTO;
+}
+
+static uint32_t read_32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
 /* The length of the payload; h->len grows by the bytes it took. */
@@ -85,15 +86,19 @@ static int read_length(const uint8_t *buf, size_t len, struct header *h)
         return TEDDY_OK;
     if (len < h->len + bytes)
         return TEDDY_AGAIN;
-    h->payload_len = 0;
-    for (size_t i = 0; i < bytes; i++)
-        h->payload_len = h->payload_len << 8 | buf[h->len + i];
     h->len += bytes;
-    /* The shortest form is the only one, and the highest bit is none of the length (section 5.2).
-     */
-    if (h->payload_len < 126 || (bytes == 8 && h->payload_len < 65536) || h->payload_len >> 63)
-        return TEDDY_EPROTO;
-    return TEDDY_OK;
+    buf += 2;
+    h->payload_len = (uint32_t)buf[0] << 8 | buf[1];
+    if (bytes == 8) {
+        /* The highest bit is none of the length (section 5.2). */
+        if (buf[0] & 0x80)
+            return TEDDY_EPROTO;
+        if (read_32(buf) != 0)
+            return TEDDY_ETOOBIG;
+        h->payload_len = read_32(buf + 4);
+    }
+    /* The shortest form is the only one. */
+    return h->payload_len < (bytes == 2 ? 126 : 65536) ? TEDDY_EPROTO : TEDDY_OK;
 }
 
 /* Everything wrong is found at the first byte that shows it, however the input is cut. */
@@ -149,7 +154,7 @@ static int take_control(const struct header *h, uint8_t *buf, size_t len, size_t
                         struct ws_event *ev)
 {
     uint8_t *data = buf + h->len;
-    size_t payload_len = (size_t)h->payload_len; /* at most WS_CONTROL_MAX */
+    size_t payload_len = h->payload_len; /* at most WS_CONTROL_MAX */
 
     if (len - h->len < payload_len)
         return TEDDY_AGAIN;
@@ -172,7 +177,7 @@ static void open_frame(struct ws_decoder *d, const struct header *h)
         memcpy(d->mask, h->mask, sizeof d->mask);
     d->mask_at = 0;
     d->fin = h->fin;
-    d->frame_left = (uint32_t)h->payload_len; /* at most max_message */
+    d->frame_left = h->payload_len; /* at most max_message */
     d->message_len += d->frame_left;
     d->in_frame = true;
 }
@@ -266,8 +271,11 @@ size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, uint64_t payload_le
 
     out[0] = (uint8_t)(BIT_FIN | opcode);
     out[1] = (uint8_t)(mask != NULL ? BIT_MASK | small : small);
-    while (bytes > 0)
-        out[n++] = (uint8_t)(payload_len >> 8 * --bytes);
+    for (size_t i = bytes; i > 0; i--) {
+        out[n + i - 1] = (uint8_t)payload_len;
+        payload_len >>= 8;
+    }
+    n += bytes;
     if (mask != NULL) {
         memcpy(out + n, mask, 4);
         n += 4;
