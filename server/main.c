@@ -32,6 +32,24 @@ static int read_proxies(struct server *s)
     return strncmp(c->trusted_proxies_place, "--", 2) == 0 ? TEDDY_EINVAL : TEDDY_EPROTO;
 }
 
+static int run_epoch(struct store_tx *tx, struct store_job *job)
+{
+    (void)job;
+    return store_epoch_open(tx, app_now_s());
+}
+
+/* Before the first message to a toy is given an id. */
+static int open_epoch(struct server *s)
+{
+    struct store_job job = {.run = run_epoch};
+    int rc = store_write_wait(s->app.store, &job);
+    if (rc != TEDDY_OK)
+        snprintf(s->error, sizeof s->error,
+                 "teddy.db in the data directory cannot be written: %s; the log says why",
+                 teddy_err_text(rc));
+    return rc;
+}
+
 static int open_data(struct server *s)
 {
     int rc =
@@ -45,7 +63,8 @@ static int open_data(struct server *s)
     snprintf(path, sizeof path, "%s/teddy.db", s->data);
     struct store_options options = {
         .path = path, .readers = s->app.config.store_readers, .failed = store_failed};
-    return store_open(&options, &s->app.store, s->error, sizeof s->error);
+    rc = store_open(&options, &s->app.store, s->error, sizeof s->error);
+    return rc != TEDDY_OK ? rc : open_epoch(s);
 }
 
 static int open_keys(struct server *s)
@@ -143,6 +162,8 @@ static int open_processor(struct server *s)
         .retry_min_ms = c->retry_min_ms,
         .retry_max_ms = c->retry_max_ms,
         .processor = p,
+        .store = s->app.store,
+        .downlink_max = c->downlink_max,
         .refresh = session_refresh,
         .refresh_context = &s->app,
     };
@@ -199,6 +220,8 @@ static int open_admin(struct server *s)
         .loop_count = s->app.loop_count,
         .drain = drain_request,
         .drain_context = s,
+        .downlinks = {s->app.config.downlink_queue_max, s->app.config.downlink_expiry_s,
+                      s->app.config.downlink_max},
         .failures = s->app.admin_failures,
     };
     if (!s->app.config.admin_listen[0])

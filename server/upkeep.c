@@ -1,5 +1,5 @@
 /* What the server does by itself now and then: families whose tokens have all expired leave the
- * store. */
+ * store, and so do messages to toys that have expired. */
 #include "ops/log.h"
 #include "teddyd.h"
 
@@ -10,7 +10,8 @@
 static int run_purge(struct store_tx *tx, struct store_job *job)
 {
     struct upkeep *u = (struct upkeep *)job;
-    return store_family_purge(tx, app_now_s() - EXPIRED_KEEP_S, &u->purged);
+    int rc = store_downlink_purge(tx, app_now_s(), &u->expired);
+    return rc != TEDDY_OK ? rc : store_family_purge(tx, app_now_s() - EXPIRED_KEEP_S, &u->purged);
 }
 
 static void purge_done(struct store_job *job)
@@ -27,11 +28,12 @@ static void plan(struct upkeep *u, uint32_t after_ms)
 static void purged(struct loop *loop, struct loop_task *task)
 {
     struct upkeep *u = (struct upkeep *)(void *)((char *)task - offsetof(struct upkeep, task));
-    (void)loop;
     if (u->job.result != TEDDY_OK)
         LOG(LOG_WARN, "purge_failed", LOG_S("do", "it is tried again within the hour"));
-    else if (u->purged > 0)
-        LOG(LOG_INFO, "purged", LOG_N("families", u->purged));
+    else if (u->purged + u->expired > 0)
+        LOG(LOG_INFO, "purged", LOG_N("families", u->purged), LOG_N("messages", u->expired));
+    if (u->job.result == TEDDY_OK)
+        metric_add(loop_index(loop), METRIC_DOWNLINKS_EXPIRED, u->expired);
     plan(u, UPKEEP_EVERY_MS);
 }
 

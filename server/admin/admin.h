@@ -17,16 +17,18 @@
 #include "session/session.h"
 #include "store/store.h"
 
-#define ADMIN_BODY_MAX   (4u << 20)  /* bytes of the largest body: a CSV text */
-#define ADMIN_JSON_MAX   4096u       /* bytes of a JSON body */
-#define ADMIN_ANSWER_MAX (16u << 20) /* bound of the plane's unsent output */
-#define ADMIN_SOCKET     "admin.sock"
+#define ADMIN_BODY_MAX    (4u << 20)   /* bytes of the largest body: a CSV text */
+#define ADMIN_JSON_MAX    4096u        /* bytes of a JSON body */
+#define ADMIN_MESSAGE_MAX (128u << 10) /* bytes of a JSON body with a message to a toy */
+#define ADMIN_ANSWER_MAX  (16u << 20)  /* bound of the plane's unsent output */
+#define ADMIN_SOCKET      "admin.sock"
 
 struct admin_context {
     struct store *store;
     struct loop *const *loops; /* loop_count of each; hubs[i] lives on loops[i] */
     struct hub *const *hubs;
     unsigned loop_count;
+    struct admin_downlinks downlinks;
     void (*drain)(void *drain_context); /* starts the permanent drain, once; any thread */
     void *drain_context;
     struct ratelimit *failures; /* wrong tokens per address */
@@ -48,6 +50,9 @@ void admin_device_rotate_secret(struct http_request *req);
 void admin_device_release(struct http_request *req);
 void admin_device_revoke(struct http_request *req);
 void admin_device_import(struct http_request *req);
+void admin_device_send(struct http_request *req);
+void admin_device_messages(struct http_request *req);
+void admin_device_clear(struct http_request *req);
 void admin_child_forget(struct http_request *req);
 void admin_session_list(struct http_request *req);
 void admin_route_list(struct http_request *req);
@@ -70,6 +75,9 @@ void admin_drain(struct http_request *req);
     ADMIN_ROW("POST", ADMIN_DEVICE "/rotate-secret", admin_device_rotate_secret, 0, NULL), \
     ADMIN_ROW("POST", ADMIN_DEVICE "/release", admin_device_release, 0, NULL), \
     ADMIN_ROW("POST", ADMIN_DEVICE "/revoke", admin_device_revoke, 0, NULL), \
+    ADMIN_ROW("POST", ADMIN_DEVICE "/messages", admin_device_send, ADMIN_MESSAGE_MAX, "application/json"), \
+    ADMIN_ROW("GET", ADMIN_DEVICE "/messages", admin_device_messages, 0, NULL), \
+    ADMIN_ROW("DELETE", ADMIN_DEVICE "/messages", admin_device_clear, 0, NULL), \
     ADMIN_ROW("POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \

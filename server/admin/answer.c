@@ -61,6 +61,33 @@ static json_t *forget_json(const struct admin_command *c)
     return json_pack("{s:s, s:o}", "child_id", c->id, "devices", devices);
 }
 
+static json_t *id_json(const struct downlink_id *id)
+{
+    char text[DOWNLINK_ID_TEXT] = "";
+    struct writer w = writer_on(text, sizeof text);
+
+    downlink_id_write(&w, id);
+    return writer_end(&w) == TEDDY_OK ? json_string(text) : NULL;
+}
+
+static json_t *messages_json(const struct admin_command *c)
+{
+    json_t *messages = json_array();
+
+    for (unsigned i = 0; i < c->downlink_count; i++) {
+        const struct downlink_row *d = &c->downlinks[i];
+        json_t *row =
+            json_pack("{s:o, s:o, s:o, s:s, s:I}", "id", id_json(&d->id), "queued",
+                      time_or_null(d->queued_s), "expires", time_or_null(d->expires_s), "kind",
+                      d->data ? "data" : "text", "bytes", (json_int_t)d->body.len);
+        if (json_array_append_new(messages, row) != 0) {
+            json_decref(messages);
+            return NULL;
+        }
+    }
+    return json_pack("{s:s, s:o}", "device_id", c->id, "messages", messages);
+}
+
 static json_t *success_json(const struct admin_command *c)
 {
     switch (c->verb) {
@@ -81,6 +108,13 @@ static json_t *success_json(const struct admin_command *c)
         return json_pack("{s:I}", "imported", (json_int_t)c->import->count);
     case ADMIN_FORGET:
         return forget_json(c);
+    case ADMIN_SEND:
+        return json_pack("{s:o, s:s, s:o}", "id", id_json(&c->downlink.id), "device_id", c->id,
+                         "expires", time_or_null(c->downlink.expires_s));
+    case ADMIN_MESSAGES:
+        return messages_json(c);
+    case ADMIN_CLEAR:
+        return json_pack("{s:s, s:I}", "device_id", c->id, "cleared", (json_int_t)c->gone);
     default:
         return NULL;
     }
@@ -159,7 +193,7 @@ static void succeed(const struct admin_command *c, struct admin_answer *out)
     bool shows_secret = c->verb == ADMIN_ADD || c->verb == ADMIN_ROTATE;
 
     out->body = shows_secret ? secret_text(c) : dump(success_json(c));
-    out->status = c->verb == ADMIN_ADD ? 201 : 200;
+    out->status = c->verb == ADMIN_ADD || c->verb == ADMIN_SEND ? 201 : 200;
     if (out->body == NULL)
         refuse(out, 500, "internal", "Out of memory; the command itself was done.");
 }
@@ -178,6 +212,12 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
         break;
     case TEDDY_EDUP:
         refuse_duplicate(c, out);
+        break;
+    case TEDDY_EFULL:
+        out->status = 409;
+        out->code = "downlink_queue_full";
+        (void)snprintf(out->detail, sizeof out->detail,
+                       "%u messages wait for %s already; nothing was queued.", c->queue_max, c->id);
         break;
     case TEDDY_EPROTO:
         refuse_import(c, out);

@@ -89,6 +89,41 @@ static int run_forget(struct store_tx *tx, struct admin_command *c)
     return rc == TEDDY_OK && c->code != NULL ? TEDDY_ENOMEM : rc;
 }
 
+static int run_send(struct store_tx *tx, struct admin_command *c)
+{
+    int rc = c->opens_epoch ? store_epoch_open(tx, c->now_s) : TEDDY_OK;
+
+    if (rc == TEDDY_OK)
+        rc = store_downlink_add(tx, c->id, &c->downlink, c->queue_max, &c->gone);
+    return rc;
+}
+
+static void each_downlink(void *arg, const struct downlink_row *row)
+{
+    struct admin_command *c = arg;
+
+    if (c->downlink_count == c->downlink_cap) {
+        unsigned cap = c->downlink_cap > 0 ? 2 * c->downlink_cap : 16;
+        void *more = realloc(c->downlinks, cap * sizeof *c->downlinks);
+        if (more == NULL) {
+            c->code = "out_of_memory";
+            return;
+        }
+        c->downlinks = more;
+        c->downlink_cap = cap;
+    }
+    c->downlinks[c->downlink_count++] = *row;
+}
+
+static int run_messages(struct store_tx *tx, struct admin_command *c)
+{
+    int rc;
+
+    c->downlink_count = 0;
+    rc = store_downlink_list(tx, c->id, c->now_s, each_downlink, c);
+    return rc == TEDDY_OK && c->code != NULL ? TEDDY_ENOMEM : rc;
+}
+
 static int run_verb(struct store_tx *tx, struct admin_command *c)
 {
     switch (c->verb) {
@@ -113,6 +148,12 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
         return import_run(tx, c->import, c->now_s);
     case ADMIN_FORGET:
         return run_forget(tx, c);
+    case ADMIN_SEND:
+        return run_send(tx, c);
+    case ADMIN_MESSAGES:
+        return run_messages(tx, c);
+    case ADMIN_CLEAR:
+        return store_downlink_clear(tx, c->id, &c->gone);
     }
     return TEDDY_EINVAL;
 }
@@ -157,13 +198,17 @@ void admin_command_free(struct admin_command *c)
     import_free(c->import);
     free(c->devices);
     free(c->concerned);
+    free(c->downlinks);
+    if (c->body != NULL)
+        wipe(c->body, strlen(c->body));
+    free(c->body);
     wipe(c, sizeof *c);
     free(c);
 }
 
 bool admin_command_writes(const struct admin_command *c)
 {
-    return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW;
+    return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES;
 }
 
 const char *admin_command_closes(const struct admin_command *c)

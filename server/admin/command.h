@@ -9,7 +9,8 @@
 
 #define ADMIN_LIST_MAX     1000u /* devices of one page */
 #define ADMIN_LIST_DEFAULT 100u
-#define ADMIN_ERRORS_MAX   1000u /* bad lines of an import that are named; the rest is counted */
+#define ADMIN_EXPIRES_MAX  7776000u /* seconds that a message to a toy may wait */
+#define ADMIN_ERRORS_MAX   1000u    /* bad lines of an import that are named; the rest is counted */
 
 enum admin_verb {
     ADMIN_LIST,
@@ -23,6 +24,14 @@ enum admin_verb {
     ADMIN_REVOKE,
     ADMIN_IMPORT,
     ADMIN_FORGET,
+    ADMIN_SEND,
+    ADMIN_MESSAGES,
+    ADMIN_CLEAR,
+};
+
+/* The bounds of messages to toys: the configuration's downlink_… */
+struct admin_downlinks {
+    uint32_t queue_max, expiry_s, max;
 };
 
 struct import;
@@ -37,6 +46,9 @@ struct admin_command {
     void *owner;    /* the caller's, untouched */
     struct import *import;
     uint64_t now_s;
+    char *body;         /* ADMIN_SEND: the words, or a JSON object */
+    unsigned queue_max; /* ADMIN_SEND */
+    bool opens_epoch;   /* ADMIN_SEND: of who is no server, which has opened its own */
 
     /* What run found. */
     struct device_row device;
@@ -45,13 +57,22 @@ struct admin_command {
     bool more;
     char (*concerned)[LIMIT_ID_LEN + 1]; /* ADMIN_FORGET: the devices that had the child */
     unsigned concerned_count, concerned_cap;
-    const char *code; /* what was refused; NULL: nothing */
+    const char *code;               /* what was refused; NULL: nothing */
+    struct downlink_row downlink;   /* ADMIN_SEND */
+    struct downlink_row *downlinks; /* ADMIN_MESSAGES; without bodies */
+    unsigned downlink_count, downlink_cap;
+    uint64_t gone; /* ADMIN_SEND: expired messages, ADMIN_CLEAR: messages that left the queue */
 };
 
 /* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret.
  * ADMIN_IMPORT: text is the CSV, parsed here and not kept. NULL: out of memory, or the CSPRNG
  * failed. Threads: any. Blocks: no. Allocates: yes. */
 struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text);
+/* ADMIN_SEND: reads {"text": …} or {"data": {…}}, with "expires_in" or without, into c. What is
+ * wrong, naming the member, in why: false. *bad_json: it is no JSON object at all. */
+bool admin_command_message(struct admin_command *c, struct span json,
+                           const struct admin_downlinks *bounds, bool *bad_json, char *why,
+                           size_t cap);
 void admin_command_free(struct admin_command *c); /* wipes. NULL is fine */
 /* Whether it goes to store_write or to store_read. */
 bool admin_command_writes(const struct admin_command *c);

@@ -6,6 +6,7 @@
 
 #include "admin/internal.h"
 #include "ops/log.h"
+#include "ops/metrics.h"
 #include "proto/ids.h"
 #include "proto/text.h"
 
@@ -45,6 +46,17 @@ static void log_command(const struct pending *p, const struct admin_answer *a)
             LOG_S("request_id", p->req->request_id));
 }
 
+static void count_message(const struct pending *p)
+{
+    const struct admin_command *c = p->command;
+    unsigned loop = loop_index(p->loop);
+
+    if (c->verb != ADMIN_SEND || c->job.result != TEDDY_OK)
+        return;
+    metric_add(loop, METRIC_DOWNLINKS_QUEUED, 1);
+    metric_add(loop, METRIC_DOWNLINKS_EXPIRED, c->gone);
+}
+
 static void answer(struct loop *loop, struct loop_task *task)
 {
     struct pending *p = (struct pending *)task;
@@ -54,6 +66,7 @@ static void answer(struct loop *loop, struct loop_task *task)
     (void)loop;
     admin_command_answer(p->command, &a);
     log_command(p, &a);
+    count_message(p);
     text = admin_answer_text(&a, p->req->request_id);
     if (text == NULL) {
         http_problem(p->req, 500, "internal", "Out of memory.");
@@ -72,11 +85,21 @@ static void answer(struct loop *loop, struct loop_task *task)
     free(p);
 }
 
+/* In the order of the commits. */
+static void wake_device(const struct pending *p)
+{
+    const struct admin_command *c = p->command;
+
+    if (c->verb == ADMIN_SEND && c->job.result == TEDDY_OK)
+        hub_post_downlink(p->context->hubs[hub_index(c->id, p->context->loop_count)], c->id);
+}
+
 static void done_on_store(struct store_job *job)
 {
     struct pending *p = ((struct admin_command *)job)->owner;
 
     close_concerned(p);
+    wake_device(p);
     loop_post(p->loop, &p->task);
 }
 
@@ -160,6 +183,34 @@ void admin_device_release(struct http_request *req)
 void admin_device_revoke(struct http_request *req)
 {
     on_id(req, ADMIN_REVOKE);
+}
+
+void admin_device_messages(struct http_request *req)
+{
+    on_id(req, ADMIN_MESSAGES);
+}
+
+void admin_device_clear(struct http_request *req)
+{
+    on_id(req, ADMIN_CLEAR);
+}
+
+void admin_device_send(struct http_request *req)
+{
+    char id[LIMIT_ID_LEN + 1], why[160];
+    struct admin_command *c;
+    bool bad_json = false;
+
+    if (!admin_gate(req) || !path_id(req, id))
+        return;
+    c = admin_command_new(ADMIN_SEND, id, (struct span){"", 0});
+    if (c == NULL || admin_command_message(c, req->body, &admin_context_of(req)->downlinks,
+                                           &bad_json, why, sizeof why)) {
+        submit(req, c);
+        return;
+    }
+    admin_command_free(c);
+    http_problem(req, bad_json ? 400 : 422, bad_json ? "bad_json" : "bad_members", why);
 }
 
 void admin_child_forget(struct http_request *req)

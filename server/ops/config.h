@@ -11,6 +11,11 @@
 
 #include "teddy/err.h"
 
+/* Defaults that teddyctl needs too, when it works on the store of a server that does not run. */
+#define CONFIG_DOWNLINK_QUEUE_MAX 64
+#define CONFIG_DOWNLINK_EXPIRY_S  604800
+#define CONFIG_DOWNLINK_MAX       1024
+
 /* S(key, default, help): text. N(key, default, min, max, unit, help): whole number. B(key, default,
  * help): on or off. E(key, default, choices, help): one of the words in choices, separated by "|".
  */
@@ -59,6 +64,9 @@
     N(legacy_session_max_s, 86400, 1, 2592000, "seconds", "Longest session of a toy that never said hello") \
     N(retry_min_ms, 1000, 0, 3600000, "ms", "Least retry_ms told to toys on drain or overload") \
     N(retry_max_ms, 15000, 0, 3600000, "ms", "Most retry_ms told to toys on drain or overload") \
+    N(downlink_queue_max, CONFIG_DOWNLINK_QUEUE_MAX, 1, 10000, "", "Messages that may wait for one toy") \
+    N(downlink_expiry_s, CONFIG_DOWNLINK_EXPIRY_S, 1, 7776000, "seconds", "A message to a toy waits so long, unless it says how long itself") \
+    N(downlink_max, CONFIG_DOWNLINK_MAX, 1, 16384, "bytes", "Longest message to a toy; the SDK's smallest buffer takes the default") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \
     B(echo_route, false, "Serve GET /ws/echo, an unauthenticated echo for conformance and load tests") \
     E(log_level, "info", "error|warn|info|debug", "Least urgent events logged") \

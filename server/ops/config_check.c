@@ -153,6 +153,11 @@ static int check_numbers(struct config_load *l)
         return clash(l, (struct pair){"output_max", "message_max"},
                      "%u is less than %u; with echo_route a message must fit in the output",
                      c->output_max, c->message_max);
+    /* As many as are sent before the toy acks one, each byte written at its longest. */
+    if (c->output_max / 48 < c->downlink_max)
+        return clash(l, (struct pair){"output_max", "downlink_max"},
+                     "%u is less than 48 times %u; eight messages to a toy must fit in the output",
+                     c->output_max, c->downlink_max);
     return TEDDY_OK;
 }
 

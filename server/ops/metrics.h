@@ -26,6 +26,11 @@
     X(REPLIES, "teddy_replies_total", "", "Answers completed") \
     X(MESSAGES_IN, "teddy_messages_received_total", "", "WebSocket messages received") \
     X(MESSAGES_OUT, "teddy_messages_sent_total", "", "WebSocket messages sent") \
+    X(DOWNLINKS_QUEUED, "teddy_downlinks_queued_total", "", "Messages to toys queued") \
+    X(DOWNLINKS_SENT, "teddy_downlinks_sent_total", "", "Messages to toys sent, repeated ones too") \
+    X(DOWNLINKS_ACKED, "teddy_downlinks_acked_total", "", "Messages to toys that left their queue because the toy has them") \
+    X(DOWNLINKS_EXPIRED, "teddy_downlinks_expired_total", "", "Messages to toys that expired before they were acked") \
+    X(DOWNLINKS_DROPPED, "teddy_downlinks_dropped_total", "", "Messages to toys dropped as larger than the toy takes") \
     X(MESSAGES_REFUSED, "teddy_messages_refused_total", "", "Messages answered with an error")
 /* clang-format on */
 

@@ -28,9 +28,12 @@ int hub_new(struct loop *loop, const struct session_config *config, struct hub *
     h->loop = loop;
     h->config = config;
     h->bucket_count = BUCKETS_MIN;
-    /* Each byte of an utterance takes six at its worst, and around it stand an id and a few words.
+    /* Each byte of an utterance, or of a message to a toy, takes six at its worst, and around it
+     * stand an id and a few words.
      */
-    h->out_cap = 6u * (size_t)(config->utterance_max + LIMIT_UTTERANCE_ID) + 2048;
+    uint32_t longest =
+        config->utterance_max > config->downlink_max ? config->utterance_max : config->downlink_max;
+    h->out_cap = 6u * (size_t)(longest + LIMIT_UTTERANCE_ID) + 2048;
     h->by_id = calloc(h->bucket_count, sizeof(struct session *));
     h->by_device = calloc(h->bucket_count, sizeof(struct session *));
     h->out = malloc(h->out_cap);
@@ -118,7 +121,7 @@ static void grow(struct hub *h)
     free(old);
 }
 
-static struct session *find(const struct hub *h, uint64_t id)
+struct session *hub_find(const struct hub *h, uint64_t id)
 {
     struct session *s = *id_bucket(h, id);
     while (s && s->id != id)
@@ -140,7 +143,7 @@ static uint64_t new_id(const struct hub *h)
         if (!random_u64(&id))
             return 0;
         id >>= 11;
-    } while (id == 0 || find(h, id));
+    } while (id == 0 || hub_find(h, id));
     return id;
 }
 
@@ -210,7 +213,7 @@ static void take_over(struct session *s)
 
 void session_start(struct hub *hub, uint64_t session_id, struct conn *conn)
 {
-    struct session *s = find(hub, session_id);
+    struct session *s = hub_find(hub, session_id);
     if (!s || s->state != SESSION_REGISTERED) {
         conn_abort(conn);
         return;
@@ -234,7 +237,7 @@ void session_start(struct hub *hub, uint64_t session_id, struct conn *conn)
 
 void session_unregister(struct hub *hub, uint64_t session_id)
 {
-    struct session *s = find(hub, session_id);
+    struct session *s = hub_find(hub, session_id);
     if (s && s->state == SESSION_REGISTERED)
         hub_forget(s);
 }
@@ -266,7 +269,7 @@ void session_refreshed(struct hub *hub, uint64_t session_id, const char *access,
                        const char *refresh, uint32_t expires_in, uint64_t exp_s,
                        const char *error_code, uint16_t close_code)
 {
-    struct session *s = find(hub, session_id);
+    struct session *s = hub_find(hub, session_id);
     if (!s || s->state != SESSION_LIVE)
         return;
     s->refreshing = false;
@@ -330,6 +333,35 @@ void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_
         memcpy(c->keep_sid, keep_sid, sizeof c->keep_sid);
     snprintf(c->device_id, sizeof c->device_id, "%s", device_id);
     loop_post(hub->loop, &c->task);
+}
+
+struct waking {
+    struct loop_task task;
+    struct hub *hub;
+    char device_id[LIMIT_ID_LEN + 1];
+};
+
+static void wake_here(struct loop *loop, struct loop_task *task)
+{
+    struct waking *w = (struct waking *)task;
+    (void)loop;
+    for (struct session *s = *device_bucket(w->hub, w->device_id); s; s = s->next_by_device)
+        if (strcmp(session_device(s), w->device_id) == 0)
+            downlink_go(s);
+    free(w);
+}
+
+void hub_post_downlink(struct hub *hub, const char *device_id)
+{
+    struct waking *w = calloc(1, sizeof *w);
+    if (!w) {
+        LOG(LOG_WARN, "out_of_memory", LOG_S("at", "hub_post_downlink"));
+        return;
+    }
+    w->task.run = wake_here;
+    w->hub = hub;
+    snprintf(w->device_id, sizeof w->device_id, "%s", device_id);
+    loop_post(hub->loop, &w->task);
 }
 
 void hub_drain(struct hub *hub, uint16_t code, const char *word)

@@ -1,6 +1,6 @@
 /* The sessions from the inside: hub.c keeps them and lets one replace another, session.c is one's
  * life and its timers, message.c reads what it hears, utterance.c has utterances answered in order,
- * send.c writes what it says. */
+ * downlink.c delivers what waits for the toy, send.c writes what it says. */
 #ifndef SESSION_INTERNAL_H
 #define SESSION_INTERNAL_H
 
@@ -14,6 +14,8 @@
 #define SESSION_FRAME_MIN   256  /* the smallest `max` of a hello */
 #define REFRESH_PATIENCE_MS 5000 /* a refresh under way at exp is waited for */
 
+#define DOWNLINK_WINDOW 8 /* messages that a toy has not acked */
+
 #define CLONED_REPLACEMENTS 3
 #define CLONED_WINDOW_MS    600000
 
@@ -26,7 +28,6 @@ enum session_state {
 enum utterance_flag {
     UTTERANCE_REPEATED = 1u << 0,  /* its id was taken before: only ended */
     UTTERANCE_CANCELLED = 1u << 1, /* while waiting */
-    UTTERANCE_ANSWERED = 1u << 2,  /* a part of its answer was sent */
 };
 
 /* One that waits or is being answered. */
@@ -58,6 +59,8 @@ struct session {
     uint64_t replaced_ms;   /* when the present run of replacements began */
     const char *close_word; /* closed before it started */
     uint16_t close_code;
+    struct downlink_id sent, acked; /* the last message sent in this session or said to be kept, the
+                                       last one acked; 0.0: none */
     uint8_t sid[STORE_JTI_LEN];
     uint8_t state; /* enum session_state */
     uint8_t queued;
@@ -68,7 +71,12 @@ struct session {
     bool refreshing : 1;
     bool answering : 1;
     bool pumping : 1;
-    char ids[]; /* device, child, each terminated */
+    bool fetching : 1;   /* a job of downlink.c is under way */
+    bool fetch_more : 1; /* and there is reason for another */
+    bool fetch_late : 1; /* the store could not; try again at the next ping */
+    bool ack_new : 1;    /* acked is to be written */
+    bool ack_last : 1;   /* acked is hello's `last`: perhaps there is nothing to write */
+    char ids[];          /* device, child, each terminated */
 };
 
 struct hub {
@@ -101,6 +109,7 @@ static inline uint64_t session_now(const struct session *s)
 }
 
 /* hub.c */
+struct session *hub_find(const struct hub *h, uint64_t id); /* NULL: gone */
 void hub_forget(struct session *s); /* takes it off the tables and frees it */
 void session_id_text(uint64_t id, char out[17]);
 
@@ -129,6 +138,14 @@ void utterance_cancel(struct session *s, uint64_t seq);
 void utterances_drop(struct session *s);
 void utterance_sink_init(struct session *s);
 
+/* downlink.c */
+/* hello came, with the id of the last message the toy has kept (0.0: none). */
+void downlink_hello(struct session *s, const struct downlink_id *last);
+/* False: no such message was sent in this session. */
+bool downlink_ack(struct session *s, const struct downlink_id *id);
+/* There may be something to write or to send. */
+void downlink_go(struct session *s);
+
 /* send.c */
 void send_echo(struct session *s, uint64_t seq, struct span id, struct span text, bool done);
 /* In several messages when one would be too large for the toy. */
@@ -136,6 +153,8 @@ void send_reply(struct session *s, uint64_t seq, struct span id, struct span tex
 void send_error(struct session *s, uint64_t seq, struct span id, const char *code,
                 const char *detail); /* seq 0: none */
 void send_welcome(struct session *s);
+/* False: it is larger than the toy takes, and was not sent. */
+bool send_message(struct session *s, const struct downlink_row *d);
 void send_pong(struct session *s, const struct json_member *t); /* NULL: none */
 void send_expiring(struct session *s, uint64_t expires_in_s);
 void send_tokens(struct session *s, const char *access, const char *refresh, uint32_t expires_in);

@@ -48,10 +48,27 @@ static void take_cancel(struct session *s, const struct json_object *json)
         utterance_cancel(s, seq);
 }
 
+/* The id of a message to the toy; 0.0 when the member is not there or empty. */
+static bool read_downlink_id(const struct json_object *json, const char *member,
+                             struct downlink_id *id)
+{
+    char text[DOWNLINK_ID_TEXT];
+    size_t len = 0;
+    *id = (struct downlink_id){0, 0};
+    int rc = json_string(json, member, text, sizeof text, &len);
+    return rc == TEDDY_ENOTFOUND || (rc == TEDDY_OK && len == 0) ||
+           (rc == TEDDY_OK && downlink_id_parse((struct span){text, len}, id) == TEDDY_OK);
+}
+
 static void take_hello(struct session *s, const struct json_object *json)
 {
+    struct downlink_id last;
     uint64_t max = 0;
     int rc = json_u64(json, "max", &max);
+    if (!read_downlink_id(json, "last", &last)) {
+        bad(s, "`last` must be the id of a message, as this server writes them.");
+        return;
+    }
     if (rc == TEDDY_EINVAL || (rc == TEDDY_OK && max < SESSION_FRAME_MIN)) {
         bad(s, "`max` must be a whole number of at least 256.");
         return;
@@ -61,6 +78,7 @@ static void take_hello(struct session *s, const struct json_object *json)
     s->hello = true;
     send_welcome(s);
     session_rearm(s); /* from now on its token's time counts */
+    downlink_hello(s, &last);
 }
 
 static void take_ping(struct session *s, const struct json_object *json)
@@ -97,11 +115,13 @@ static void take_telemetry(struct session *s, const struct json_object *json)
     LOG(LOG_DEBUG, "telemetry", LOG_S("device", session_device(s)), LOG_N("members", json->count));
 }
 
-/* Nothing is sent that would need one yet. */
 static void take_ack(struct session *s, const struct json_object *json)
 {
-    (void)s;
-    (void)json;
+    struct downlink_id id;
+    if (!read_downlink_id(json, "id", &id) || id.epoch + id.n == 0)
+        bad(s, "`id` must be the id of a message, as this server writes them.");
+    else if (!downlink_ack(s, &id))
+        bad(s, "No message of this `id` was sent in this session.");
 }
 
 static const struct {

@@ -152,6 +152,15 @@ bool recent_seen(struct recent *r, const char *device, const char *child, uint64
     return d && place_of(d, id) >= 0;
 }
 
+bool recent_known(struct recent *r, const char *device, const char *child)
+{
+    const struct recent_device *d = find(r, device, child);
+    for (int i = 0; d && i < RECENT_IDS; i++)
+        if (d->ids[i])
+            return true;
+    return false;
+}
+
 void recent_add(struct recent *r, const char *device, const char *child, uint64_t id)
 {
     struct recent_device *d = find_or_add(r, device, child);
@@ -201,6 +210,15 @@ void recent_answer_add(struct recent *r, const char *device, const char *child, 
     }
     memcpy(d->answer + d->answer_len, text.p, text.len);
     d->answer_len = (uint16_t)(d->answer_len + text.len);
+}
+
+void recent_answer_drop(struct recent *r, const char *device, const char *child)
+{
+    struct recent_device *d = find(r, device, child);
+    if (!d)
+        return;
+    drop_answer(r, d);
+    d->latest = 0;
 }
 
 struct span recent_answer(struct recent *r, const char *device, const char *child, uint64_t id)

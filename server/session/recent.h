@@ -27,9 +27,11 @@ void recent_fini(struct recent *r);
 uint64_t recent_id(const struct recent *r, struct span id);
 /* Who: the device's and the child's id. True when the id is among the pair's last. */
 bool recent_seen(struct recent *r, const char *device, const char *child, uint64_t id);
+/* True when any id of the pair is remembered. */
+bool recent_known(struct recent *r, const char *device, const char *child);
 /* Remembers the id as taken. When there is no memory it is simply not remembered. */
 void recent_add(struct recent *r, const char *device, const char *child, uint64_t id);
-/* Takes an id back: it was never answered, so that it may be said again. */
+/* Takes an id back: it was not answered to the end, so that it may be said again. */
 void recent_forget(struct recent *r, const char *device, const char *child, uint64_t id);
 /* Drops all that is known of a device. */
 void recent_drop(struct recent *r, const char *device);
@@ -37,6 +39,8 @@ void recent_drop(struct recent *r, const char *device);
 /* The pair's latest utterance, whose answer now begins; id 0: one without an id. */
 void recent_answer_begin(struct recent *r, const char *device, const char *child, uint64_t id);
 void recent_answer_add(struct recent *r, const char *device, const char *child, struct span text);
+/* What was added is no whole answer: it is dropped. */
+void recent_answer_drop(struct recent *r, const char *device, const char *child);
 /* That answer, when id is the latest utterance and its answer fitted; otherwise empty. Valid until
  * the next call here. */
 struct span recent_answer(struct recent *r, const char *device, const char *child, uint64_t id);

@@ -132,8 +132,28 @@ void send_welcome(struct session *s)
     string(&w, "session", span_of(id));
     number(&w, "heartbeat_s", (s->hub->config->ping_ms + 999) / 1000);
     number(&w, "time", unix_ms() / 1000);
-    truth(&w, "resumed", false);
+    truth(&w, "resumed", recent_known(&s->hub->recent, session_device(s), session_child(s)));
     end(s, &w);
+}
+
+bool send_message(struct session *s, const struct downlink_row *d)
+{
+    char id[DOWNLINK_ID_TEXT];
+    struct writer text = writer_on(id, sizeof id);
+    struct writer w = begin(s, "message");
+    downlink_id_write(&text, &d->id);
+    string(&w, "id", (struct span){id, text.len});
+    if (d->data) {
+        name(&w, "data");
+        writer_span(&w, d->body);
+    } else {
+        string(&w, "text", d->body);
+    }
+    number(&w, "expires", d->expires_s);
+    if (w.overflow || (s->ws.frame_max && w.len + 1 > s->ws.frame_max))
+        return false;
+    end(s, &w);
+    return true;
 }
 
 void send_pong(struct session *s, const struct json_member *t)

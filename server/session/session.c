@@ -98,6 +98,8 @@ static void on_deadline(struct conn *c)
     if (now >= s->ping_ms) {
         wsio_frame(&s->ws, WS_PING, true, "", 0);
         s->ping_ms = now + s->hub->config->ping_ms;
+        if (s->fetch_late)
+            downlink_go(s);
     }
     session_rearm(s);
 }

@@ -1,6 +1,6 @@
-/* The live sessions: WebSocket messages in and out, heartbeat, expiry, takeover, drain. One hub per
- * loop holds the sessions of the devices that hash to it, so takeover and order need no lock.
- * Everything here runs on that hub's loop unless it says otherwise. */
+/* The live sessions: WebSocket messages in and out, heartbeat, expiry, takeover, downlinks, drain.
+ * One hub per loop holds the sessions of the devices that hash to it, so takeover and order need no
+ * lock. Everything here runs on that hub's loop unless it says otherwise. */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
@@ -25,6 +25,8 @@ struct session_config {
         retry_max_ms; /* the jittered retry_ms of closings that ask to come back */
     const struct processor *processor;
     void *processor_shared;
+    struct store *store;   /* where messages to toys wait; NULL: there are none */
+    uint32_t downlink_max; /* bytes of the longest message to a toy */
     /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result
      * on this loop, later or before it returns. token is NUL-terminated and valid during the call.
      */
@@ -76,6 +78,10 @@ void session_close_device(struct hub *hub, const char *device_id, const uint8_t 
  * ought to be closed is worse than a restart. */
 void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code,
                     const char *word);
+/* A message for the device was queued: its session, if it has one, is to look. Called as the
+ * message commits, on the store's thread, messages arrive in the order of their commits. Out of
+ * memory: the message waits for the session's next reason to look. Threads: any. */
+void hub_post_downlink(struct hub *hub, const char *device_id);
 /* Closes all: SIGTERM (1012 restart) or drain (1001 going_away), each with a jittered retry_ms. New
  * upgrades are refused likewise from now on. */
 void hub_drain(struct hub *hub, uint16_t code, const char *word);

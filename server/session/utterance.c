@@ -32,6 +32,15 @@ static struct recent *recent_of(const struct session *s)
     return &s->hub->recent;
 }
 
+/* It was not answered to its end: said again, it is answered anew. A part of an answer is never
+ * kept as if it were the whole. */
+static void forget(struct session *s, const struct utterance *u)
+{
+    if (!u->id_hash)
+        return;
+    recent_forget(recent_of(s), session_device(s), session_child(s), u->id_hash);
+}
+
 static void pop(struct session *s)
 {
     struct utterance *u = s->queue;
@@ -89,7 +98,6 @@ static void on_reply(struct process_sink *sink, struct span text, bool done)
     if (!s->answering || !s->hub)
         return;
     struct utterance *u = s->queue;
-    u->flags |= UTTERANCE_ANSWERED;
     recent_answer_add(recent_of(s), session_device(s), session_child(s), text);
     if (!done) {
         send_reply(s, u->seq, id_of(u), text, false);
@@ -108,6 +116,7 @@ static void on_fail(struct process_sink *sink, const char *code, const char *det
     struct utterance *u = s->queue;
     loop_timer_unset(s->hub->loop, &s->wake);
     send_error(s, u->seq, id_of(u), code, detail);
+    forget(s, u); /* said again, it is worth another attempt */
     pop(s);
     pump(s);
 }
@@ -253,20 +262,22 @@ void utterance_cancel(struct session *s, uint64_t seq)
     loop_timer_unset(s->hub->loop, &s->wake);
     s->answering = false;
     s->hub->config->processor->cancel(s->mind);
+    recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     end_with(s, NONE);
     pump(s);
 }
 
 void utterances_drop(struct session *s)
 {
-    if (s->answering)
+    if (s->answering) {
         s->hub->config->processor->cancel(s->mind);
+        recent_answer_drop(recent_of(s), session_device(s), session_child(s));
+    }
     s->answering = false;
     for (struct utterance *u = s->queue, *next; u; u = next) {
         next = u->next;
-        if (u->id_hash &&
-            !(u->flags & (UTTERANCE_ANSWERED | UTTERANCE_REPEATED | UTTERANCE_CANCELLED)))
-            recent_forget(recent_of(s), session_device(s), session_child(s), u->id_hash);
+        if (!(u->flags & (UTTERANCE_REPEATED | UTTERANCE_CANCELLED)))
+            forget(s, u);
         utterance_free(u);
     }
     s->queue = NULL;
