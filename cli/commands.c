@@ -10,8 +10,11 @@
 #include "proto/endpoints.h"
 #include "proto/ids.h"
 #include "proto/text.h"
+#include "proto/utf8.h"
+#include "proto/writer.h"
 
-#define FILE_MAX (4u << 20)
+#define FILE_MAX  (4u << 20)
+#define WORDS_MAX (64u << 10)
 
 static bool id_is_good(const char *id)
 {
@@ -209,6 +212,114 @@ static int run_forget(struct ctl *ctl, const char *child_id)
     return rc;
 }
 
+/* {"text": …} or {"data": …}, with "expires_in" or without, into *json, malloc'd. */
+static int message_json(const struct ctl *ctl, struct span words, char **json, size_t *len)
+{
+    size_t cap = 6 * words.len + (ctl->object != NULL ? strlen(ctl->object) : 0) + 80;
+    uint64_t expires = 0;
+    struct writer w;
+
+    if (ctl->expires != NULL && u64_parse(span_of(ctl->expires), &expires) != TEDDY_OK)
+        return usage("--expires takes a whole number of seconds");
+    *json = malloc(cap);
+    if (*json == NULL)
+        return fail("out of memory");
+    w = writer_on(*json, cap);
+    writer_text(&w, ctl->object != NULL ? "{\"data\":" : "{\"text\":");
+    if (ctl->object != NULL)
+        writer_text(&w, ctl->object);
+    else
+        writer_json_string(&w, words);
+    if (ctl->expires != NULL) {
+        writer_text(&w, ",\"expires_in\":");
+        writer_u64(&w, expires);
+    }
+    writer_text(&w, "}");
+    *len = w.len;
+    return writer_end(&w) == TEDDY_OK ? CTL_DONE : fail("out of memory");
+}
+
+/* The words as given, or from standard input without the end of their last line. */
+static int take_words(const struct ctl *ctl, struct span *words, char **text)
+{
+    const char *word = ctl->word_count > 2 ? ctl->words[2] : NULL;
+    size_t len = 0;
+    int rc;
+
+    *words = span_of("");
+    if ((word == NULL) == (ctl->object == NULL))
+        return usage("send takes either TEXT or --object JSON; see teddyctl send --help");
+    if (word == NULL)
+        return CTL_DONE;
+    *words = span_of(word);
+    if (strcmp(word, "-") == 0) {
+        rc = read_file(word, WORDS_MAX, text, &len);
+        if (rc != CTL_DONE)
+            return rc;
+        while (len > 0 && ((*text)[len - 1] == '\n' || (*text)[len - 1] == '\r'))
+            len--;
+        *words = (struct span){*text, len};
+    }
+    return utf8_ok(words->p, words->len) ? CTL_DONE : fail("TEXT is not UTF-8");
+}
+
+static int run_send(struct ctl *ctl, const char *id)
+{
+    struct ctl_call call = {.verb = ADMIN_SEND, .id = id};
+    char *text = NULL, *json = NULL;
+    struct span words = {"", 0};
+    json_t *reply = NULL;
+    size_t len = 0;
+    int rc = id_is_good(id) ? take_words(ctl, &words, &text) : CTL_USAGE;
+
+    if (rc == CTL_DONE)
+        rc = message_json(ctl, words, &json, &len);
+    call.text = (struct span){json, len};
+    if (rc == CTL_DONE)
+        rc = link_call(ctl, &call, "", &reply);
+    if (rc == CTL_DONE)
+        rc = print_json(reply);
+    json_decref(reply);
+    free(json);
+    free(text);
+    return rc;
+}
+
+static int run_messages(struct ctl *ctl, const char *id)
+{
+    static const struct print_column columns[] = {{"MESSAGE", "id"},
+                                                  {"QUEUED", "queued"},
+                                                  {"EXPIRES", "expires"},
+                                                  {"KIND", "kind"},
+                                                  {"BYTES", "bytes"}};
+    struct ctl_call call = {.verb = ADMIN_MESSAGES, .id = id};
+    json_t *reply = NULL;
+    int rc = id_is_good(id) ? link_call(ctl, &call, "", &reply) : CTL_USAGE;
+
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        rc = print_rows(json_object_get(reply, "messages"), columns,
+                        sizeof columns / sizeof columns[0]);
+    json_decref(reply);
+    return rc;
+}
+
+static int run_clear(struct ctl *ctl, const char *id)
+{
+    struct ctl_call call = {.verb = ADMIN_CLEAR, .id = id};
+    json_t *reply = NULL;
+    int rc = id_is_good(id) ? link_call(ctl, &call, "", &reply) : CTL_USAGE;
+
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        (void)printf("%s: %lld withdrawn\n", id,
+                     (long long)json_integer_value(json_object_get(reply, "cleared")));
+    json_decref(reply);
+    return rc;
+}
+
 static int run_sessions(struct ctl *ctl, const char *arg)
 {
     static const struct print_column columns[] = {
@@ -294,41 +405,52 @@ static int run_drain(struct ctl *ctl, const char *arg)
 }
 
 const struct ctl_command ctl_commands[] = {
-    {"device", "add", "ID", 1, run_add, ADMIN_ADD, true,
+    {"device", "add", "ID", 1, run_add, ADMIN_ADD, true, false,
      "Register a toy; prints its id and secret as JSON",
      "  teddyctl device add Teddy-ESP32-0001\n"
      "  openssl rand -hex 32 | teddyctl device add Teddy-ESP32-0001 --secret-file -\n"},
-    {"device", "list", "", 0, run_list, ADMIN_LIST, false, "List the toys",
+    {"device", "list", "", 0, run_list, ADMIN_LIST, false, false, "List the toys",
      "  teddyctl device list\n  teddyctl device list | cut -f1\n"},
-    {"device", "show", "ID", 1, run_device, ADMIN_SHOW, false, "Show one toy",
+    {"device", "show", "ID", 1, run_device, ADMIN_SHOW, false, false, "Show one toy",
      "  teddyctl device show Teddy-ESP32-0001\n"},
-    {"device", "enable", "ID", 1, run_device, ADMIN_ENABLE, false, "Let a disabled toy in again",
-     "  teddyctl device enable Teddy-ESP32-0001\n"},
-    {"device", "disable", "ID", 1, run_device, ADMIN_DISABLE, false,
+    {"device", "enable", "ID", 1, run_device, ADMIN_ENABLE, false, false,
+     "Let a disabled toy in again", "  teddyctl device enable Teddy-ESP32-0001\n"},
+    {"device", "disable", "ID", 1, run_device, ADMIN_DISABLE, false, false,
      "Keep a toy out, and close its session", "  teddyctl device disable Teddy-ESP32-0001\n"},
-    {"device", "rotate-secret", "ID", 1, run_device, ADMIN_ROTATE, false,
+    {"device", "rotate-secret", "ID", 1, run_device, ADMIN_ROTATE, false, false,
      "Give a toy a new secret, revoke its tokens; prints the secret as JSON",
      "  teddyctl device rotate-secret Teddy-ESP32-0001\n"},
-    {"device", "release", "ID", 1, run_device, ADMIN_RELEASE, false,
+    {"device", "release", "ID", 1, run_device, ADMIN_RELEASE, false, false,
      "End a toy's binding to its child, so that another can have it",
      "  teddyctl device release Teddy-ESP32-0001\n"},
-    {"device", "remove", "ID", 1, run_device, ADMIN_REMOVE, false,
+    {"device", "remove", "ID", 1, run_device, ADMIN_REMOVE, false, false,
      "Remove a toy and all that is kept about it", "  teddyctl device remove Teddy-ESP32-0001\n"},
-    {"import", NULL, "FILE.csv", 1, run_import, ADMIN_IMPORT, false,
+    {"import", NULL, "FILE.csv", 1, run_import, ADMIN_IMPORT, false, false,
      "Register toys from lines device_id,oob_secret: all or none",
      "  teddyctl import toys.csv\n  decrypt toys.csv.enc | teddyctl import -\n"},
-    {"session", "list", "", 0, run_sessions, ADMIN_LIST, false, "List the toys that are online",
-     "  teddyctl session list\n  teddyctl --json session list\n"},
-    {"token", "revoke", "ID", 1, run_device, ADMIN_REVOKE, false,
+    {"send", NULL, "ID TEXT", 1, run_send, ADMIN_SEND, false, true,
+     "Queue a message for a toy: words, or with --object JSON",
+     "  teddyctl send Teddy-ESP32-0001 'Good night'\n"
+     "  teddyctl send Teddy-ESP32-0001 --expires 3600 'Dinner is ready'\n"
+     "  teddyctl send Teddy-ESP32-0001 --object '{\"volume\":3}'\n"
+     "  fortune | teddyctl send Teddy-ESP32-0001 -\n"},
+    {"message", "list", "ID", 1, run_messages, ADMIN_MESSAGES, false, false,
+     "List the messages that wait for a toy, without their words",
+     "  teddyctl message list Teddy-ESP32-0001\n"},
+    {"message", "clear", "ID", 1, run_clear, ADMIN_CLEAR, false, false,
+     "Withdraw the messages that wait for a toy", "  teddyctl message clear Teddy-ESP32-0001\n"},
+    {"session", "list", "", 0, run_sessions, ADMIN_LIST, false, false,
+     "List the toys that are online", "  teddyctl session list\n  teddyctl --json session list\n"},
+    {"token", "revoke", "ID", 1, run_device, ADMIN_REVOKE, false, false,
      "Revoke a toy's tokens, so that it has to claim again",
      "  teddyctl token revoke Teddy-ESP32-0001\n"},
-    {"child", "forget", "CHILD_ID", 1, run_forget, ADMIN_FORGET, false,
+    {"child", "forget", "CHILD_ID", 1, run_forget, ADMIN_FORGET, false, false,
      "Forget a child: its bindings, its tokens", "  teddyctl child forget child123\n"},
-    {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false,
+    {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false, false,
      "List method, pattern, who may call, handler", "  teddyctl routes\n"},
-    {"status", NULL, "", 0, run_status, ADMIN_LIST, false, "Show the running server's state",
+    {"status", NULL, "", 0, run_status, ADMIN_LIST, false, false, "Show the running server's state",
      "  teddyctl status\n  teddyctl --json status\n"},
-    {"drain", NULL, "", 0, run_drain, ADMIN_LIST, false,
+    {"drain", NULL, "", 0, run_drain, ADMIN_LIST, false, false,
      "Send the toys elsewhere (1001 going_away) and end the server", "  teddyctl drain\n"},
 };
 const size_t ctl_command_count = sizeof ctl_commands / sizeof ctl_commands[0];

@@ -10,12 +10,15 @@
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 }; /* exit status */
 
 struct ctl {
-    const char *data, *config; /* --data, --config; NULL: not given */
-    bool json;                 /* --json */
-    bool help;                 /* --help */
-    const char *secret;        /* --secret */
-    const char *secret_file;   /* --secret-file */
-    const char *words[8];      /* what is no option */
+    const char *data, *config;        /* --data, --config; NULL: not given */
+    bool json;                        /* --json */
+    bool help;                        /* --help */
+    const char *secret;               /* --secret */
+    const char *secret_file;          /* --secret-file */
+    const char *expires;              /* --expires */
+    const char *object;               /* --object */
+    struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
+    const char *words[8];             /* what is no option */
     int word_count;
     const struct ctl_command *command;
     char dir[3072]; /* the data directory */
@@ -28,6 +31,7 @@ struct ctl_command {
     int (*run)(struct ctl *ctl, const char *arg);
     enum admin_verb admin; /* of commands on the registry */
     bool takes_secret;     /* --secret, --secret-file */
+    bool takes_message;    /* a further word, or --object; --expires */
     const char *summary;
     const char *example; /* lines, each indented by two */
 };
@@ -58,7 +62,7 @@ struct ctl_call {
     enum admin_verb verb;
     const char *id;        /* or NULL */
     const uint8_t *secret; /* of ADMIN_ADD; NULL: one is made */
-    struct span text;      /* of ADMIN_IMPORT */
+    struct span text;      /* of ADMIN_IMPORT; of ADMIN_SEND, as JSON */
 };
 /* The answer of a command on the registry, *reply new; on failure a line has been printed (for an
  * import its bad lines too, named by `file`). */

@@ -71,7 +71,22 @@ void help_command(FILE *out, const struct ctl_command *c)
 
     name_of(c, name);
     (void)fprintf(out, "usage: teddyctl %s%s\n\n%s.\n", name,
-                  c->takes_secret ? " [--secret HEX | --secret-file FILE]" : "", c->summary);
+                  c->takes_secret    ? " [--secret HEX | --secret-file FILE]"
+                  : c->takes_message ? " [--expires SECONDS]\n"
+                                       "       teddyctl send ID --object JSON [--expires SECONDS]"
+                                     : "",
+                  c->summary);
+    if (c->takes_message)
+        (void)fputs(
+            "\n  --expires SECONDS   how long it may wait; default: the server's "
+            "downlink_expiry_s\n"
+            "  --object JSON       an object for the toy's program in place of words\n"
+            "With - as TEXT the words come from standard input, where the list of processes "
+            "does not\n"
+            "show them. A toy that is online gets the message at once, another when it comes "
+            "back.\n"
+            "Prints the message's id and when it expires as JSON.\n",
+            out);
     if (c->takes_secret)
         (void)fputs("\n  --secret HEX         the toy's secret, 64 hex digits; other users can see "
                     "it in the\n"

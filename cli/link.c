@@ -85,6 +85,9 @@ static int find_config(const struct ctl *ctl, struct config *c)
     if (ctl->data[0] == '\0' || strlen(ctl->data) >= sizeof c->data)
         return usage("--data takes a directory, at most %zu bytes", sizeof c->data - 1);
     memcpy(c->data, ctl->data, strlen(ctl->data));
+    c->downlink_queue_max = CONFIG_DOWNLINK_QUEUE_MAX;
+    c->downlink_expiry_s = CONFIG_DOWNLINK_EXPIRY_S;
+    c->downlink_max = CONFIG_DOWNLINK_MAX;
     return CTL_DONE;
 }
 
@@ -98,6 +101,8 @@ static int find_dir(struct ctl *ctl, bool make, bool quiet)
 
     if (rc != CTL_DONE)
         return rc;
+    ctl->downlinks =
+        (struct admin_downlinks){c.downlink_queue_max, c.downlink_expiry_s, c.downlink_max};
     rc = config_data_dir(&c, make, ctl->dir, sizeof ctl->dir, err, sizeof err);
     if (rc == TEDDY_ENOTFOUND && quiet)
         return NO_SERVER;
@@ -175,6 +180,7 @@ static const char *hint(const char *code)
     } hints[] = {
         {"device_exists", " For a new secret: teddyctl device rotate-secret."},
         {"device_not_found", " teddyctl device list shows those that are."},
+        {"downlink_queue_full", " teddyctl message list shows them, message clear withdraws them."},
         {"secret_in_use", " Leave --secret out to have one made."},
         {"store_unavailable", " Try again; the server's log says why."},
         {"forbidden", " Run teddyctl as that user."},
@@ -249,6 +255,9 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_REVOKE] = {"POST", "/devices/", "/revoke"},
         [ADMIN_IMPORT] = {"POST", "/devices/import", ""},
         [ADMIN_FORGET] = {"POST", "/children/", "/forget"},
+        [ADMIN_SEND] = {"POST", "/devices/", "/messages"},
+        [ADMIN_MESSAGES] = {"GET", "/devices/", "/messages"},
+        [ADMIN_CLEAR] = {"DELETE", "/devices/", "/messages"},
     };
     const char *id = call->id != NULL ? call->id : "";
     bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST;
@@ -258,6 +267,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
                    in_path ? id : "", forms[call->verb].after);
     if (call->verb == ADMIN_LIST && id[0] != '\0')
         (void)snprintf(path, 192, "%s%s&after=%s", ENDPOINT_ADMIN, forms[ADMIN_LIST].before, id);
+    if (call->verb == ADMIN_SEND)
+        *r = (struct request){r->method, path, JSON_TYPE, call->text.p, call->text.len};
     if (call->verb == ADMIN_IMPORT)
         *r = (struct request){r->method, path, IMPORT_TYPE, call->text.p, call->text.len};
     if (call->verb == ADMIN_ADD) {
@@ -275,27 +286,28 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
     }
 }
 
-static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
-                      json_t **reply)
+/* The rest of a command that works on the store itself. */
+static int fill_command(const struct ctl *ctl, const struct ctl_call *call, struct admin_command *c)
 {
-    char path[sizeof ctl->dir + 32], err[512];
-    struct store_options options = {.path = path};
-    struct admin_command *c = NULL;
-    struct admin_answer a;
-    struct store *store = NULL;
-    int rc = CTL_FAILED;
+    char why[192];
+    bool bad_json;
 
-    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
-    if (store_open(&options, &store, err, sizeof err) != TEDDY_OK)
-        return fail("%s", err);
-    c = admin_command_new(call->verb, call->id, call->text);
-    if (c == NULL) {
-        store_close(store);
-        return fail("out of memory");
-    }
     c->limit = ADMIN_LIST_MAX;
+    c->opens_epoch = true;
     if (call->secret != NULL)
         memcpy(c->secret, call->secret, sizeof c->secret);
+    if (call->verb == ADMIN_SEND &&
+        !admin_command_message(c, call->text, &ctl->downlinks, &bad_json, why, sizeof why))
+        return fail("%s", why);
+    return CTL_DONE;
+}
+
+static int run_command(struct store *store, struct admin_command *c, const char *file,
+                       json_t **reply)
+{
+    struct admin_answer a;
+    int rc;
+
     if (admin_command_writes(c))
         (void)store_write_wait(store, &c->job);
     else
@@ -308,6 +320,25 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
         wipe(text, strlen(text));
     free(text);
     admin_answer_fini(&a);
+    return rc;
+}
+
+static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
+                      json_t **reply)
+{
+    char path[sizeof ctl->dir + 32], err[512];
+    struct store_options options = {.path = path};
+    struct admin_command *c = NULL;
+    struct store *store = NULL;
+    int rc;
+
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (store_open(&options, &store, err, sizeof err) != TEDDY_OK)
+        return fail("%s", err);
+    c = admin_command_new(call->verb, call->id, call->text);
+    rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
+    if (rc == CTL_DONE)
+        rc = run_command(store, c, file, reply);
     admin_command_free(c);
     store_close(store);
     return rc;

@@ -29,7 +29,9 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
     if (option("--data", argv, argc, i, &ctl->data, &status) ||
         option("--config", argv, argc, i, &ctl->config, &status) ||
         option("--secret", argv, argc, i, &ctl->secret, &status) ||
-        option("--secret-file", argv, argc, i, &ctl->secret_file, &status))
+        option("--secret-file", argv, argc, i, &ctl->secret_file, &status) ||
+        option("--expires", argv, argc, i, &ctl->expires, &status) ||
+        option("--object", argv, argc, i, &ctl->object, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
         ctl->json = true;
@@ -110,6 +112,7 @@ static int run_command(struct ctl *ctl)
 {
     const struct ctl_command *c = ctl->command;
     int own = c->verb != NULL ? 2 : 1;
+    int most = c->arg_count + (c->takes_message ? 1 : 0);
     const char *verb = c->verb != NULL ? c->verb : "", *space = c->verb != NULL ? " " : "";
 
     if (ctl->help) {
@@ -119,11 +122,13 @@ static int run_command(struct ctl *ctl)
     if (ctl->word_count - own < c->arg_count)
         return usage("%s%s%s: %s is missing; see teddyctl %s%s%s --help", c->group, space, verb,
                      c->args, c->group, space, verb);
-    if (ctl->word_count - own > c->arg_count)
+    if (ctl->word_count - own > most)
         return usage("%s%s%s: '%.60s' is too much; see teddyctl %s%s%s --help", c->group, space,
-                     verb, ctl->words[own + c->arg_count], c->group, space, verb);
+                     verb, ctl->words[own + most], c->group, space, verb);
     if ((ctl->secret != NULL || ctl->secret_file != NULL) && !c->takes_secret)
         return usage("%s%s%s takes no secret", c->group, space, verb);
+    if ((ctl->expires != NULL || ctl->object != NULL) && !c->takes_message)
+        return usage("%s%s%s takes no --expires or --object", c->group, space, verb);
     return c->run(ctl, c->arg_count > 0 ? ctl->words[own] : NULL);
 }
 

@@ -154,9 +154,12 @@ class Offline(unittest.TestCase):
                     ("device", "show"), ("device", "list", "x"), ("import",), ("import", "a", "b"), ("routes", "x"),
                     ("token",), ("token", "revoke"), ("child", "forget"), ("--bogus", "status"), ("status", "-x"),
                     ("device", "list", "--secret", "12"), ("device", "add", "a", "--secret"), ("", "x"),
-                    ("device", "add", *"abcdefghij"), ("session",), ("a" * 500,), ("\x1b[2J",)):
+                    ("device", "add", *"abcdefghij"), ("session",), ("a" * 500,), ("\x1b[2J",), ("send",),
+                    ("send", "a"), ("send", "a", "b", "c"), ("send", "a", "b", "--object", "{}"), ("message", "list"),
+                    ("send", "a", "b", "--expires"), ("status", "--expires", "1"), ("status", "--object", "{}")):
             with self.subTest(bad):
-                self.refused(2, "--help|needs a value|takes no secret", *bad)
+                self.refused(2, "--help|needs a value|takes no", *bad)
+        self.refused(2, "--expires takes", "send", "a", "b", "--expires", "soon")
         self.refused(2, "--data takes", "--data", "", "status")
         self.refused(2, "--data takes", "--data", "x" * 600, "status")
         self.assertFalse(os.path.exists(self.data))
@@ -164,14 +167,37 @@ class Offline(unittest.TestCase):
     def test_help(self):
         everything = self.ok("--help", data=False)
         self.assertEqual(everything, self.ok("help", data=False))
-        commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)?  +\S", everything.split("Options")[0])
-        self.assertEqual(len(commands), 15)
+        commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)*  +\S", everything.split("Options")[0])
+        self.assertEqual(len(commands), 18)
         for command in commands:
             shown = self.ok(*command.split(), "--help", data=False)
             self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)
             self.assertRegex(shown, rf"Examples:\n(.*\n)*.*teddyctl .*{command}")
         self.assertIn("rotate-secret ID", self.ok("device", "--help", data=False))
         self.assertRegex(self.ok("--version", data=False), r"^teddyctl \d+\.\d+\.\d+\n$")
+
+    def test_messages(self):
+        self.ok("device", "add", "a")
+        first = json.loads(self.ok("send", "a", 'Good "night"'))
+        self.assertEqual((set(first), first["device_id"]), ({"id", "device_id", "expires"}, "a"))
+        second = json.loads(self.ok("send", "a", "-", stdin="from a pipe\n"))
+        third = json.loads(self.ok("send", "a", "--object", '{"volume": 3}', "--expires", "60"))
+        ids = [[int(n) for n in m["id"].split(".")] for m in (first, second, third)]
+        self.assertEqual(ids, sorted(ids))
+        self.assertEqual(len({epoch for epoch, _ in ids}), 3, "each start opens an epoch")
+        rows = [line.split("\t") for line in self.ok("message", "list", "a").splitlines()]
+        self.assertEqual([(r[0], *r[3:]) for r in rows],
+                         [(first["id"], "text", "12"), (second["id"], "text", "11"), (third["id"], "data", "13")])
+        self.refused(1, "text is a string of 1 to 1024 bytes", "send", "a", "x" * 1025)
+        self.refused(1, "text is a string", "send", "a", "")
+        self.refused(1, "data is a JSON object", "send", "a", "--object", "[1]")
+        self.refused(1, "is a JSON object", "send", "a", "--object", "{")
+        self.refused(1, "expires_in is", "send", "a", "b", "--expires", "0")
+        self.refused(1, "not UTF-8", "send", "a", b"\xff")
+        self.refused(1, "No device b", "send", "b", "hello")
+        self.refused(1, "No device b", "message", "list", "b")
+        self.assertEqual(self.ok("message", "clear", "a"), "a: 3 withdrawn\n")
+        self.assertEqual(self.ok("message", "list", "a"), "")
 
     def test_what_needs_a_server_says_so(self):
         self.ok("device", "add", "a")
