@@ -60,7 +60,7 @@ static long post(struct poster *p, const struct toy *t, uint32_t n)
 
     snprintf(path, sizeof path, "%s/admin.sock", t->index < a->tls ? a->tls_admin : a->admin);
     snprintf(url, sizeof url, "http://localhost%s/devices/%s/messages", ENDPOINT_ADMIN, t->id);
-    snprintf(body, sizeof body, "{\"text\":\"sim %s %u\"}", t->id, n);
+    snprintf(body, sizeof body, "{\"text\":\"%s%s %u\"}", p->sim->run, t->id, n);
     rc |= curl_easy_setopt(p->curl, CURLOPT_UNIX_SOCKET_PATH, path);
     rc |= curl_easy_setopt(p->curl, CURLOPT_URL, url);
     rc |= curl_easy_setopt(p->curl, CURLOPT_POSTFIELDS, body);

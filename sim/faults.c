@@ -86,6 +86,12 @@ static uint64_t gap_us(struct sim *sim)
     return mean / 2 + sim_draw(&sim->fault_draw) % (mean + 1);
 }
 
+/* By the plan, not by the fact: a late round of the loop must not change what is struck. */
+static bool started_by(const struct sim *sim, uint64_t index, uint64_t at_us)
+{
+    return sim->began * 1000 + index * 1000000 / sim->args->start_rate <= at_us;
+}
+
 /* Every draw is made, also when nothing comes of it: the order must not depend on the toys. */
 static void draw_one(struct sim *sim)
 {
@@ -97,7 +103,7 @@ static void draw_one(struct sim *sim)
     for (unsigned i = 0; i < FAULT_NONE; i++) {
         if ((wanted >> i & 1) == 0 || kind-- != 0)
             continue;
-        if (sim->toys[who].started)
+        if (started_by(sim, who, sim->fault_at_us) && sim->toys[who].started)
             strike(sim, (enum sim_fault)i, &sim->toys[who], a, b);
         return;
     }
@@ -156,7 +162,7 @@ void faults_run(struct sim *sim)
     restart_reap(sim, WNOHANG);
     if (sim->phase != SIM_TALK)
         return;
-    while (sim->fault_at_us <= sim->now * 1000) {
+    while (sim->fault_at_us <= sim->now * 1000 && sim->fault_at_us < sim->ends_at * 1000) {
         draw_one(sim);
         sim->fault_at_us += gap_us(sim);
     }
@@ -170,6 +176,8 @@ uint64_t faults_next(const struct sim *sim)
 
     uint64_t fault = sim->fault_at_us / 1000 + 1;
 
+    if (sim->fault_at_us >= sim->ends_at * 1000)
+        fault = TIMER_NEVER;
     return restart < fault ? restart : fault;
 }
 

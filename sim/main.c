@@ -88,12 +88,16 @@ int main(int argc, char **argv)
 {
     struct sim_args args;
     struct sim sim = {.args = &args};
+    uint32_t run_number;
     int status = EXIT_FAILED;
 
     if (!args_parse(argc, argv, &args, &status))
         return status;
     if (args.write_csv != NULL)
         return people_write(&args) ? EXIT_DONE : EXIT_FAILED;
+    if (teddy_posix_port.random(NULL, (uint8_t *)&run_number, sizeof run_number) != TEDDY_OK)
+        return EXIT_FAILED;
+    snprintf(sim.run, sizeof sim.run, "sim %08x ", run_number);
     if (!args.has_seed && teddy_posix_port.random(NULL, (uint8_t *)&args.seed, 4) != TEDDY_OK)
         return EXIT_FAILED;
     (void)signal(SIGPIPE, SIG_IGN);

@@ -91,7 +91,7 @@ struct sim_cause {
 
 struct sim_stats {
     uint64_t connections, resumed, claims, refreshes, sessions, clock_events;
-    uint64_t said, echoed, received, forgotten, strange;
+    uint64_t said, echoed, received, forgotten, strange, others;
     uint64_t up_doubled, up_disordered, down_doubled, down_disordered, down_again;
     uint64_t faults[FAULT_NONE], restarts_failed;
     struct sim_cause causes[SIM_CAUSES];
@@ -117,6 +117,7 @@ struct sim {
     uint64_t fault_at_us; /* when the next is due; TIMER_NEVER: none is */
     uint32_t restarts_begun;
     int restart_pid; /* 0: none is under way */
+    char run[16]; /* names this run in the messages posted: what an earlier one left is not ours */
     /* admin.c */
     pthread_t posters[SIM_POSTERS];
     unsigned poster_count;

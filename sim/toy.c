@@ -50,8 +50,12 @@ static bool on_message(void *user, const struct teddy_message *m)
 {
     struct toy *t = user;
     struct sim_stats *s = &t->sim->stats;
-    uint32_t n = number_in(t, "sim ", m->text, m->text_len);
+    uint32_t n = number_in(t, t->sim->run, m->text, m->text_len);
 
+    if (strncmp(m->text, t->sim->run, strlen(t->sim->run)) != 0) {
+        s->others++; /* of an earlier run, or of another operator */
+        return true;
+    }
     if (t->fault.kind == FAULT_SLOW && t->sim->now < t->fault.until_ms)
         return false; /* slow in this too: it will be offered again */
     if (tally_has(&t->down, n) && n < t->down_lost_at) {
