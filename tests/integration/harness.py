@@ -222,6 +222,26 @@ class Server:
         assert made["device_id"] == device_id, made
         return Toy(self, device_id, made["oob_secret"])
 
+    # -- what is beside the public listener --
+
+    def admin(self, method, path, body=None, kind="application/json"):
+        """A request on the admin socket: (status, object)."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(os.path.join(self.data, "admin.sock"))
+            head = f"{method} /api/v1/admin{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            if body is not None:
+                head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+            s.sendall(head.encode() + b"\r\n" + (body or b""))
+            answer = read_all(s)
+        return status_of(answer), json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
+    def metric(self, name):
+        """A counter's value; the configuration must have metrics_listen."""
+        port = self.log.wait(r"event=metrics_listening .*port=(\d+)")[1]
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text
+        return int(re.search(rf"(?m)^{re.escape(name)} (\d+)$", text)[1])
+
     # -- HTTP --
 
     def session(self, source=None):
