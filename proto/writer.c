@@ -61,14 +61,19 @@ void writer_hex(struct writer *w, const uint8_t *data, size_t len)
     }
 }
 
-/* The escape of one character that may not stand in a string as it is. */
-static void json_escape(struct writer *w, char c)
+static bool is_plain(uint8_t byte)
+{
+    return byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7F;
+}
+
+void writer_json_byte(struct writer *w, uint8_t byte)
 {
     static const char letters[] = "\"\\bfnrt", meant[] = "\"\\\b\f\n\r\t";
-    const char *short_form = memchr(meant, c, sizeof meant - 1);
-    uint8_t byte = (uint8_t)c;
+    const char *short_form = memchr(meant, byte, sizeof meant - 1);
 
-    if (short_form != NULL) {
+    if (is_plain(byte)) {
+        writer_bytes(w, &byte, 1);
+    } else if (short_form != NULL) {
         writer_bytes(w, "\\", 1);
         writer_bytes(w, letters + (short_form - meant), 1);
     } else {
@@ -83,12 +88,10 @@ void writer_json_string(struct writer *w, struct span s)
 
     writer_bytes(w, "\"", 1);
     for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7F)
+        if (is_plain((uint8_t)s.p[i]))
             continue;
         writer_bytes(w, s.p + start, i - start);
-        json_escape(w, (char)c);
+        writer_json_byte(w, (uint8_t)s.p[i]);
         start = i + 1;
     }
     if (s.len > start)

@@ -24,6 +24,8 @@ void writer_u64(struct writer *w, uint64_t n);
 void writer_hex(struct writer *w, const uint8_t *data, size_t len); /* lower case */
 /* A JSON string with its quotes, from valid UTF-8: `"`, `\` and control characters are escaped. */
 void writer_json_string(struct writer *w, struct span s);
+/* One byte of such a string, as it must be written between the quotes: 1, 2 or 6 bytes. */
+void writer_json_byte(struct writer *w, uint8_t byte);
 /* Terminates with NUL (not counted in len). Returns TEDDY_OK or TEDDY_ENOSPC. */
 int writer_end(struct writer *w);
 

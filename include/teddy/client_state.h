@@ -24,14 +24,16 @@ struct teddy_outbox {
     uint8_t *buf;
     size_t cap, used, count;
     uint64_t next_id;
-    uint64_t soonest; /* when the first entry expires; UINT64_MAX: none does */
+    uint32_t soonest; /* when the first entry expires, if one does (expiring) */
+    bool expiring;
     uint16_t refused; /* length of what found no room; 0: nothing */
     bool dropping;    /* entries are being removed: nothing else may remove any */
 };
 
 /* A message of the server's queue that the application has not taken yet; its text is in rx. */
 struct teddy_offer {
-    uint64_t expires_s, again_at;
+    uint64_t expires_s;
+    uint32_t again_at;
     struct downlink_id id;
     uint32_t text_at, text_len;
     bool is_data;
@@ -47,7 +49,7 @@ struct teddy_input {
 
 struct teddy_answer {
     struct http_chunked chunked;
-    uint64_t length; /* of the body, when kind says so */
+    uint32_t length; /* of the body, when kind says so */
     uint32_t retry_after_s;
     int status; /* 0: the head is not whole yet */
     enum http_body kind;
@@ -56,16 +58,16 @@ struct teddy_answer {
 
 /* The frame on its way out: the chunk is masked already, the rest is made as room comes. */
 struct teddy_frame {
-    uint8_t chunk[256];
-    size_t len, at;
     const uint8_t *body;
-    size_t body_len, body_at;
     const char *tail;
+    size_t len, at; /* of chunk */
+    size_t body_len, body_at;
     uint8_t mask[4];
     uint8_t mask_at;
     uint8_t kind;
     bool escape;     /* the body goes into a JSON string */
     bool unfinished; /* body or tail remain */
+    uint8_t chunk[256];
 };
 
 /* Why the last step of the way failed. */
@@ -76,63 +78,64 @@ struct teddy_failure {
     char code[33];
 };
 
+/* What is used most stands first: the shortest instructions of a small machine reach 128 bytes. */
 struct teddy_client {
-    struct teddy_client_config config;
-    const struct teddy_port *port;
-    void *ctx;
+    uint32_t now; /* the low 32 bits of the caller's clock (sdk_due) */
+    uint32_t deadline;
     uint8_t *rx;
     size_t rx_len;
-    struct teddy_url url;
+    const struct teddy_port *port;
+    void *ctx;
+    struct teddy_input in;
+    size_t out_len, out_at; /* the request in rx */
+    size_t record_len;      /* the token record in rx, from 0 */
+    uint32_t opened_at, online_at;
+    uint32_t heard_at, moved_at; /* last byte in; last byte out, or the frame's start */
+    uint32_t say_at;             /* when the head is due */
+    uint32_t hold_by, silence_ms;
+    uint32_t lifetime_s;   /* of access, as it was given */
+    uint32_t expires_at;   /* of access, if that is known (expiry_known) */
+    uint32_t refresh_at;   /* when to ask for a new pair, if at all (refresh_planned) */
+    uint32_t refresh_from; /* no sooner than this, whatever the server says */
     struct teddy_outbox outbox;
 
-    uint64_t now, deadline;
     uint8_t stage, goal;
-    uint8_t shown;               /* enum teddy_state, as the last event said */
-    unsigned attempts, refusals; /* failures in a row, of either class */
+    uint8_t shown;              /* enum teddy_state, as the last event said */
+    uint8_t wanted;             /* frames to be made, a bit each */
+    uint8_t hold;               /* why nothing is read: what is in rx is still in use */
+    uint8_t attempts, refusals; /* failures in a row, of either class */
+    uint8_t says;               /* times the head was said in this session */
+    uint16_t our_close;
     bool in_step, stop_asked;
     bool more;         /* the step stopped at its bound, not for want of input */
     bool claimed;      /* the pair being saved comes from a claim */
     bool tokenless;    /* what the port keeps is no good, or nothing: claim */
     bool refresh_sent; /* the refresh token was presented and no answer came: it may be spent */
-
-    uint32_t lifetime_s;   /* of access, as it was given */
-    uint64_t expires_at;   /* of access, on the caller's clock; 0: not known */
-    uint64_t refresh_at;   /* when to ask for a new pair in session; 0: not planned */
-    uint64_t refresh_from; /* no sooner than this, whatever the server says */
-
-    char nonce[33];
-    char accept[WS_ACCEPT_LEN + 1];
-    uint8_t digest[32];
-    size_t out_len, out_at; /* the request in rx */
-    size_t record_len;      /* the token record in rx, from 0 */
-    struct teddy_input in;
-    struct teddy_answer answer;
-    struct teddy_failure failure;
-
-    struct downlink_id last; /* of the server's queue, taken by the application; 0.0: none */
-    struct teddy_offer offer;
-    uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */
-    bool unkept;                  /* it is not saved yet */
-
-    struct ws_decoder decoder;
-    struct teddy_frame frame;
-    uint8_t pong[WS_CONTROL_MAX];
-    uint8_t pong_len;
-    uint8_t wanted; /* frames to be made, a bit each */
-    uint8_t hold;   /* why nothing is read: what is in rx is still in use */
-    uint64_t hold_by;
+    bool expiry_known, refresh_planned;
+    bool online;
     bool modern;    /* the server answered hello before: it is never taken for an older one */
     bool welcomed;  /* the server knows ids, refresh and the rest */
     bool head_sent; /* the outbox's head was said in this session */
     bool head_done; /* and is echoed while still on its way out again */
     bool probed;    /* we pinged since we last heard anything */
-    unsigned says;  /* times the head was said in this session */
-    uint16_t our_close;
-    uint32_t silence_ms;
-    uint64_t opened_at, online_at; /* online_at 0: not yet */
-    uint64_t heard_at, moved_at;   /* last byte in; last byte out, or the frame's start */
-    uint64_t say_at;               /* when the head is due */
-    uint64_t last_seq;             /* of the last echo */
+    bool unkept;    /* `kept` is not saved yet */
+
+    struct teddy_frame frame;
+    struct ws_decoder decoder;
+    struct teddy_answer answer;
+    struct teddy_failure failure;
+    struct teddy_url url;
+    struct teddy_client_config config;
+    uint64_t clock;          /* the caller's */
+    uint64_t last_seq;       /* of the last echo */
+    struct downlink_id last; /* of the server's queue, taken by the application; 0.0: none */
+    struct teddy_offer offer;
+    uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */
+    uint8_t pong_len;
+    uint8_t pong[WS_CONTROL_MAX];
+    char nonce[33];
+    char accept[WS_ACCEPT_LEN + 1];
+    uint8_t digest[32];
 };
 
 #endif
