@@ -2,25 +2,31 @@
 
 #define DOUBLINGS_MAX 4 /* of the refused wait: sixteen times the first */
 
-static uint64_t scaled(uint32_t r, uint64_t bound)
+/* base doubled n times, cap at most. */
+static uint32_t doubled(uint32_t base, unsigned n, uint32_t cap)
 {
-    return ((uint64_t)r * (bound + 1)) >> 32;
+    while (n-- > 0 && base < cap) {
+        base = base <= cap / 2 ? base * 2 : cap;
+    }
+    return sdk_least(base, cap);
+}
+
+/* 0..bound, bound being less than 2^32 - 1. */
+static uint32_t scaled(uint32_t r, uint32_t bound)
+{
+    return (uint32_t)(((uint64_t)r * (bound + 1)) >> 32);
 }
 
 uint32_t sdk_backoff_ms(const struct teddy_client_config *config, unsigned n, uint32_t r)
 {
-    uint64_t ceiling = (uint64_t)config->backoff_base_ms << (n < 31 ? n : 31);
-    if (ceiling > config->backoff_cap_ms) {
-        ceiling = config->backoff_cap_ms;
-    }
-    uint64_t wait = scaled(r, ceiling);
-    return wait < config->backoff_floor_ms ? config->backoff_floor_ms : (uint32_t)wait;
+    uint32_t wait = scaled(r, doubled(config->backoff_base_ms, n, config->backoff_cap_ms));
+    return wait < config->backoff_floor_ms ? config->backoff_floor_ms : wait;
 }
 
 uint32_t sdk_refused_ms(const struct teddy_client_config *config, unsigned n, uint32_t r)
 {
-    uint64_t wait = (uint64_t)config->backoff_refused_ms << (n < DOUBLINGS_MAX ? n : DOUBLINGS_MAX);
+    n = n < DOUBLINGS_MAX ? n : DOUBLINGS_MAX;
+    uint32_t wait = doubled(config->backoff_refused_ms, n, TEDDY_RETRY_MAX_MS);
     /* A quarter of jitter on top: a fleet that was refused together does not come back together. */
-    wait += scaled(r, wait / 4);
-    return wait > TEDDY_RETRY_MAX_MS ? TEDDY_RETRY_MAX_MS : (uint32_t)wait;
+    return sdk_least(wait + scaled(r, wait / 4), TEDDY_RETRY_MAX_MS);
 }

@@ -161,7 +161,7 @@ static int run_save(struct teddy_client *c)
 
 static int run_wait(struct teddy_client *c)
 {
-    return c->now >= c->deadline ? TEDDY_OK : TEDDY_AGAIN;
+    return sdk_due(c, c->deadline) ? TEDDY_OK : TEDDY_AGAIN;
 }
 
 struct stage_row {
@@ -216,10 +216,14 @@ static uint32_t wait_for(struct teddy_client *c, enum sdk_wait kind)
     uint32_t r = sdk_random32(c), wait;
     if (kind == SDK_REFUSED) {
         wait = sdk_refused_ms(&c->config, c->refusals, r);
-        c->refusals += c->refusals < UINT8_MAX;
+        if (c->refusals < UINT8_MAX) {
+            c->refusals++;
+        }
     } else {
         wait = sdk_backoff_ms(&c->config, c->attempts, r);
-        c->attempts += c->attempts < UINT8_MAX;
+        if (c->attempts < UINT8_MAX) {
+            c->attempts++;
+        }
     }
     uint32_t asked =
         c->failure.retry_ms < TEDDY_RETRY_MAX_MS ? c->failure.retry_ms : TEDDY_RETRY_MAX_MS;
@@ -268,10 +272,10 @@ static void halt(struct teddy_client *c)
     }
     c->port->disconnect(c->ctx);
     sdk_session_end(c);
-    (void)sdk_last_save(c, UINT64_MAX);
+    (void)sdk_last_save(c, c->now + 1);
     c->tokenless = false;
     c->refresh_sent = false;
-    c->expires_at = c->refresh_at = 0;
+    c->expiry_known = c->refresh_planned = false;
     wipe(c->rx, c->rx_len);
     wipe(c->nonce, sizeof c->nonce);
     wipe(c->accept, sizeof c->accept);
@@ -288,7 +292,7 @@ static bool advance(struct teddy_client *c)
     if (c->stop_asked) {
         return false;
     }
-    if (rc == TEDDY_AGAIN && (row->keeps_time || c->now < c->deadline)) {
+    if (rc == TEDDY_AGAIN && (row->keeps_time || !sdk_due(c, c->deadline))) {
         return false;
     }
     if (rc == TEDDY_OK) {
@@ -302,29 +306,42 @@ static bool advance(struct teddy_client *c)
 static uint32_t wait_of(const struct teddy_client *c)
 {
     const struct stage_row *row = &stages[c->stage];
-    uint64_t wake = c->stage == SDK_SESSION ? sdk_session_wake(c) : c->deadline;
+    const struct teddy_outbox *o = &c->outbox;
     if (c->stage == SDK_IDLE) {
         return UINT32_MAX;
     }
-    if (c->outbox.soonest < wake) {
-        wake = c->outbox.soonest;
-    }
-    if (c->more || wake <= c->now) {
+    if (c->more || (o->expiring && sdk_due(c, o->soonest))) {
         return 0;
     }
-    uint64_t wait = wake - c->now;
-    if (!row->keeps_time && !row->on_transport && wait > SDK_POLL_MS) {
-        wait = SDK_POLL_MS;
+    uint32_t wait = sdk_due(c, c->deadline) ? 0 : c->deadline - c->now;
+    if (c->stage == SDK_SESSION) {
+        wait = sdk_session_wake(c);
     }
-    return wait > UINT32_MAX ? UINT32_MAX : (uint32_t)wait;
+    if (o->expiring) {
+        wait = sdk_least(wait, o->soonest - c->now);
+    }
+    return row->keeps_time || row->on_transport ? wait : sdk_least(wait, SDK_POLL_MS);
+}
+
+/* Time goes on, never back, and in one step no further than a time may lie ahead. */
+static void tell_time(struct teddy_client *c, uint64_t now_ms)
+{
+    if (c->clock == 0) {
+        c->clock = now_ms;
+        c->now = (uint32_t)now_ms;
+    }
+    uint64_t passed = now_ms > c->clock ? now_ms - c->clock : 0;
+    uint32_t step = passed < SDK_SPAN_MS ? (uint32_t)passed : SDK_SPAN_MS;
+    c->more = step < passed;
+    c->clock += step;
+    c->now += step;
 }
 
 void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_ms)
 {
     unsigned steps = 0;
-    c->now = now_ms > c->now ? now_ms : c->now;
+    tell_time(c, now_ms);
     c->in_step = true;
-    c->more = false;
     sdk_outbox_tick(c);
     while (advance(c)) {
         if (++steps == SDK_STEPS_MAX) {

@@ -44,15 +44,15 @@ struct sdk_verdict {
     bool drop;    /* the tokens are no good any more */
 };
 
-/* Frames that the session owes, a bit each, and what the frame on its way is. */
+/* Frames that the session owes, a bit each, the lowest first; and what the frame on its way is. */
 enum sdk_frame_kind {
     SDK_FRAME_CLOSE = 1u << 0,
     SDK_FRAME_PONG = 1u << 1,
     SDK_FRAME_HELLO = 1u << 2,
     SDK_FRAME_PING = 1u << 3,
     SDK_FRAME_REFRESH = 1u << 4,
-    SDK_FRAME_SAY = 1u << 5,
-    SDK_FRAME_ACK = 1u << 6,
+    SDK_FRAME_ACK = 1u << 5,
+    SDK_FRAME_SAY = 1u << 6, /* the outbox's head, when it is due */
 };
 
 /* Why nothing is read in session for now: what is in rx is in use. */
@@ -69,10 +69,12 @@ enum sdk_entry_kind { SDK_SAY, SDK_REPORT };
 
 /* The head of an outbox entry. */
 struct sdk_entry {
-    uint64_t id, expires_at; /* 0: never */
-    uint32_t lifetime_ms;    /* until the next step knows the time and sets expires_at */
+    uint64_t id;
+    uint32_t expires_at;  /* if it expires, … */
+    uint32_t lifetime_ms; /* … and no lifetime stands here any more: the next step sets the time */
     uint16_t len;
     uint8_t kind;
+    bool expires;
 };
 
 /* One message of the server, read. text points into the message, which was unescaped in place. */
@@ -93,6 +95,21 @@ struct sdk_message {
 #define SDK_REFRESH_GAP 5000 /* between two refreshes in session, whatever the server says */
 #define SDK_INPUT_SLACK                                                                            \
     160 /* of rx: a terminator, and a frame header or control frame not whole yet */
+
+/* Milliseconds that a time within the core may lie ahead or behind: twelve days. Times are the low
+ * 32 bits of the caller's clock, which a step advances by no more than this. */
+#define SDK_SPAN_MS (1u << 30)
+
+/* True when the time has come. */
+static inline bool sdk_due(const struct teddy_client *c, uint32_t at)
+{
+    return (int32_t)(c->now - at) >= 0;
+}
+
+static inline uint32_t sdk_least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
 
 /* client.c */
 void sdk_emit(struct teddy_client *c, struct teddy_event *event);
@@ -129,13 +146,13 @@ TEDDY_MUST_CHECK int sdk_tokens_take(struct teddy_client *c, struct span json);
 bool sdk_tokens_expired(const struct teddy_client *c);
 /* Saves what was taken and tells the application; TEDDY_OK also when that failed (the event has the
  * error). */
-int sdk_tokens_save(struct teddy_client *c, uint64_t by);
+int sdk_tokens_save(struct teddy_client *c, uint32_t by);
 
 /* downlink.c: the messages of the server's queue. */
 /* Loads the id of the last one taken. TEDDY_AGAIN. */
 int sdk_last_load(struct teddy_client *c);
 /* Saves it. TEDDY_AGAIN; TEDDY_OK also when that failed, or nothing is to be saved. */
-int sdk_last_save(struct teddy_client *c, uint64_t by);
+int sdk_last_save(struct teddy_client *c, uint32_t by);
 void sdk_last_forget(struct teddy_client *c);
 void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m);
 /* Offers the message to the application. TEDDY_OK: it took it. */
@@ -201,8 +218,8 @@ void sdk_session_open(struct teddy_client *c);
 int sdk_session_run(struct teddy_client *c);
 int sdk_session_closing(struct teddy_client *c);
 void sdk_session_end(struct teddy_client *c);
-/* When it wants to be run again. */
-uint64_t sdk_session_wake(const struct teddy_client *c);
+/* In how many milliseconds it wants to be run again. */
+uint32_t sdk_session_wake(const struct teddy_client *c);
 /* The head is done with: removed, as soon as no frame is being made of it. */
 void sdk_session_said(struct teddy_client *c);
 /* What the server said makes the session count as online; welcomed: it knows ids, refresh and the

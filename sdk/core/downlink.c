@@ -10,30 +10,13 @@
 #define LAST_OWNER   1
 #define LAST_ID      (LAST_OWNER + 8)
 
-_Static_assert(LAST_ID + 16 == TEDDY_LAST_LEN, "as client_state.h says");
-
-static void put_u64(uint8_t *to, uint64_t n)
-{
-    for (unsigned i = 0; i < 8; i++, n >>= 8) {
-        to[i] = (uint8_t)n;
-    }
-}
-
-static uint64_t get_u64(const uint8_t *from)
-{
-    uint64_t n = 0;
-    for (unsigned i = 8; i-- > 0;) {
-        n = n << 8 | from[i];
-    }
-    return n;
-}
+_Static_assert(LAST_ID + sizeof(struct downlink_id) == TEDDY_LAST_LEN, "as client_state.h says");
 
 static void record_make(struct teddy_client *c)
 {
     c->kept[0] = LAST_VERSION;
     sdk_owner(c, NULL, c->kept + LAST_OWNER);
-    put_u64(c->kept + LAST_ID, c->last.epoch);
-    put_u64(c->kept + LAST_ID + 8, c->last.n);
+    memcpy(c->kept + LAST_ID, &c->last, sizeof c->last); /* read by this machine alone */
 }
 
 int sdk_last_load(struct teddy_client *c)
@@ -45,7 +28,8 @@ int sdk_last_load(struct teddy_client *c)
     }
     record_make(c); /* of what is known already */
     if (rc == TEDDY_OK && len == TEDDY_LAST_LEN && memcmp(c->rx, c->kept, LAST_ID) == 0) {
-        struct downlink_id kept = {get_u64(c->rx + LAST_ID), get_u64(c->rx + LAST_ID + 8)};
+        struct downlink_id kept;
+        memcpy(&kept, c->rx + LAST_ID, sizeof kept);
         if (downlink_id_compare(&kept, &c->last) > 0 && kept.epoch <= DOWNLINK_PART_MAX &&
             kept.n <= DOWNLINK_PART_MAX) {
             c->last = kept;
@@ -56,13 +40,13 @@ int sdk_last_load(struct teddy_client *c)
     return TEDDY_OK;
 }
 
-int sdk_last_save(struct teddy_client *c, uint64_t by)
+int sdk_last_save(struct teddy_client *c, uint32_t by)
 {
     if (!c->unkept) {
         return TEDDY_OK;
     }
     int rc = c->port->save(c->ctx, TEDDY_RECORD_LAST, c->kept, sizeof c->kept);
-    if (rc == TEDDY_AGAIN && c->now < by) {
+    if (rc == TEDDY_AGAIN && !sdk_due(c, by)) {
         return rc;
     }
     c->unkept = false;
@@ -104,7 +88,7 @@ int sdk_downlink_offer(struct teddy_client *c)
 {
     struct teddy_offer *o = &c->offer;
     char id[DOWNLINK_ID_TEXT];
-    if (c->now < o->again_at) {
+    if (!sdk_due(c, o->again_at)) {
         return TEDDY_AGAIN;
     }
     struct writer w = writer_on(id, sizeof id);

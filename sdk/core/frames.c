@@ -4,173 +4,123 @@
 #include "proto/text.h"
 #include "teddy/version.h"
 
-#define ESCAPE_MAX 6
-#define HEAD_MAX   208 /* hello with a firmware of 32 characters, each escaped to two, and an id */
+#define ESCAPE_MAX    6
+#define HEADER_MAX    8 /* of our frames: none is longer than 65,535 bytes; the mask included */
+#define DOUBLINGS_MAX 3 /* of the wait for an echo */
 
-static size_t escape_byte(uint8_t byte, uint8_t out[ESCAPE_MAX])
+_Static_assert(LIMIT_UTTERANCE *ESCAPE_MAX + 256 <= UINT16_MAX, "as HEADER_MAX takes for granted");
+
+static void put_byte(struct writer *w, const struct teddy_frame *f, uint8_t byte)
 {
-    static const char digits[] = "0123456789abcdef";
-    if (byte >= 0x20 && byte != '"' && byte != '\\') {
-        out[0] = byte;
-        return 1;
+    if (f->escape) {
+        writer_json_byte(w, byte);
+    } else {
+        writer_bytes(w, &byte, 1);
     }
-    out[0] = '\\';
-    if (byte >= 0x20) {
-        out[1] = byte;
-        return 2;
-    }
-    memcpy(out + 1, "u00", 3);
-    out[4] = (uint8_t)digits[byte >> 4];
-    out[5] = (uint8_t)digits[byte & 15];
-    return ESCAPE_MAX;
 }
 
-static void put(struct teddy_frame *f, const void *data, size_t len)
+static size_t body_size(const struct teddy_frame *f)
 {
-    const uint8_t *p = data;
-    for (size_t i = 0; i < len; i++) {
-        f->chunk[f->len++] = p[i] ^ f->mask[f->mask_at];
+    char scratch[ESCAPE_MAX];
+    size_t size = 0;
+    for (size_t i = 0; i < f->body_len; i++) {
+        struct writer w = writer_on(scratch, sizeof scratch);
+        put_byte(&w, f, f->body[i]);
+        size += w.len;
+    }
+    return size;
+}
+
+/* Masks the chunk from there on, going on where the last piece ended. */
+static void mask(struct teddy_frame *f, size_t from)
+{
+    for (; from < f->len; from++) {
+        f->chunk[from] ^= f->mask[f->mask_at];
         f->mask_at = (f->mask_at + 1) & 3;
     }
 }
 
 static void refill(struct teddy_frame *f)
 {
-    f->len = 0;
-    f->at = 0;
-    while (f->body_at < f->body_len && f->len + ESCAPE_MAX <= sizeof f->chunk) {
-        uint8_t out[ESCAPE_MAX] = {f->body[f->body_at]};
-        put(f, out, f->escape ? escape_byte(f->body[f->body_at], out) : 1);
-        f->body_at++;
+    struct writer w = writer_on((char *)f->chunk, sizeof f->chunk);
+    while (f->body_at < f->body_len && w.cap - w.len >= ESCAPE_MAX) {
+        put_byte(&w, f, f->body[f->body_at++]);
     }
-    size_t tail = strlen(f->tail);
-    if (f->body_at == f->body_len && f->len + tail <= sizeof f->chunk) {
-        put(f, f->tail, tail);
+    if (f->body_at == f->body_len && w.cap - w.len >= ESCAPE_MAX) {
+        writer_text(&w, f->tail);
         f->unfinished = false;
     }
-}
-
-static uint64_t body_size(const struct teddy_frame *f)
-{
-    uint64_t size = 0;
-    uint8_t out[ESCAPE_MAX];
-    for (size_t i = 0; i < f->body_len; i++) {
-        size += f->escape ? escape_byte(f->body[i], out) : 1;
-    }
-    return size;
-}
-
-/* Begins a frame of head, then f's body and tail as they were set, under a mask of its own. */
-static int begin(struct teddy_client *c, enum sdk_frame_kind kind, uint8_t opcode, const void *head,
-                 size_t head_len)
-{
-    struct teddy_frame *f = &c->frame;
-    if (c->port->random(c->ctx, f->mask, sizeof f->mask) != TEDDY_OK) {
-        return TEDDY_EIO;
-    }
-    uint64_t total = head_len + body_size(f) + strlen(f->tail);
     f->at = 0;
-    f->len = ws_header(f->chunk, opcode, total, f->mask);
-    f->mask_at = 0;
-    f->kind = (uint8_t)kind;
-    f->unfinished = f->body_len > 0 || f->tail[0] != '\0';
-    put(f, head, head_len);
-    c->wanted &= (uint8_t)~kind;
-    c->moved_at = c->now;
-    return TEDDY_OK;
+    f->len = w.len;
+    mask(f, 0);
 }
 
-static int begin_close(struct teddy_client *c)
+static void write_close(struct teddy_client *c, struct writer *w)
 {
     uint8_t payload[WS_CONTROL_MAX];
-    size_t len = 0;
     if (c->our_close != WS_CLOSE_NO_STATUS) {
-        len = ws_close_payload(payload, c->our_close, span_of(""));
+        writer_bytes(w, payload, ws_close_payload(payload, c->our_close, span_of("")));
     }
-    return begin(c, SDK_FRAME_CLOSE, WS_CLOSE, payload, len);
 }
 
-static int begin_hello(struct teddy_client *c)
+static void write_last(const struct teddy_client *c, struct writer *w, const char *before)
 {
-    char head[HEAD_MAX];
-    struct writer w = writer_on(head, sizeof head);
-    writer_text(&w, "{\"type\":\"hello\",\"sdk\":\"" TEDDY_SDK_VERSION "\"");
+    writer_text(w, before);
+    downlink_id_write(w, &c->last);
+    writer_text(w, "\"");
+}
+
+static void write_hello(struct teddy_client *c, struct writer *w)
+{
+    writer_text(w, "{\"type\":\"hello\",\"sdk\":\"" TEDDY_SDK_VERSION "\",\"max\":");
+    writer_u64(w, c->decoder.max_message);
     if (c->config.firmware != NULL) {
-        writer_text(&w, ",\"firmware\":");
-        writer_json_string(&w, span_of(c->config.firmware));
+        writer_text(w, ",\"firmware\":");
+        writer_json_string(w, span_of(c->config.firmware));
     }
-    writer_text(&w, ",\"max\":");
-    writer_u64(&w, c->decoder.max_message);
     if (c->last.epoch != 0) {
-        writer_text(&w, ",\"last\":\"");
-        downlink_id_write(&w, &c->last);
-        writer_text(&w, "\"");
+        write_last(c, w, ",\"last\":\"");
     }
-    writer_text(&w, "}");
-    return w.overflow ? TEDDY_ENOSPC : begin(c, SDK_FRAME_HELLO, WS_TEXT, head, w.len);
+    writer_text(w, "}");
 }
 
-static int begin_ack(struct teddy_client *c)
+static void write_refresh(struct teddy_client *c, struct writer *w)
 {
-    char head[64];
-    struct writer w = writer_on(head, sizeof head);
-    writer_text(&w, "{\"type\":\"ack\",\"id\":\"");
-    downlink_id_write(&w, &c->last);
-    writer_text(&w, "\"}");
-    return begin(c, SDK_FRAME_ACK, WS_TEXT, head, w.len);
-}
-
-static int begin_refresh(struct teddy_client *c)
-{
-    static const char head[] = "{\"type\":\"refresh\",\"refresh\":\"";
+    writer_text(w, "{\"type\":\"refresh\",\"refresh\":\"");
     c->frame.body = (const uint8_t *)sdk_token(c);
     c->frame.body_len = strlen(sdk_token(c));
     c->frame.tail = "\"}";
     c->refresh_sent = true;
-    c->refresh_at = c->now + 2 * (uint64_t)c->config.step_timeout_ms;
-    return begin(c, SDK_FRAME_REFRESH, WS_TEXT, head, sizeof head - 1);
+    c->refresh_at = c->now + 2 * c->config.step_timeout_ms;
 }
 
-/* A report is its own object, with `type` put before its members. */
-static int begin_report(struct teddy_client *c)
-{
-    static const char head[] = "{\"type\":\"telemetry\",";
-    c->frame.body++;
-    c->frame.body_len--;
-    c->head_sent = true;
-    return begin(c, SDK_FRAME_SAY, WS_TEXT, head, sizeof head - 1);
-}
-
-static int begin_say(struct teddy_client *c)
+static void write_say(struct teddy_client *c, struct writer *w)
 {
     struct teddy_frame *f = &c->frame;
-    char head[64], number[21];
-    struct sdk_entry entry;
-    struct writer w = writer_on(head, sizeof head);
-    if (!sdk_head(c, &entry, &f->body)) {
-        return TEDDY_ENOTFOUND;
+    struct sdk_entry head = {.len = 0};
+    (void)sdk_head(c, &head, &f->body); /* say_due has seen it */
+    f->body_len = head.len;
+    c->head_sent = true;
+    if (head.kind == SDK_REPORT) { /* its own object, with `type` put before its members */
+        writer_text(w, "{\"type\":\"telemetry\",");
+        f->body++;
+        f->body_len--;
+        return;
     }
-    f->body_len = entry.len;
-    if (entry.kind == SDK_REPORT) {
-        return begin_report(c);
-    }
+    c->says = (uint8_t)sdk_least(c->says + 1u, UINT8_MAX);
     if (c->welcomed) {
-        sdk_decimal(entry.id, number);
-        writer_text(&w, "{\"type\":\"text\",\"id\":\"");
-        writer_text(&w, number);
-        writer_text(&w, "\",\"text\":\"");
+        writer_text(w, "{\"type\":\"text\",\"id\":\"");
+        writer_u64(w, head.id);
+        writer_text(w, "\",\"text\":\"");
         f->escape = true;
         f->tail = "\"}";
     }
-    c->head_sent = true;
-    c->says++;
-    return begin(c, SDK_FRAME_SAY, WS_TEXT, head, w.len);
 }
 
 static bool say_due(struct teddy_client *c)
 {
     struct sdk_entry head;
-    if (c->online_at == 0 || c->now < c->say_at || !sdk_head(c, &head, NULL)) {
+    if (!c->online || !sdk_due(c, c->say_at) || !sdk_head(c, &head, NULL)) {
         return false;
     }
     if (head.kind == SDK_SAY || c->welcomed) {
@@ -180,30 +130,69 @@ static bool say_due(struct teddy_client *c)
     return sdk_head(c, &head, NULL);
 }
 
-/* Begins the next frame that is owed. TEDDY_ENOTFOUND: there is none. */
+/* The frame that is owed next, or 0. */
+static uint8_t next_kind(struct teddy_client *c)
+{
+    uint8_t first = c->wanted & (uint8_t)-c->wanted;
+    if (c->stage == SDK_CLOSING) {
+        return first & SDK_FRAME_CLOSE;
+    }
+    return first == 0 && say_due(c) ? SDK_FRAME_SAY : first;
+}
+
+/* Writes the payload, or what stands before its body; returns the opcode. */
+static uint8_t write_payload(struct teddy_client *c, uint8_t kind, struct writer *w)
+{
+    switch (kind) {
+    case SDK_FRAME_CLOSE:
+        write_close(c, w);
+        return WS_CLOSE;
+    case SDK_FRAME_PONG:
+        writer_bytes(w, c->pong, c->pong_len);
+        return WS_PONG;
+    case SDK_FRAME_PING:
+        return WS_PING;
+    case SDK_FRAME_HELLO:
+        write_hello(c, w);
+        break;
+    case SDK_FRAME_REFRESH:
+        write_refresh(c, w);
+        break;
+    case SDK_FRAME_ACK:
+        write_last(c, w, "{\"type\":\"ack\",\"id\":\"");
+        writer_text(w, "}");
+        break;
+    default:
+        write_say(c, w);
+        break;
+    }
+    return WS_TEXT;
+}
+
+/* Begins the next frame that is owed, under a mask of its own. TEDDY_ENOTFOUND: there is none. */
 static int begin_next(struct teddy_client *c)
 {
     struct teddy_frame *f = &c->frame;
+    uint8_t header[WS_HEADER_MAX], kind = next_kind(c);
+    if (kind == 0) {
+        return TEDDY_ENOTFOUND;
+    }
     *f = (struct teddy_frame){.tail = ""};
-    if (c->stage == SDK_CLOSING || (c->wanted & SDK_FRAME_CLOSE) != 0) {
-        return (c->wanted & SDK_FRAME_CLOSE) != 0 ? begin_close(c) : TEDDY_ENOTFOUND;
+    struct writer w = writer_on((char *)f->chunk + HEADER_MAX, sizeof f->chunk - HEADER_MAX);
+    uint8_t opcode = write_payload(c, kind, &w);
+    if (w.overflow || c->port->random(c->ctx, f->mask, sizeof f->mask) != TEDDY_OK) {
+        return w.overflow ? TEDDY_ENOSPC : TEDDY_EIO;
     }
-    if (c->wanted & SDK_FRAME_PONG) {
-        return begin(c, SDK_FRAME_PONG, WS_PONG, c->pong, c->pong_len);
-    }
-    if (c->wanted & SDK_FRAME_HELLO) {
-        return begin_hello(c);
-    }
-    if (c->wanted & SDK_FRAME_PING) {
-        return begin(c, SDK_FRAME_PING, WS_PING, "", 0);
-    }
-    if (c->wanted & SDK_FRAME_REFRESH) {
-        return begin_refresh(c);
-    }
-    if (c->wanted & SDK_FRAME_ACK) {
-        return begin_ack(c);
-    }
-    return say_due(c) ? begin_say(c) : TEDDY_ENOTFOUND;
+    size_t len = ws_header(header, opcode, w.len + body_size(f) + strlen(f->tail), f->mask);
+    f->at = HEADER_MAX - len;
+    memcpy(f->chunk + f->at, header, len);
+    f->len = HEADER_MAX + w.len;
+    mask(f, HEADER_MAX);
+    f->kind = kind;
+    f->unfinished = f->body_len > 0 || f->tail[0] != '\0';
+    c->wanted &= (uint8_t)~kind;
+    c->moved_at = c->now;
+    return TEDDY_OK;
 }
 
 static void finish_say(struct teddy_client *c)
@@ -214,8 +203,7 @@ static void finish_say(struct teddy_client *c)
         sdk_session_said(c);
         return;
     }
-    unsigned doublings = c->says < 4 ? c->says - 1u : 3;
-    c->say_at = c->now + ((uint64_t)c->config.echo_timeout_ms << doublings);
+    c->say_at = c->now + (c->config.echo_timeout_ms << sdk_least(c->says - 1u, DOUBLINGS_MAX));
 }
 
 static void finish(struct teddy_client *c)

@@ -78,10 +78,12 @@ static int head_take(struct teddy_client *c, const struct http_head *head)
         a->kind = HTTP_BODY_NONE;
         return ok ? TEDDY_OK : TEDDY_EPROTO;
     }
-    int rc = http1_body(head, true, &a->kind, &a->length);
+    uint64_t length = 0;
+    int rc = http1_body(head, true, &a->kind, &length);
     if (rc != TEDDY_OK) {
         return rc;
     }
+    a->length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length; /* either is too long */
     a->retry_after_s = retry_after(head);
     a->status = head->status;
     if (a->status != 200 || c->goal == SDK_CONNECT_SESSION) {

@@ -174,9 +174,13 @@ static void on_error(struct teddy_client *c, const struct sdk_message *m, struct
 static void on_token_expiring(struct teddy_client *c, const struct sdk_message *m, struct span json)
 {
     (void)json;
-    c->expires_at = c->now + (m->expires_in < UINT32_MAX ? m->expires_in : UINT32_MAX) * 1000;
+    uint32_t in_s = SDK_SPAN_MS / 1000;
+    in_s = m->expires_in < in_s ? (uint32_t)m->expires_in : in_s;
+    c->expires_at = c->now + in_s * 1000;
+    c->expiry_known = true;
     if (!c->refresh_sent) {
         c->refresh_at = c->now;
+        c->refresh_planned = true;
     }
 }
 
@@ -245,7 +249,7 @@ void sdk_message_take(struct teddy_client *c, char *text, size_t len)
 {
     struct sdk_message m;
     struct span json = {text, len};
-    bool first = c->online_at == 0;
+    bool first = !c->online;
     text[len] = '\0';
     bool object = json_looks_like_object(json) && sdk_message_read(text, len, &m) == TEDDY_OK;
     if (first && !c->modern && !(object && strcmp(m.type, "welcome") == 0)) {

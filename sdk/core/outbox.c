@@ -7,7 +7,7 @@ _Static_assert(LIMIT_UTTERANCE <= UINT16_MAX, "an entry's length has 16 bits");
 
 void sdk_outbox_init(struct teddy_outbox *o, uint8_t *buf, size_t cap, uint64_t first_id)
 {
-    *o = (struct teddy_outbox){.buf = buf, .cap = cap, .next_id = first_id, .soonest = UINT64_MAX};
+    *o = (struct teddy_outbox){.buf = buf, .cap = cap, .next_id = first_id};
 }
 
 size_t sdk_outbox_room(const struct teddy_outbox *o)

@@ -77,7 +77,8 @@ int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
         return TEDDY_EUTF8;
     }
     struct sdk_entry entry = {.id = c->outbox.next_id,
-                              .lifetime_ms = how->expires_ms,
+                              .lifetime_ms = sdk_least(how->expires_ms, SDK_SPAN_MS),
+                              .expires = how->expires_ms != 0,
                               .len = (uint16_t)len,
                               .kind = SDK_SAY};
     c->outbox.next_id++;
@@ -156,7 +157,7 @@ void sdk_outbox_tick(struct teddy_client *c)
     struct sdk_entry entry;
     const uint8_t *text;
     size_t at = 0, next = 0;
-    o->soonest = UINT64_MAX;
+    o->expiring = false;
     o->dropping = true; /* what the application says meanwhile only goes to the end */
     while (sdk_outbox_next(o, &next, &entry, &text)) {
         if (entry.lifetime_ms != 0) {
@@ -164,13 +165,15 @@ void sdk_outbox_tick(struct teddy_client *c)
             entry.lifetime_ms = 0;
             memcpy(o->buf + at, &entry, sizeof entry);
         }
-        bool over = entry.expires_at != 0 && c->now >= entry.expires_at;
+        bool over = entry.expires && sdk_due(c, entry.expires_at);
         if (over && expire(c, at, &entry)) {
             next = at;
             continue;
         }
-        if (entry.expires_at != 0 && !over && entry.expires_at < o->soonest) {
+        if (entry.expires && !over &&
+            (!o->expiring || (int32_t)(entry.expires_at - o->soonest) < 0)) {
             o->soonest = entry.expires_at;
+            o->expiring = true;
         }
         at = next;
     }

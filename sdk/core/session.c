@@ -24,7 +24,7 @@ void sdk_session_open(struct teddy_client *c)
     c->last_seq = 0;
     c->our_close = WS_CLOSE_NO_STATUS;
     c->silence_ms = TEDDY_SILENCE_MS;
-    c->online_at = 0;
+    c->online = false;
     c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
 }
 
@@ -32,7 +32,8 @@ void sdk_session_online(struct teddy_client *c, bool welcomed)
 {
     c->welcomed = c->welcomed || welcomed;
     c->modern = c->modern || welcomed;
-    if (c->online_at == 0) {
+    if (!c->online) {
+        c->online = true;
         c->online_at = c->now;
         sdk_show(c, TEDDY_STATE_ONLINE);
     }
@@ -50,17 +51,22 @@ void sdk_session_said(struct teddy_client *c)
     c->say_at = c->now;
 }
 
-void sdk_session_end(struct teddy_client *c)
+/* Only a session that lasts clears what failed before: one that is accepted and dropped does not.
+ */
+static void settle(struct teddy_client *c)
 {
-    uint64_t online = c->online_at == 0 ? 0 : c->now - c->online_at;
-    /* Only a session that lasted clears what failed before: one that is accepted and dropped does
-     * not. */
-    if (c->online_at != 0 && online >= c->config.backoff_cap_ms) {
+    uint32_t online = c->now - c->online_at;
+    if (c->online && online >= c->config.backoff_cap_ms) {
         c->attempts = 0;
     }
-    if (c->online_at != 0 && online / SETTLED_REFUSED >= c->config.backoff_refused_ms) {
+    if (c->online && online / SETTLED_REFUSED >= c->config.backoff_refused_ms) {
         c->refusals = 0;
     }
+}
+
+void sdk_session_end(struct teddy_client *c)
+{
+    settle(c);
     c->frame.kind = 0;
     if (c->head_done) {
         sdk_session_said(c);
@@ -73,8 +79,7 @@ void sdk_session_end(struct teddy_client *c)
     }
     c->hold = SDK_HOLD_NONE;
     c->wanted = 0;
-    c->welcomed = c->head_sent = false;
-    c->online_at = 0;
+    c->welcomed = c->head_sent = c->online = false;
 }
 
 /* Ends the session from our side. */
@@ -206,8 +211,8 @@ static int input(struct teddy_client *c)
 
 static bool refresh_due(const struct teddy_client *c)
 {
-    return c->welcomed && c->refresh_at != 0 && c->now >= c->refresh_at &&
-           c->now >= c->refresh_from;
+    return c->welcomed && c->refresh_planned && sdk_due(c, c->refresh_at) &&
+           sdk_due(c, c->refresh_from);
 }
 
 /* A refresh needs rx for its token: between two messages. */
@@ -219,14 +224,14 @@ static bool input_idle(const struct teddy_client *c)
 static int load_refresh(struct teddy_client *c)
 {
     int rc = sdk_tokens_load(c);
-    if (rc == TEDDY_AGAIN && c->now < c->hold_by) {
+    if (rc == TEDDY_AGAIN && !sdk_due(c, c->hold_by)) {
         return rc;
     }
     c->hold = rc == TEDDY_OK ? SDK_HOLD_SEND : SDK_HOLD_NONE;
     if (rc == TEDDY_OK) {
         c->wanted |= SDK_FRAME_REFRESH;
     } else {
-        c->refresh_at = 0; /* the session ends with its token */
+        c->refresh_planned = false; /* the session ends with its token */
     }
     return TEDDY_OK;
 }
@@ -271,14 +276,15 @@ static int hold_step(struct teddy_client *c)
 
 /* An older server is talked to in plain text, which has no id and so might be answered twice: one
  * that once welcomed us is given the time of a step, then given up. */
-static uint64_t welcome_by(const struct teddy_client *c)
+static uint32_t welcome_by(const struct teddy_client *c)
 {
     return c->opened_at + (c->modern ? c->config.step_timeout_ms : TEDDY_WELCOME_MS);
 }
 
 static int clocks(struct teddy_client *c)
 {
-    uint64_t silent = c->now - c->heard_at;
+    uint32_t silent = c->now - c->heard_at;
+    settle(c);
     if (silent >= c->silence_ms) {
         return TEDDY_ETIMEOUT;
     }
@@ -289,7 +295,7 @@ static int clocks(struct teddy_client *c)
         c->probed = true;
         c->wanted |= SDK_FRAME_PING;
     }
-    if (c->online_at == 0 && c->now >= welcome_by(c)) {
+    if (!c->online && sdk_due(c, welcome_by(c))) {
         if (c->modern) {
             return TEDDY_ETIMEOUT;
         }
@@ -344,31 +350,31 @@ int sdk_session_closing(struct teddy_client *c)
     return rc == TEDDY_OK ? TEDDY_ECLOSED : rc;
 }
 
-static void sooner(uint64_t *wake, uint64_t at)
+static void sooner(const struct teddy_client *c, uint32_t *wait, uint32_t at)
 {
-    if (at < *wake) {
-        *wake = at;
-    }
+    *wait = sdk_least(*wait, sdk_due(c, at) ? 0 : at - c->now);
 }
 
-uint64_t sdk_session_wake(const struct teddy_client *c)
+uint32_t sdk_session_wake(const struct teddy_client *c)
 {
-    uint64_t wake = c->heard_at + (c->probed ? c->silence_ms : c->silence_ms / 2);
+    uint32_t wait = SDK_SPAN_MS;
+    sooner(c, &wait, c->heard_at + (c->probed ? c->silence_ms : c->silence_ms / 2));
     if (c->hold == SDK_HOLD_OFFER) {
-        sooner(&wake, c->offer.again_at);
+        sooner(c, &wait, c->offer.again_at);
     } else if (c->hold != SDK_HOLD_NONE && c->hold != SDK_HOLD_SEND) {
-        sooner(&wake, c->now + SDK_POLL_MS);
+        sooner(c, &wait, c->now + SDK_POLL_MS);
     }
-    if (c->online_at == 0) {
-        sooner(&wake, welcome_by(c));
+    if (!c->online) {
+        sooner(c, &wait, welcome_by(c));
     }
     if (c->frame.kind != 0) {
-        sooner(&wake, c->moved_at + c->config.step_timeout_ms);
-    } else if (c->online_at != 0 && c->outbox.count > 0) {
-        sooner(&wake, c->say_at);
+        sooner(c, &wait, c->moved_at + c->config.step_timeout_ms);
+    } else if (c->online && c->outbox.count > 0) {
+        sooner(c, &wait, c->say_at);
     }
-    if (c->welcomed && c->refresh_at != 0 && input_idle(c)) {
-        sooner(&wake, c->refresh_at > c->refresh_from ? c->refresh_at : c->refresh_from);
+    if (c->welcomed && c->refresh_planned && input_idle(c)) {
+        bool held_back = (int32_t)(c->refresh_from - c->refresh_at) > 0;
+        sooner(c, &wait, held_back ? c->refresh_from : c->refresh_at);
     }
-    return wake;
+    return wait;
 }

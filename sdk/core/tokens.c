@@ -28,14 +28,13 @@ const char *sdk_token(const struct teddy_client *c)
 void sdk_tokens_drop(struct teddy_client *c)
 {
     c->tokenless = true;
-    c->expires_at = 0;
-    c->refresh_at = 0;
+    c->expiry_known = c->refresh_planned = false;
     c->refresh_sent = false;
 }
 
 bool sdk_tokens_expired(const struct teddy_client *c)
 {
-    return c->expires_at != 0 && c->now >= c->expires_at;
+    return c->expiry_known && sdk_due(c, c->expires_at);
 }
 
 /* What may stand in an Authorization field (RFC 6750 section 2.1); it also needs no unescaping. */
@@ -166,20 +165,19 @@ int sdk_tokens_take(struct teddy_client *c, struct span json)
         return TEDDY_EPROTO;
     }
     record_make(c, access, refresh, json.len);
-    if (expires_in > UINT32_MAX) {
-        expires_in = UINT32_MAX;
-    }
-    c->lifetime_s = (uint32_t)expires_in;
-    c->expires_at = c->now + expires_in * 1000;
-    c->refresh_at = c->now + expires_in * 800; /* at 80 % */
+    c->lifetime_s = expires_in > UINT32_MAX ? UINT32_MAX : (uint32_t)expires_in;
+    uint32_t planned_s = sdk_least(c->lifetime_s, SDK_SPAN_MS / 1000);
+    c->expires_at = c->now + planned_s * 1000;
+    c->refresh_at = c->now + planned_s * 800; /* at 80 % */
+    c->expiry_known = c->refresh_planned = true;
     c->refresh_sent = false;
     return TEDDY_OK;
 }
 
-int sdk_tokens_save(struct teddy_client *c, uint64_t by)
+int sdk_tokens_save(struct teddy_client *c, uint32_t by)
 {
     int rc = c->port->save(c->ctx, TEDDY_RECORD_TOKENS, c->rx, c->record_len);
-    if (rc == TEDDY_AGAIN && c->now < by) {
+    if (rc == TEDDY_AGAIN && !sdk_due(c, by)) {
         return rc;
     }
     rc = rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
