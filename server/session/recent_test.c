@@ -44,6 +44,21 @@ static void another_child_knows_nothing(void **state)
     assert_int_equal(r.bytes, 0);
 }
 
+static void a_pair_is_known_by_its_ids(void **state)
+{
+    (void)state;
+    struct recent r;
+    recent_init(&r, 7, RECENT_BYTES_MAX);
+    assert_false(recent_known(&r, "d", "c"));
+    recent_add(&r, "d", "c", 1);
+    assert_true(recent_known(&r, "d", "c"));
+    recent_forget(&r, "d", "c", 1);
+    assert_false(recent_known(&r, "d", "c"));
+    recent_add(&r, "d", "c", 2);
+    assert_false(recent_known(&r, "d", "another"));
+    recent_fini(&r);
+}
+
 static void the_latest_answer_is_kept_when_it_fits(void **state)
 {
     (void)state;
@@ -54,6 +69,13 @@ static void the_latest_answer_is_kept_when_it_fits(void **state)
     recent_answer_begin(&r, "d", "c", 1);
     recent_answer_add(&r, "d", "c", span_of("one "));
     recent_answer_add(&r, "d", "c", span_of("two"));
+    assert_true(span_is(recent_answer(&r, "d", "c", 1), "one two"));
+    recent_answer_drop(&r, "d", "c");
+    assert_int_equal(recent_answer(&r, "d", "c", 1).len, 0);
+    recent_answer_add(&r, "d", "c", span_of("late"));
+    assert_int_equal(recent_answer(&r, "d", "c", 1).len, 0);
+    recent_answer_begin(&r, "d", "c", 1);
+    recent_answer_add(&r, "d", "c", span_of("one two"));
     assert_true(span_is(recent_answer(&r, "d", "c", 1), "one two"));
     assert_int_equal(recent_answer(&r, "d", "c", 2).len, 0);
     recent_answer_add(&r, "d", "c", (struct span){big, sizeof big - 6});
@@ -97,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_32_are_known),
         cmocka_unit_test(another_child_knows_nothing),
+        cmocka_unit_test(a_pair_is_known_by_its_ids),
         cmocka_unit_test(the_latest_answer_is_kept_when_it_fits),
         cmocka_unit_test(memory_is_bounded_and_the_oldest_makes_room),
     };

@@ -277,6 +277,41 @@ static void hello_ping_and_the_rest(void **state)
     toy_free(t);
 }
 
+/* A repeated id gets a whole answer or none: what was cut, by the session's end or by a failure, is
+ * given anew, and what the toy cancelled stays ended. */
+static void a_part_of_an_answer_is_never_the_whole(void **state)
+{
+    (void)state;
+    struct toy *t = toy_join(&house, "cut"), *again;
+    toy_say(t, "{\"type\":\"text\",\"text\":\"slow\",\"id\":\"x\"}");
+    toy_hears_part(t, "\"echo\"");
+    toy_hears(t,
+              "{\"type\":\"reply\",\"seq\":1,\"id\":\"x\",\"text\":\"thinking\",\"done\":false}");
+    again = toy_join(&house, "cut");
+    toy_closed(t, 4001, "replaced");
+    toy_free(t);
+    toy_say(again, "{\"type\":\"text\",\"text\":\"slow\",\"id\":\"x\"}");
+    toy_hears_part(again, "\"echo\"");
+    toy_hears(again,
+              "{\"type\":\"reply\",\"seq\":1,\"id\":\"x\",\"text\":\"thinking\",\"done\":false}");
+    toy_say(again, "{\"type\":\"cancel\",\"seq\":1}");
+    toy_hears(again, "{\"type\":\"reply\",\"seq\":1,\"id\":\"x\",\"text\":\"\",\"done\":true}");
+    toy_say(again, "{\"type\":\"text\",\"text\":\"slow\",\"id\":\"x\"}");
+    toy_hears_part(again, "\"echo\"");
+    toy_hears(again, "{\"type\":\"reply\",\"seq\":2,\"id\":\"x\",\"text\":\"\",\"done\":true}");
+    toy_say(again, "{\"type\":\"text\",\"text\":\"fail\",\"id\":\"y\"}");
+    toy_hears_part(again, "\"echo\"");
+    toy_hears_part(again, "\"error\",\"seq\":3");
+    toy_say(again, "{\"type\":\"text\",\"text\":\"two\",\"id\":\"y\"}");
+    toy_hears_part(again, "\"echo\"");
+    toy_hears_part(again, "\"text\":\"one, \",\"done\":false");
+    toy_hears_part(again, "\"text\":\"two\",\"done\":true");
+    toy_say(again, "{\"type\":\"text\",\"text\":\"two\",\"id\":\"y\"}");
+    toy_hears_part(again, "\"echo\"");
+    toy_hears_part(again, "\"text\":\"one, two\",\"done\":true");
+    toy_free(again);
+}
+
 static void a_toy_may_bound_its_frames(void **state)
 {
     (void)state;
@@ -352,6 +387,7 @@ int main(void)
         IN_HOUSE(what_is_wrong_gets_an_error_and_no_seq),
         IN_HOUSE(too_long_an_utterance_ends_in_an_error),
         IN_HOUSE(hello_ping_and_the_rest),
+        IN_HOUSE(a_part_of_an_answer_is_never_the_whole),
         IN_HOUSE(a_toy_may_bound_its_frames),
         IN_HOUSE(fragments_are_put_together),
     };
