@@ -13,7 +13,7 @@ TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
 
 CTEST = ctest --output-on-failure --no-label-summary -j $(JOBS)
 
-.PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault clean deps-build deps-test deps-check
+.PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 clean deps-build deps-test deps-check deps-chip
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,15 @@ fault: deps-build deps-test ## a longer storm: 400 toys while the server is kill
 	@cmake --build build
 	@TEST_BUILD=$(CURDIR)/build STORM_TOYS=$(STORM_TOYS) STORM_KILLS=$(STORM_KILLS) /usr/bin/python3 tests/fault/storm_test.py
 
+size: deps-chip ## what the SDK's core weighs on a 32-bit chip: its bounds, and docs/size_table.md
+	@scripts/size
+
+size-update: deps-chip ## writes docs/size_table.md anew: say why in the commit
+	@scripts/size --update
+
+test-rv32: deps-chip ## the tests of proto/ and sdk/core/ on a 32-bit chip, in an emulator
+	@tests/rv32/run
+
 clean: ## removes what was built (the demo's data stays in demo-data/)
 	rm -rf build build-asan build-tsan build-fuzz
 
@@ -68,3 +77,5 @@ deps-test:
 	@scripts/deps test
 deps-check:
 	@scripts/deps check
+deps-chip:
+	@scripts/deps chip
