@@ -7,6 +7,7 @@
 #include <openssl/hmac.h>
 
 #include "proto/claim.h"
+#include "proto/downlink.h"
 #include "proto/endpoints.h"
 #include "proto/http1.h"
 #include "proto/json.h"
@@ -80,7 +81,7 @@ void server_drop(struct world *w)
 void server_accept(struct world *w)
 {
     w->open = true;
-    w->gone = w->upgraded = false;
+    w->gone = w->upgraded = w->greeted = false;
     w->in_len = w->out_len = w->out_at = w->total_out = w->message_len = 0;
     w->seq = 0;
 }
@@ -198,7 +199,8 @@ static void on_upgrade(struct world *w, const struct http_head *head)
     char text[512], want[128], accept[WS_ACCEPT_LEN + 1];
     uint8_t digest[20];
     snprintf(want, sizeof want, "Bearer %s", w->access);
-    assert_true(span_is(head->target, "/ws/esp32/Teddy-ESP32-0001"));
+    snprintf(text, sizeof text, "/ws/esp32/%s", w->config.device_id);
+    assert_true(span_is(head->target, text));
     assert_int_equal(http1_field(head, "Sec-WebSocket-Key", &key), 1);
     assert_int_equal(http1_field(head, "Authorization", &auth), 1);
     assert_true(ws_key_ok(key));
@@ -270,6 +272,41 @@ static void on_say(struct world *w, const char *id, const char *text)
     }
 }
 
+static void queue_out(struct world *w, unsigned i)
+{
+    char text[256];
+    snprintf(text, sizeof text, "{\"type\":\"message\",\"id\":\"%s\",%s}", w->queue_id[i],
+             w->queue[i]);
+    server_text(w, text);
+}
+
+void server_queue(struct world *w, const char *id, const char *members)
+{
+    assert_true(w->queued < WORLD_QUEUE);
+    snprintf(w->queue_id[w->queued], sizeof w->queue_id[0], "%s", id);
+    snprintf(w->queue[w->queued], sizeof w->queue[0], "%s", members);
+    w->queued++;
+    if (w->open && w->greeted && !w->gone) {
+        queue_out(w, w->queued - 1);
+    }
+}
+
+/* The toy has this message, and all before. */
+static void queue_acked(struct world *w, const char *id)
+{
+    struct downlink_id acked, each;
+    unsigned kept = 0;
+    assert_int_equal(downlink_id_parse(span_of(id), &acked), TEDDY_OK);
+    for (unsigned i = 0; i < w->queued; i++) {
+        if (downlink_id_parse(span_of(w->queue_id[i]), &each) != TEDDY_OK ||
+            downlink_id_compare(&each, &acked) > 0) {
+            memmove(w->queue_id[kept], w->queue_id[i], sizeof w->queue_id[0]);
+            memmove(w->queue[kept++], w->queue[i], sizeof w->queue[0]);
+        }
+    }
+    w->queued = kept;
+}
+
 static void on_hello(struct world *w)
 {
     char text[256];
@@ -284,6 +321,13 @@ static void on_hello(struct world *w)
              (unsigned)(w->plan.heartbeat_s != 0 ? w->plan.heartbeat_s : 30),
              (unsigned long long)(w->plan.time != 0 ? w->plan.time : w->wall));
     server_text(w, text);
+    w->greeted = true;
+    if (w->last[0] != '\0') {
+        queue_acked(w, w->last);
+    }
+    for (unsigned i = 0; i < w->queued; i++) {
+        queue_out(w, i);
+    }
 }
 
 static void on_json(struct world *w, struct span json)
@@ -300,6 +344,7 @@ static void on_json(struct world *w, struct span json)
     } else if (strcmp(type, "ack") == 0) {
         w->acks++;
         assert_int_equal(json_string(&o, "id", w->acked, sizeof w->acked, &len), TEDDY_OK);
+        queue_acked(w, w->acked);
     } else if (strcmp(type, "telemetry") == 0) {
         w->telemetry++;
         assert_in_range(json.len, 1, sizeof w->report - 1);
@@ -416,7 +461,7 @@ static void request_feed(struct world *w)
     struct span body = {(const char *)w->in + used, (size_t)length}, host;
     assert_int_equal(w->in_len, used + length);
     assert_int_equal(http1_field(&head, "Host", &host), 1);
-    assert_true(span_is(host, "teddy.example:8443"));
+    assert_true(span_is(host, w->config.server_url + strlen("https://")));
     w->in_len = 0;
     if (w->plan.raw_answer != NULL) {
         text_out(w, w->plan.raw_answer);

@@ -5,7 +5,12 @@
 
 #include "server_side.h"
 
-enum { ON_HMAC, ON_SHA1, ON_LOAD, ON_SAVE, ON_RESOLVE, ON_CONNECT, ON_SEND, ON_RECV };
+static void called(struct world *w, enum world_call call)
+{
+    if (w->on_call != NULL) {
+        w->on_call(w, call);
+    }
+}
 
 static bool again(struct world *w, unsigned call)
 {
@@ -37,6 +42,7 @@ static int port_random(void *ctx, uint8_t *out, size_t len)
 static int port_hmac(void *ctx, const uint8_t *msg, size_t len, uint8_t mac[32])
 {
     struct world *w = ctx;
+    called(w, ON_HMAC);
     if (w->hmac_rc != TEDDY_OK || again(w, ON_HMAC)) {
         return w->hmac_rc != TEDDY_OK ? w->hmac_rc : TEDDY_AGAIN;
     }
@@ -48,6 +54,7 @@ static int port_hmac(void *ctx, const uint8_t *msg, size_t len, uint8_t mac[32])
 static int port_sha1(void *ctx, const uint8_t *msg, size_t len, uint8_t digest[20])
 {
     struct world *w = ctx;
+    called(w, ON_SHA1);
     if (w->sha1_rc != TEDDY_OK || again(w, ON_SHA1)) {
         return w->sha1_rc != TEDDY_OK ? w->sha1_rc : TEDDY_AGAIN;
     }
@@ -58,8 +65,10 @@ static int port_sha1(void *ctx, const uint8_t *msg, size_t len, uint8_t digest[2
 static int port_load(void *ctx, enum teddy_record record, uint8_t *buf, size_t cap, size_t *len)
 {
     struct world *w = ctx;
-    if (w->load_rc != TEDDY_OK || again(w, ON_LOAD)) {
-        return w->load_rc != TEDDY_OK ? w->load_rc : TEDDY_AGAIN;
+    called(w, ON_LOAD);
+    int wrong = w->load_rcs[record] != TEDDY_OK ? w->load_rcs[record] : w->load_rc;
+    if (wrong != TEDDY_OK || again(w, ON_LOAD)) {
+        return wrong != TEDDY_OK ? wrong : TEDDY_AGAIN;
     }
     if (w->record_len[record] == 0) {
         return TEDDY_ENOTFOUND;
@@ -73,11 +82,15 @@ static int port_load(void *ctx, enum teddy_record record, uint8_t *buf, size_t c
 static int port_save(void *ctx, enum teddy_record record, const uint8_t *data, size_t len)
 {
     struct world *w = ctx;
+    called(w, ON_SAVE);
     int wrong = record == TEDDY_RECORD_LAST && w->last_rc != TEDDY_OK ? w->last_rc : w->save_rc;
     if (wrong != TEDDY_OK || again(w, ON_SAVE)) {
         return wrong != TEDDY_OK ? wrong : TEDDY_AGAIN;
     }
     assert_in_range(len, 1, TEDDY_RECORD_MAX);
+    if (w->on_save != NULL) {
+        return w->on_save(w, record, data, len);
+    }
     memcpy(w->records[record], data, len);
     w->record_len[record] = len;
     *(record == TEDDY_RECORD_LAST ? &w->lasts : &w->saves) += 1;
@@ -91,18 +104,27 @@ static int port_erase(void *ctx)
     return TEDDY_OK;
 }
 
+/* The connection is to the server of the configuration. */
+static void server_is(const struct world *w, const char *host, uint16_t port)
+{
+    char url[160];
+    snprintf(url, sizeof url, "https://%s:%u", host, port);
+    assert_string_equal(url, w->config.server_url);
+}
+
 static int port_resolve(void *ctx, const char *host)
 {
     struct world *w = ctx;
-    assert_string_equal(host, "teddy.example");
+    called(w, ON_RESOLVE);
+    assert_non_null(strstr(w->config.server_url, host));
     return w->resolve_rc == TEDDY_OK && again(w, ON_RESOLVE) ? TEDDY_AGAIN : w->resolve_rc;
 }
 
 static int port_connect(void *ctx, const char *host, uint16_t port, bool tls)
 {
     struct world *w = ctx;
-    assert_string_equal(host, "teddy.example");
-    assert_int_equal(port, 8443);
+    called(w, ON_CONNECT);
+    server_is(w, host, port);
     assert_true(tls);
     assert_false(w->open); /* the one connection: the last one was ended first */
     if (again(w, ON_CONNECT)) {
@@ -118,6 +140,7 @@ static int port_connect(void *ctx, const char *host, uint16_t port, bool tls)
 static int port_send(void *ctx, const uint8_t *data, size_t len, size_t *sent)
 {
     struct world *w = ctx;
+    called(w, ON_SEND);
     assert_true(len > 0);
     if (!w->open) {
         return TEDDY_ECLOSED;
@@ -134,6 +157,7 @@ static int port_send(void *ctx, const uint8_t *data, size_t len, size_t *sent)
 static int port_recv(void *ctx, uint8_t *buf, size_t cap, size_t *got)
 {
     struct world *w = ctx;
+    called(w, ON_RECV);
     assert_true(cap > 0);
     if (!w->open) {
         return TEDDY_ECLOSED;
@@ -229,8 +253,12 @@ static bool on_message(void *user, const struct teddy_message *m)
 {
     struct world *w = user;
     unsigned i = w->taken % 64;
+    called(w, ON_MESSAGE);
     assert_int_equal(strlen(m->text), m->text_len);
     w->offers++;
+    if (w->on_message != NULL) {
+        w->on_message(w, m);
+    }
     if (w->refuses) {
         return false;
     }

@@ -15,6 +15,20 @@
 #include "teddy/client.h"
 
 #define WORLD_EVENTS 512
+#define WORLD_QUEUE  16
+
+/* What the client can call: a test may look on, or cut the power there. */
+enum world_call {
+    ON_HMAC,
+    ON_SHA1,
+    ON_LOAD,
+    ON_SAVE,
+    ON_RESOLVE,
+    ON_CONNECT,
+    ON_SEND,
+    ON_RECV,
+    ON_MESSAGE
+};
 
 struct seen {
     enum teddy_event_type type;
@@ -73,7 +87,11 @@ struct world {
     int resolve_rc, connect_rc, send_rc, hmac_rc, sha1_rc, save_rc, load_rc;
     uint8_t records[TEDDY_RECORDS][TEDDY_RECORD_MAX];
     size_t record_len[TEDDY_RECORDS];
-    int last_rc; /* of saving TEDDY_RECORD_LAST */
+    int last_rc;                                            /* of saving TEDDY_RECORD_LAST */
+    int load_rcs[TEDDY_RECORDS];                            /* of loading that record alone */
+    void (*on_call)(struct world *w, enum world_call call); /* before each call does anything */
+    /* Instead of keeping the record. */
+    int (*on_save)(struct world *w, enum teddy_record record, const uint8_t *data, size_t len);
     uint64_t wall, told;
     unsigned connects, saves, hmacs, disconnects, lasts;
     char log[256];
@@ -103,6 +121,9 @@ struct world {
     uint16_t toy_close;
     char last[32], acked[32]; /* of hello, of the last ack */
     unsigned acks, telemetry;
+    bool greeted; /* hello and welcome are exchanged */
+    char queue_id[WORLD_QUEUE][32], queue[WORLD_QUEUE][160];
+    unsigned queued;
     char report[256];
     uint8_t last_mask[4];
     unsigned same_masks, frames;
@@ -113,6 +134,7 @@ struct world {
 
     /* the application's messages */
     bool refuses; /* it takes none */
+    void (*on_message)(struct world *w, const struct teddy_message *m);
     unsigned offers, taken;
     char taken_id[64][32], taken_text[64][64];
     bool taken_data[64];
@@ -140,6 +162,9 @@ void server_frame(struct world *w, uint8_t opcode, bool fin, const void *data, s
 void server_bytes(struct world *w, const void *data, size_t len);
 void server_close(struct world *w, uint16_t code, const char *reason);
 void server_drop(struct world *w);
+/* Puts a message into the server's queue: it is sent now, and in each session to come, until hello
+ * or an ack says that it was taken. members: JSON, such as "\"text\":\"x\"". */
+void server_queue(struct world *w, const char *id, const char *members);
 
 extern const struct teddy_port world_port;
 
