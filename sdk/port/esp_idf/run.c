@@ -135,7 +135,8 @@ int teddy_esp_start(const struct teddy_esp_options *options)
     make_locks();
     lock();
     err = run.task ? TEDDY_EDUP : init_client(options);
-    run.stopping = false;
+    if (err == TEDDY_OK)
+        run.stopping = false;
     if (err == TEDDY_OK &&
         xTaskCreatePinnedToCore(task, "teddy", CONFIG_TEDDY_TASK_STACK, NULL,
                                 CONFIG_TEDDY_TASK_PRIORITY, &run.task, core) != pdPASS) {
