@@ -118,27 +118,31 @@ const char *claim_member_name(enum claim_member bit)
     return "";
 }
 
-size_t claim_signed_bytes(const char *device_id, const char *child_id, const char *nonce,
-                          bool decoded, uint8_t out[CLAIM_SIGNED_MAX])
+size_t claim_signed_as_sent(const char *device_id, const char *child_id, const char *nonce,
+                            uint8_t out[CLAIM_SIGNED_MAX])
 {
-    size_t device_len = strlen(device_id);
-    size_t child_len = strlen(child_id);
-    size_t nonce_len = strlen(nonce);
-    uint8_t *at = out;
+    const char *const parts[] = {device_id, child_id, nonce};
+    size_t n = 0;
 
-    if (device_len > LIMIT_ID_LEN || child_len > LIMIT_ID_LEN || nonce_len > LIMIT_NONCE_MAX)
-        return 0;
-    memcpy(at, device_id, device_len);
-    at += device_len;
-    memcpy(at, child_id, child_len);
-    at += child_len;
-    if (decoded) {
-        if (!nonce_decode16((struct span){nonce, nonce_len}, at))
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        size_t len = strlen(parts[i]);
+
+        if (len > (i < 2 ? LIMIT_ID_LEN : LIMIT_NONCE_MAX))
             return 0;
-        return device_len + child_len + 16;
+        memcpy(out + n, parts[i], len);
+        n += len;
     }
-    memcpy(at, nonce, nonce_len);
-    return device_len + child_len + nonce_len;
+    return n;
+}
+
+size_t claim_signed_decoded(const char *device_id, const char *child_id, const char *nonce,
+                            uint8_t out[CLAIM_SIGNED_MAX])
+{
+    size_t ids_len = claim_signed_as_sent(device_id, child_id, "", out);
+
+    if (ids_len == 0 || !nonce_decode16(span_of(nonce), out + ids_len))
+        return 0;
+    return ids_len + 16;
 }
 
 static void member(struct writer *w, const char *before, const char *value)
@@ -181,14 +185,7 @@ void token_pair_write(struct writer *w, const char *type, const char *access, co
 /* The characters of a compact JWS: the toy puts what it was given into a URL. */
 static bool token_ok(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.p[i];
-
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              c == '-' || c == '_' || c == '.'))
-            return false;
-    }
-    return s.len > 0;
+    return s.len > 0 && span_within(s, "-_.");
 }
 
 int token_pair_read(struct span body, struct token_pair *out)

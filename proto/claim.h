@@ -35,10 +35,20 @@ TEDDY_MUST_CHECK int claim_read(struct span body, struct claim *out, unsigned *b
 const char *claim_member_name(enum claim_member bit);
 
 /* The signed bytes: device_id ‖ child_id ‖ nonce, the nonce as sent or, with decoded, as its 16
- * bytes. Returns the length; 0 when decoded was asked of a nonce that is not 32 hex digits. */
+ * bytes. Returns the length; 0 when decoded was asked of a nonce that is not 32 hex digits. (Two
+ * functions: a toy links one.) */
 #define CLAIM_SIGNED_MAX (2 * LIMIT_ID_LEN + LIMIT_NONCE_MAX)
-size_t claim_signed_bytes(const char *device_id, const char *child_id, const char *nonce,
-                          bool decoded, uint8_t out[CLAIM_SIGNED_MAX]);
+size_t claim_signed_as_sent(const char *device_id, const char *child_id, const char *nonce,
+                            uint8_t out[CLAIM_SIGNED_MAX]);
+size_t claim_signed_decoded(const char *device_id, const char *child_id, const char *nonce,
+                            uint8_t out[CLAIM_SIGNED_MAX]);
+static inline size_t claim_signed_bytes(const char *device_id, const char *child_id,
+                                        const char *nonce, bool decoded,
+                                        uint8_t out[CLAIM_SIGNED_MAX])
+{
+    return decoded ? claim_signed_decoded(device_id, child_id, nonce, out)
+                   : claim_signed_as_sent(device_id, child_id, nonce, out);
+}
 
 /* Writes the request body. firmware may be NULL. */
 void claim_write(struct writer *w, const char *device_id, const char *child_id, const char *nonce,

@@ -4,16 +4,7 @@
 
 bool id_ok(struct span id)
 {
-    if (id.len < 1 || id.len > LIMIT_ID_LEN)
-        return false;
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.p[i];
-
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              c == '_' || c == '-'))
-            return false;
-    }
-    return true;
+    return id.len >= 1 && id.len <= LIMIT_ID_LEN && span_within(id, "_-");
 }
 
 bool nonce_ok(struct span nonce)

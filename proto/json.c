@@ -28,6 +28,13 @@ static void skip_space(struct reader *r)
         r->p++;
 }
 
+/* Takes c, with any white space before it. */
+static bool accept(struct reader *r, char c)
+{
+    skip_space(r);
+    return take(r, c);
+}
+
 /* The four hex digits of a \u escape. */
 static int read_unit(struct reader *r, uint32_t *unit)
 {
@@ -169,101 +176,14 @@ static int read_scalar(struct reader *r, struct span *value, uint8_t *type)
     return err;
 }
 
-/* A name and its colon, up to where the value begins. */
+/* A name and its colon. */
 static int read_name(struct reader *r, struct span *name)
 {
     int err;
 
     skip_space(r);
     err = read_string(r, name);
-    if (err != TEDDY_OK)
-        return err;
-    skip_space(r);
-    if (!take(r, ':'))
-        return TEDDY_EPROTO;
-    skip_space(r);
-    return TEDDY_OK;
-}
-
-/* The open arrays and objects inside one member's value: one bit each, the innermost lowest. */
-struct nest {
-    uint32_t objects;
-    unsigned depth;
-};
-
-/* Moves to the next value of the innermost array or object. */
-static int next_item(struct reader *r, const struct nest *nest)
-{
-    struct span name;
-
-    if (nest->objects & 1)
-        return read_name(r, &name);
-    skip_space(r);
-    return TEDDY_OK;
-}
-
-/* Behind a value: leaves what ends here and moves to the next value, if there is one (depth > 0).
- */
-static int leave(struct reader *r, struct nest *nest)
-{
-    while (nest->depth > 0) {
-        skip_space(r);
-        if (take(r, ','))
-            return next_item(r, nest);
-        if (!take(r, nest->objects & 1 ? '}' : ']'))
-            return TEDDY_EPROTO;
-        nest->objects >>= 1;
-        nest->depth--;
-    }
-    return TEDDY_OK;
-}
-
-/* Enters the array or object at r. *empty when nothing is in it. */
-static int enter(struct reader *r, struct nest *nest, bool *empty)
-{
-    bool object = *r->p++ == '{';
-
-    /* The outermost object is a level too. */
-    if (++nest->depth >= JSON_DEPTH_MAX)
-        return TEDDY_ETOOBIG;
-    nest->objects = nest->objects << 1 | (object ? 1u : 0u);
-    skip_space(r);
-    *empty = peek(r) == (object ? '}' : ']');
-    return *empty ? TEDDY_OK : next_item(r, nest);
-}
-
-/* Checks an array or object to its end. */
-static int read_nested(struct reader *r)
-{
-    struct nest nest = {0, 0};
-    struct span value;
-    uint8_t type;
-    int err;
-
-    do {
-        bool ended = true;
-
-        if (peek(r) == '{' || peek(r) == '[')
-            err = enter(r, &nest, &ended);
-        else
-            err = read_scalar(r, &value, &type);
-        if (err == TEDDY_OK && ended)
-            err = leave(r, &nest);
-    } while (err == TEDDY_OK && nest.depth > 0);
-    return err;
-}
-
-static int read_value(struct reader *r, struct json_member *m)
-{
-    const char *start = r->p;
-    int err;
-
-    if (peek(r) != '{' && peek(r) != '[')
-        return read_scalar(r, &m->value, &m->type);
-    m->type = peek(r) == '{' ? JSON_OBJECT : JSON_ARRAY;
-    err = read_nested(r);
-    m->value = (struct span){start, (size_t)(r->p - start)};
-    return err;
+    return err == TEDDY_OK && !accept(r, ':') ? TEDDY_EPROTO : err;
 }
 
 /* The character as UTF-8; returns its length. */
@@ -313,7 +233,7 @@ static bool same_string(struct span a, struct span b)
     return true;
 }
 
-static int add_member(struct json_object *out, struct span name)
+static int add_member(struct json_object *out, struct span name, struct span value, uint8_t type)
 {
     for (size_t i = 0; i < out->count; i++) {
         if (same_string(json_name(&out->members[i]), name))
@@ -321,48 +241,104 @@ static int add_member(struct json_object *out, struct span name)
     }
     if (out->count == JSON_MEMBERS_MAX || name.len > UINT16_MAX)
         return TEDDY_ETOOBIG;
-    out->members[out->count].name = name.p;
-    out->members[out->count].name_len = (uint16_t)name.len;
-    out->count++;
+    out->members[out->count++] = (struct json_member){value, name.p, (uint16_t)name.len, type};
     return TEDDY_OK;
 }
 
-static int read_members(struct reader *r, struct json_object *out)
-{
-    do {
-        struct json_member m;
-        struct span name;
-        int err = read_name(r, &name);
+/* What is read of the text. `ends` has the character that ends each array and object which is open,
+ * the outermost first: that one's members are listed. */
+struct tree {
+    struct span name; /* of the present member */
+    const char *value;
+    unsigned depth;
+    char ends[JSON_DEPTH_MAX];
+};
 
-        if (err == TEDDY_OK)
-            err = read_value(r, &m);
-        if (err == TEDDY_OK)
-            err = add_member(out, name);
-        if (err != TEDDY_OK)
-            return err;
-        out->members[out->count - 1].value = m.value;
-        out->members[out->count - 1].type = m.type;
+/* The name of the next item, where it has one. */
+static int read_item_name(struct reader *r, struct tree *t)
+{
+    struct span name;
+    int err;
+
+    if (t->ends[t->depth - 1] == ']')
+        return TEDDY_OK;
+    err = read_name(r, &name);
+    if (t->depth == 1)
+        t->name = name;
+    return err;
+}
+
+/* Enters an array or object. */
+static int enter(struct reader *r, struct tree *t)
+{
+    char begin = *r->p++;
+
+    if (t->depth == JSON_DEPTH_MAX)
+        return TEDDY_ETOOBIG;
+    t->ends[t->depth++] = begin == '{' ? '}' : ']';
+    return TEDDY_OK;
+}
+
+/* The present member, whose value ends at r. A scalar's value and type are given. */
+static int end_member(struct reader *r, const struct tree *t, struct json_object *out,
+                      struct span value, uint8_t type)
+{
+    if (*t->value == '{' || *t->value == '[') {
+        type = *t->value == '{' ? JSON_OBJECT : JSON_ARRAY;
+        value = (struct span){t->value, (size_t)(r->p - t->value)};
+    }
+    return add_member(out, t->name, value, type);
+}
+
+/* Reads from the opening brace to its end. */
+static int read_tree(struct reader *r, struct tree *t, struct json_object *out)
+{
+    struct span value = {NULL, 0};
+    uint8_t type = JSON_NULL;
+    int err;
+
+    do {
+        bool item = false; /* another one comes before anything ends */
+
         skip_space(r);
-    } while (take(r, ','));
-    return take(r, '}') ? TEDDY_OK : TEDDY_EPROTO;
+        if (t->depth == 1)
+            t->value = r->p;
+        if (peek(r) == '{' || peek(r) == '[') {
+            err = enter(r, t);
+            if (err != TEDDY_OK)
+                return err;
+            skip_space(r);
+            item = peek(r) != t->ends[t->depth - 1];
+        } else {
+            err = read_scalar(r, &value, &type);
+        }
+        while (err == TEDDY_OK && !item && t->depth > 0) {
+            if (t->depth == 1 && t->name.p != NULL)
+                err = end_member(r, t, out, value, type);
+            item = accept(r, ',');
+            if (err == TEDDY_OK && !item && !take(r, t->ends[--t->depth]))
+                err = TEDDY_EPROTO;
+        }
+        if (err == TEDDY_OK && item)
+            err = read_item_name(r, t);
+    } while (err == TEDDY_OK && t->depth > 0);
+    return err;
 }
 
 int json_parse(struct span text, struct json_object *out)
 {
-    struct reader r;
-    int err;
+    struct tree tree = {.depth = 0};
+    struct reader r = {text.p, text.p};
+    int err = TEDDY_EPROTO;
 
     out->count = 0;
     if (text.len == 0)
         return TEDDY_EPROTO;
-    r = (struct reader){text.p, text.p + text.len};
+    r.end += text.len;
     if (!utf8_ok(text.p, text.len))
         return TEDDY_EUTF8;
-    skip_space(&r);
-    if (!take(&r, '{'))
-        return TEDDY_EPROTO;
-    skip_space(&r);
-    err = take(&r, '}') ? TEDDY_OK : read_members(&r, out);
+    if (json_looks_like_object(text))
+        err = read_tree(&r, &tree, out);
     skip_space(&r);
     if (err == TEDDY_OK && r.p != r.end)
         err = TEDDY_EPROTO;

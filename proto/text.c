@@ -142,6 +142,17 @@ int u64_parse(struct span text, uint64_t *out)
     return TEDDY_OK;
 }
 
+bool span_within(struct span s, const char *others)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned c = (unsigned char)s.p[i];
+
+        if (c - '0' > 9 && (c | 0x20) - 'a' > 25 && (c == 0 || strchr(others, (int)c) == NULL))
+            return false;
+    }
+    return true;
+}
+
 static unsigned lower(char c)
 {
     unsigned letter = (unsigned char)c;

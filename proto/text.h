@@ -29,6 +29,8 @@ void wipe(void *p, size_t len);
 /* Parses a decimal without sign, leading zeros allowed to 20 digits; TEDDY_EPROTO on anything else.
  */
 TEDDY_MUST_CHECK int u64_parse(struct span text, uint64_t *out);
+/* True when all of s is A-Z a-z 0-9 or one of others; also of nothing. */
+bool span_within(struct span s, const char *others);
 /* ASCII only, case-insensitive equality. */
 bool span_ieq(struct span a, const char *text);
 

@@ -159,13 +159,34 @@ static void case_of_ascii_alone(void **state)
     assert_true(span_ieq(LIT(""), ""));
 }
 
+static void only_these_characters(void **state)
+{
+    (void)state;
+    assert_true(span_within(LIT(""), ""));
+    assert_true(span_within(LIT("azAZ09"), ""));
+    assert_true(span_within(LIT("-_.a"), "._-"));
+    for (unsigned c = 0; c < 256; c++) {
+        char one[2] = {'x', (char)c};
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        assert_int_equal(span_within((struct span){one, 2}, ""), alnum);
+        assert_int_equal(span_within((struct span){one, 2}, "\xe9~"),
+                         alnum || c == 0xE9 || c == '~');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hex_of_either_case),  cmocka_unit_test(hex_that_is_none),
-        cmocka_unit_test(base64_of_the_rfc),   cmocka_unit_test(base64url_reads_what_it_writes),
-        cmocka_unit_test(base64url_is_strict), cmocka_unit_test(compare_sees_every_bit),
-        cmocka_unit_test(wipe_leaves_zeros),   cmocka_unit_test(whole_numbers),
+        cmocka_unit_test(hex_of_either_case),
+        cmocka_unit_test(only_these_characters),
+        cmocka_unit_test(hex_that_is_none),
+        cmocka_unit_test(base64_of_the_rfc),
+        cmocka_unit_test(base64url_reads_what_it_writes),
+        cmocka_unit_test(base64url_is_strict),
+        cmocka_unit_test(compare_sees_every_bit),
+        cmocka_unit_test(wipe_leaves_zeros),
+        cmocka_unit_test(whole_numbers),
         cmocka_unit_test(case_of_ascii_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,14 +17,9 @@ struct header {
     size_t len; /* bytes of the header itself */
 };
 
-void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message)
-{
-    *d = (struct ws_decoder){.masked = masked, .max_message = max_message};
-}
-
-/* XORs with the mask, beginning at its byte `at`: by words where a word is wide (the server, whose
+/* By words where a word is wide (the server, whose
  * input all is masked), else by bytes. */
-static void mask_from(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
+void ws_unmask(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
 {
     size_t i = 0;
 
@@ -48,7 +43,7 @@ static void mask_from(uint8_t *data, size_t len, const uint8_t mask[4], unsigned
 
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4])
 {
-    mask_from(data, len, mask, 0);
+    ws_unmask(data, len, mask, 0);
 }
 
 static bool is_control(uint8_t opcode)
@@ -70,11 +65,6 @@ static int check_opcode(const struct ws_decoder *d, uint8_t byte)
     return opcode >= WS_CLOSE && opcode <= WS_PONG && byte & BIT_FIN ? TEDDY_OK : TEDDY_EPROTO;
 }
 
-static uint32_t read_32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* The length of the payload; h->len grows by the bytes it took. */
 static int read_length(const uint8_t *buf, size_t len, struct header *h)
 {
@@ -86,16 +76,14 @@ static int read_length(const uint8_t *buf, size_t len, struct header *h)
         return TEDDY_OK;
     if (len < h->len + bytes)
         return TEDDY_AGAIN;
-    h->len += bytes;
-    buf += 2;
-    h->payload_len = (uint32_t)buf[0] << 8 | buf[1];
-    if (bytes == 8) {
-        /* The highest bit is none of the length (section 5.2). */
-        if (buf[0] & 0x80)
-            return TEDDY_EPROTO;
-        if (read_32(buf) != 0)
+    /* The highest bit is none of the length (section 5.2). */
+    if (bytes == 8 && buf[2] & 0x80)
+        return TEDDY_EPROTO;
+    h->payload_len = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (h->payload_len >> 24)
             return TEDDY_ETOOBIG;
-        h->payload_len = read_32(buf + 4);
+        h->payload_len = h->payload_len << 8 | buf[h->len++];
     }
     /* The shortest form is the only one. */
     return h->payload_len < (bytes == 2 ? 126 : 65536) ? TEDDY_EPROTO : TEDDY_OK;
@@ -115,7 +103,7 @@ static int read_header(const struct ws_decoder *d, const uint8_t *buf, size_t le
     h->fin = (buf[0] & BIT_FIN) != 0;
     if (len < 2)
         return TEDDY_AGAIN;
-    if (((buf[1] & BIT_MASK) != 0) != d->masked)
+    if (((buf[1] & BIT_MASK) != 0) != (d->unmask != NULL))
         return TEDDY_EPROTO;
     if (is_control(h->opcode) && (buf[1] & 0x7F) > WS_CONTROL_MAX)
         return TEDDY_EPROTO;
@@ -125,7 +113,7 @@ static int read_header(const struct ws_decoder *d, const uint8_t *buf, size_t le
         return err;
     if (!is_control(h->opcode) && h->payload_len > d->max_message - d->message_len)
         return TEDDY_ETOOBIG;
-    if (!d->masked)
+    if (d->unmask == NULL)
         return TEDDY_OK;
     if (len < h->len + 4)
         return TEDDY_AGAIN;
@@ -150,8 +138,8 @@ static int check_close(const uint8_t *data, size_t len)
     return utf8_ok(data + 2, len - 2) ? TEDDY_OK : TEDDY_EUTF8;
 }
 
-static int take_control(const struct header *h, uint8_t *buf, size_t len, size_t *used,
-                        struct ws_event *ev)
+static int take_control(const struct ws_decoder *d, const struct header *h, uint8_t *buf,
+                        size_t len, size_t *used, struct ws_event *ev)
 {
     uint8_t *data = buf + h->len;
     size_t payload_len = h->payload_len; /* at most WS_CONTROL_MAX */
@@ -159,7 +147,7 @@ static int take_control(const struct header *h, uint8_t *buf, size_t len, size_t
     if (len - h->len < payload_len)
         return TEDDY_AGAIN;
     if (h->mask != NULL)
-        ws_mask(data, payload_len, h->mask);
+        d->unmask(data, payload_len, h->mask, 0);
     *ev = (struct ws_event){h->opcode, true, true, data, payload_len};
     *used = h->len + payload_len;
     return h->opcode == WS_CLOSE ? check_close(data, payload_len) : TEDDY_OK;
@@ -187,8 +175,8 @@ static int take_piece(struct ws_decoder *d, uint8_t *data, size_t len, struct ws
 {
     size_t n = len < d->frame_left ? len : d->frame_left;
 
-    if (d->masked) {
-        mask_from(data, n, d->mask, d->mask_at);
+    if (d->unmask != NULL) {
+        d->unmask(data, n, d->mask, d->mask_at);
         d->mask_at = (uint8_t)((d->mask_at + n) % 4);
     }
     d->frame_left -= (uint32_t)n;
@@ -215,7 +203,7 @@ int ws_decode(struct ws_decoder *d, uint8_t *buf, size_t len, size_t *used, stru
         if (err != TEDDY_OK)
             return err;
         if (is_control(h.opcode))
-            return take_control(&h, buf, len, used, ev);
+            return take_control(d, &h, buf, len, used, ev);
         /* The header waits for a first byte of payload, so that each frame's first event has one.
          */
         if (h.payload_len > 0 && len == h.len)

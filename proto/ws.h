@@ -46,7 +46,9 @@ struct ws_decoder {
     uint8_t mask[4];
     uint8_t mask_at; /* offset into mask, 0..3 */
     uint8_t opcode;  /* of the present message; 0 between messages */
-    bool masked;     /* frames must be masked (we are the server) or must not (the toy) */
+    /* Frames must be masked (we are the server), and are unmasked by this; NULL: they must not be
+     * (the toy, which links no such thing). */
+    void (*unmask)(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at);
     bool in_frame;
     bool fin;
     struct utf8 utf8;
@@ -61,7 +63,12 @@ struct ws_event {
     size_t len;
 };
 
-void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message);
+/* XORs with the mask, beginning at its byte `at`. */
+void ws_unmask(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at);
+static inline void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message)
+{
+    *d = (struct ws_decoder){.unmask = masked ? ws_unmask : NULL, .max_message = max_message};
+}
 
 /* Decodes from buf. TEDDY_OK: one event, *used bytes taken (call again with the rest). TEDDY_AGAIN:
  * *used bytes taken (perhaps 0) and more are needed; a partial header, a header whose payload has
