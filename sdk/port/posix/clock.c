@@ -67,9 +67,9 @@ void clock_load(struct teddy_posix *p)
 
     if (file_read(p->state->time, false, text, sizeof text, &len) != TEDDY_OK)
         return;
-    if (len > 0 && text[len - 1] == '\n')
-        len--;
-    if (u64_parse((struct span){(const char *)text, len}, &stored) != TEDDY_OK ||
+    /* Without its end it may be a part of a number. */
+    if (len == 0 || text[len - 1] != '\n' ||
+        u64_parse((struct span){(const char *)text, len - 1}, &stored) != TEDDY_OK ||
         stored > 253402300799u)
         port_log(p, TEDDY_LOG_WARN, "%s holds no time: not used", p->state->time);
     else

@@ -310,6 +310,35 @@ static void digests_and_randomness(void **state)
     teddy_posix_free(NULL);
 }
 
+static void without_a_file_it_is_kept_in_memory(void **state)
+{
+    struct teddy_posix *p = port_new(NULL);
+    uint8_t record_a[700], record_b[25], buf[2000];
+    size_t len = 0;
+
+    (void)state;
+    memset(record_a, 'a', sizeof record_a);
+    memset(record_b, 'b', sizeof record_b);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
+                     TEDDY_ENOTFOUND);
+    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_a, sizeof record_a),
+                     TEDDY_OK);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
+                     TEDDY_OK);
+    assert_int_equal(len, sizeof record_a);
+    assert_memory_equal(buf, record_a, len);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len),
+                     TEDDY_ENOTFOUND);
+    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_LAST, record_b, 25), TEDDY_OK);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, 10, &len), TEDDY_EAUTH);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len), TEDDY_OK);
+    assert_int_equal(len, 25);
+    assert_int_equal(teddy_posix_port.erase(p), TEDDY_OK);
+    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
+                     TEDDY_ENOTFOUND);
+    teddy_posix_free(p);
+}
+
 static void waiting_ends_with_its_time(void **state)
 {
     struct teddy_posix *p = port_new(NULL);
@@ -404,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_bad_secret_file_is_refused_clearly),
         cmocka_unit_test(bad_options_are_refused_clearly),
         cmocka_unit_test(digests_and_randomness),
+        cmocka_unit_test(without_a_file_it_is_kept_in_memory),
         cmocka_unit_test(waiting_ends_with_its_time),
         cmocka_unit_test(san_is_read_strictly),
         cmocka_unit_test(an_address_of_another_length_is_another),

@@ -17,13 +17,17 @@
 
 static const uint8_t head[HEAD_LEN] = {'T', 'D', 'S', 2};
 
-/* TEDDY_ENOTFOUND when there is none, TEDDY_EAUTH when it is not a key. */
+/* TEDDY_ENOTFOUND when there is none, TEDDY_EAUTH when it is not a key: zeros are what a power cut
+ * leaves of a file on a disk that does not keep its word. */
 static int key_load(struct teddy_posix *p, uint8_t key[KEY_LEN])
 {
+    static const uint8_t zeros[KEY_LEN];
     size_t len = 0;
     int err = file_read(p->state->key, true, key, KEY_LEN, &len);
 
     if (err == TEDDY_ETOOBIG || (err == TEDDY_OK && len != KEY_LEN))
+        return TEDDY_EAUTH;
+    if (err == TEDDY_OK && memcmp(key, zeros, KEY_LEN) == 0)
         return TEDDY_EAUTH;
     return err;
 }

@@ -536,36 +536,6 @@ static void neither_record_passes_for_the_other(void **state)
     teddy_posix_free(p);
 }
 
-static void without_a_file_it_is_kept_in_memory(void **state)
-{
-    static const struct teddy_posix_trust none;
-    struct teddy_posix_options o = {.trust = &none};
-    struct teddy_posix *p;
-    uint8_t buf[2000];
-    size_t len = 0;
-
-    (void)state;
-    assert_int_equal(teddy_posix_new(&p, &o, NULL, 0), TEDDY_OK);
-    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
-                     TEDDY_ENOTFOUND);
-    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_TOKENS, record_a, sizeof record_a),
-                     TEDDY_OK);
-    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
-                     TEDDY_OK);
-    assert_int_equal(len, sizeof record_a);
-    assert_memory_equal(buf, record_a, len);
-    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len),
-                     TEDDY_ENOTFOUND);
-    assert_int_equal(teddy_posix_port.save(p, TEDDY_RECORD_LAST, record_b, 25), TEDDY_OK);
-    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, 10, &len), TEDDY_EAUTH);
-    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_LAST, buf, sizeof buf, &len), TEDDY_OK);
-    assert_int_equal(len, 25);
-    assert_int_equal(teddy_posix_port.erase(p), TEDDY_OK);
-    assert_int_equal(teddy_posix_port.load(p, TEDDY_RECORD_TOKENS, buf, sizeof buf, &len),
-                     TEDDY_ENOTFOUND);
-    teddy_posix_free(p);
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -604,7 +574,6 @@ int main(void)
         TEST(one_process_at_a_time),
         TEST(strange_files_are_no_record),
         TEST(neither_record_passes_for_the_other),
-        TEST(without_a_file_it_is_kept_in_memory),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
