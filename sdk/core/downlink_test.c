@@ -1,5 +1,5 @@
-/* The messages of the server's queue: taken once each and in order, whatever refuses, fails or
- * loses its power between the offer, the application, the record and the ack. */
+/* The messages of the server's queue: offered, taken, kept, acked, in this order. What a power cut
+ * between these does is in power_test.c. */
 #include <stdio.h>
 #include <string.h>
 
@@ -523,86 +523,6 @@ static void a_refresh_waits_until_the_message_is_taken(void **state)
     assert_int_equal(w->acks, 1);
 }
 
-static jmp_buf power;
-static unsigned calls, cut;
-
-static void cut_at_call(struct world *w, enum world_call call)
-{
-    (void)w;
-    (void)call;
-    if (++calls == cut) {
-        longjmp(power, 1);
-    }
-}
-
-static void queue_three(struct world *w)
-{
-    server_queue(w, "1.1", "\"text\":\"one\"");
-    server_queue(w, "1.2", "\"data\":{\"two\":2}");
-    server_queue(w, "2.1", "\"text\":\"three\"");
-}
-
-/* Runs the toy until the power is cut, at the given call of the port or application. False: it had
- * nothing more to do. */
-static bool run_until_the_cut(struct world *w)
-{
-    calls = 0;
-    w->on_call = cut_at_call;
-    if (setjmp(power) != 0) {
-        w->on_call = NULL;
-        return true;
-    }
-    world_run(w, 300);
-    w->on_call = NULL;
-    return false;
-}
-
-static unsigned times_taken(const struct world *w, const char *id)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < w->taken; i++) {
-        n += strcmp(w->taken_id[i], id) == 0;
-    }
-    return n;
-}
-
-/* Between any two calls: each message is taken once, but for the one that the application had and
- * the port did not. */
-static void a_power_cut_at_every_moment(void **state)
-{
-    (void)state;
-    struct world *w = &world;
-    static const char *const ids[] = {"1.1", "1.2", "2.1"};
-    unsigned twice = 0, cuts = 0;
-    bool more = true;
-    for (unsigned slow = 0; slow < 2; slow++) {
-        for (cut = 1, more = true; more; cut++) {
-            world_init(w);
-            w->again = slow;
-            w->piece = slow == 0 ? 0 : 64;
-            queue_three(w);
-            more = run_until_the_cut(w);
-            char in_between[32] = "";
-            if (w->taken > w->lasts) {
-                snprintf(in_between, sizeof in_between, "%s", ids[w->taken - 1]);
-            }
-            cuts++;
-            world_reboot(w);
-            world_until(w, TEDDY_STATE_ONLINE, 5000);
-            world_run(w, 300);
-            assert_int_equal(w->queued, 0);
-            for (unsigned i = 0; i < 3; i++) {
-                bool again = strcmp(in_between, ids[i]) == 0;
-                assert_int_equal(times_taken(w, ids[i]), 1 + again);
-                twice += again;
-            }
-        }
-        assert_false(more);
-    }
-    assert_true(cuts > 100);
-    assert_true(twice >= 6); /* each of the three, with either port */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -626,7 +546,6 @@ int main(void)
         cmocka_unit_test_setup(stop_from_within_the_callback, fresh),
         cmocka_unit_test_setup(say_and_report_from_within_the_callback, online),
         cmocka_unit_test_setup(a_refresh_waits_until_the_message_is_taken, online),
-        cmocka_unit_test_setup(a_power_cut_at_every_moment, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,12 +182,18 @@ static void on_claim(struct world *w, struct span body)
 
 static void on_refresh(struct world *w, struct span body)
 {
-    char token[LIMIT_TOKEN_LEN + 1];
+    char token[LIMIT_TOKEN_LEN + 1], text[1024];
     assert_int_equal(refresh_read(body, token), TEDDY_OK);
     w->refreshes++;
+    bool spent = strcmp(token, w->spent) == 0, last = strcmp(token, w->refresh) == 0;
     snprintf(w->spent, sizeof w->spent, "%.63s", token);
     if (w->plan.refresh_status != 0) {
         problem(w, w->plan.refresh_status);
+    } else if (w->plan.strict && spent) {
+        pair_text(w, NULL, text, sizeof text); /* its answer was lost: the same successor again */
+        answer(w, 200, text);
+    } else if (w->plan.strict && !last) {
+        problem(w, 401);
     } else {
         give_pair(w);
     }
@@ -210,6 +216,7 @@ static void on_upgrade(struct world *w, const struct http_head *head)
                                auth.p + 7, auth.len - 7));
     }
     w->upgrades++;
+    w->stale = w->plan.strict && !span_is(auth, want);
     if (w->plan.upgrade_status != 0) {
         problem(w, w->plan.upgrade_status);
         return;
@@ -311,6 +318,10 @@ static void on_hello(struct world *w)
 {
     char text[256];
     w->hellos++;
+    if (w->stale) {
+        server_close(w, WS_CLOSE_POLICY, "token_expired");
+        return;
+    }
     if (w->plan.close_code != 0 && !w->plan.close_on_say && w->plan.lasts_ms == 0) {
         closes(w);
         return;

@@ -57,7 +57,9 @@ struct plan {
     bool mute;            /* no welcome at all, and no echo */
     bool no_echo;         /* takes utterances and says nothing */
     bool no_pong;
-    bool no_tokens;         /* loses the answer to a refresh in session */
+    bool strict;    /* an access token but the last: token_expired; a refresh token but that and the
+                       one spent before: 401 */
+    bool no_tokens; /* loses the answer to a refresh in session */
     const char *said_error; /* code of the error that answers an utterance */
     uint16_t close_code;    /* closes the session after hello, … */
     const char *close_reason;
@@ -121,6 +123,7 @@ struct world {
     uint16_t toy_close;
     char last[32], acked[32]; /* of hello, of the last ack */
     unsigned acks, telemetry;
+    bool stale;   /* the session's token is not the last */
     bool greeted; /* hello and welcome are exchanged */
     char queue_id[WORLD_QUEUE][32], queue[WORLD_QUEUE][160];
     unsigned queued;
