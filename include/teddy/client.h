@@ -138,7 +138,7 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
 TEDDY_MUST_CHECK int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
                                       const struct teddy_say *how, uint64_t *id);
 
-/* Queues a report, sent once as `telemetry` and never repeated: json is one flat object without the
+/* Queues a report, sent once as `telemetry` and never repeated: json is one object without the
  * member `type`, such as {"heap":81234,"rssi":-61}, at most TEDDY_REPORT_MAX bytes. Copied; one
  * that still waits is replaced. TEDDY_EPROTO: not such an object; TEDDY_EFULL, TEDDY_ETOOBIG. */
 TEDDY_MUST_CHECK int teddy_client_report(struct teddy_client *c, const char *json, size_t len);

@@ -186,7 +186,7 @@ static const struct stage_row stages[] = {
     [SDK_SAVE] = {.run = run_save, .next = SDK_PREPARE},
     [SDK_SESSION] = {.run = sdk_session_run, .next = SDK_CLOSING, .keeps_time = true},
     [SDK_CLOSING] = {.run = sdk_session_closing, .next = SDK_WAIT, .on_transport = true},
-    [SDK_WAIT] = {.run = run_wait, .next = SDK_CHOOSE, .keeps_time = true},
+    [SDK_WAIT] = {.run = run_wait, .next = SDK_RECALL, .keeps_time = true},
 };
 
 static void enter(struct teddy_client *c, enum sdk_stage stage)
@@ -196,7 +196,7 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
     switch (stage) {
     case SDK_PREPARE:
         c->failure = (struct teddy_failure){0};
-        c->out_len = 0;
+        c->out_len = c->out_at = 0;
         sdk_show(c, goals[c->goal].shown);
         break;
     case SDK_SAVE:
@@ -349,6 +349,7 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
             break;
         }
     }
+    sdk_outbox_tell_room(c);
     c->in_step = false;
     if (c->stop_asked) {
         halt(c);

@@ -1,8 +1,8 @@
 /* What the files of the core share. The way a client walks:
  *
  *   idle → recall → choose → load → prepare → resolve → connect → send → receive ─ pair → save ─┐
- *                     ↑                ↑                            └ 101 → session → closing    │
- *                     wait (after any failure)                                                    │
+ *            ↑                         ↑                            └ 101 → session → closing    │
+ *            wait (after any failure)                                                             │
  *                                      └──────────────────────────────────────────────────────────┘
  *
  * client.c is that walk, verdict.c says where a failure leads, the other files each do one step of
@@ -10,6 +10,7 @@
 #ifndef SDK_CORE_H
 #define SDK_CORE_H
 
+#include "proto/json.h"
 #include "proto/span.h"
 #include "proto/writer.h"
 #include "teddy/client.h"
@@ -139,9 +140,12 @@ int sdk_tokens_load(struct teddy_client *c);
 void sdk_tokens_pick(struct teddy_client *c, bool refresh);
 /* The token so left, until rx is used otherwise. */
 const char *sdk_token(const struct teddy_client *c);
-/* Takes the pair out of an answer or `tokens` message, json being at the start of rx, and makes it
- * the record there (record_len); on TEDDY_EPROTO nothing happened. */
-TEDDY_MUST_CHECK int sdk_tokens_take(struct teddy_client *c, struct span json);
+/* Takes the pair out of an answer or `tokens` message, which stands in rx[0..len), and makes it the
+ * record there (record_len); on TEDDY_EPROTO nothing happened. */
+TEDDY_MUST_CHECK int sdk_tokens_take(struct teddy_client *c, const struct json_object *o,
+                                     size_t len);
+/* The member's string, as it stands; empty when it is none. */
+struct span sdk_member_text(const struct json_object *o, const char *name);
 /* True when access is known to have expired. */
 bool sdk_tokens_expired(const struct teddy_client *c);
 /* Saves what was taken and tells the application; TEDDY_OK also when that failed (the event has the
@@ -174,12 +178,21 @@ int sdk_claim_prepare(struct teddy_client *c);
 int sdk_refresh_prepare(struct teddy_client *c);
 int sdk_upgrade_prepare(struct teddy_client *c);
 /* The server's 101: its Upgrade, Connection and Sec-WebSocket-Accept. */
-bool sdk_upgrade_ok(const struct teddy_client *c, const struct http_head *head);
+bool sdk_upgrade_ok(const struct teddy_client *c, struct span head);
 
 /* http.c */
 /* Puts a POST of the body that `write_body` makes into rx. TEDDY_ENOSPC. */
 int sdk_http_post(struct teddy_client *c, const char *path,
                   void (*write_body)(struct teddy_client *c, struct writer *w));
+/* The end of a request's first line, its Host and its User-Agent. */
+void sdk_http_host(struct writer *w, const struct teddy_url *url);
+/* The value of the first field of that name in an answer's head, trimmed; p is NULL when there is
+ * none. */
+struct span sdk_http_field(struct span head, const char *name);
+/* Sends data[*at..len). */
+int sdk_send(struct teddy_client *c, const uint8_t *data, size_t len, size_t *at);
+/* Receives into rx, behind what is there (raw_end). TEDDY_ETOOBIG: rx is full. */
+int sdk_recv(struct teddy_client *c);
 int sdk_http_send(struct teddy_client *c);
 /* Reads the answer. TEDDY_OK: 200 with tokens taken, or 101 checked; otherwise the failure is
  * filled in. */
@@ -201,8 +214,10 @@ void sdk_decimal(uint64_t n, char out[21]);
 /* say.c */
 /* The oldest; false when there is none. text may be NULL. */
 bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry, const uint8_t **text);
-/* What the time does to the outbox: new entries get theirs, old ones expire; and tells of room. */
+/* What the time does to the outbox: new entries get theirs, old ones expire. */
 void sdk_outbox_tick(struct teddy_client *c);
+/* The event for who was refused, once there is room. */
+void sdk_outbox_tell_room(struct teddy_client *c);
 
 /* frames.c */
 /* Makes and sends what is owed until the transport takes no more. TEDDY_OK: nothing is left;

@@ -204,7 +204,9 @@ static void on_tokens(struct teddy_client *c, const struct sdk_message *m, struc
 static void on_message(struct teddy_client *c, const struct sdk_message *m, struct span json)
 {
     (void)json;
-    sdk_downlink_take(c, m);
+    if (c->welcomed) { /* an older server only repeats what it hears */
+        sdk_downlink_take(c, m);
+    }
 }
 
 struct message_row {

@@ -31,11 +31,13 @@ static void tell_dropped(struct teddy_client *c, const struct sdk_entry *entry, 
 static void drop_oldest(struct teddy_client *c, size_t len)
 {
     struct teddy_outbox *o = &c->outbox;
-    if (o->dropping) {
-        return; /* said from within the event about another drop */
+    unsigned left =
+        (unsigned)o->count; /* what is said from within an event is not dropped for it */
+    if (o->dropping || waiting_from(c) + TEDDY_OUTBOX_ENTRY + len > o->cap) {
+        return; /* said from within the event about another drop; or it would not be enough */
     }
     o->dropping = true;
-    while (sdk_outbox_room(o) < len) {
+    while (sdk_outbox_room(o) < len && left-- > 0) {
         struct sdk_entry entry;
         const uint8_t *text;
         size_t at = waiting_from(c), behind = at;
@@ -127,7 +129,7 @@ int teddy_client_report(struct teddy_client *c, const char *json, size_t len)
     return push(c, json, &entry, TEDDY_DROP_NEWEST);
 }
 
-static void tell_room(struct teddy_client *c)
+void sdk_outbox_tell_room(struct teddy_client *c)
 {
     struct teddy_outbox *o = &c->outbox;
     if (o->refused != 0 && sdk_outbox_room(o) >= o->refused) {
@@ -178,7 +180,6 @@ void sdk_outbox_tick(struct teddy_client *c)
         at = next;
     }
     o->dropping = false;
-    tell_room(c);
 }
 
 size_t teddy_client_pending(const struct teddy_client *c)
@@ -194,11 +195,12 @@ size_t teddy_client_pending(const struct teddy_client *c)
 
 void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out)
 {
-    struct sdk_entry head;
-    size_t room = sdk_outbox_room(&c->outbox);
+    struct sdk_entry entry;
+    const uint8_t *text;
+    size_t at = 0, room = sdk_outbox_room(&c->outbox);
     *out = (struct teddy_outbox_state){.count = c->outbox.count,
                                        .room = room < LIMIT_UTTERANCE ? room : LIMIT_UTTERANCE};
-    if (sdk_head(c, &head, NULL)) {
-        out->oldest_id = head.id;
+    while (out->oldest_id == 0 && sdk_outbox_next(&c->outbox, &at, &entry, &text)) {
+        out->oldest_id = entry.id; /* of a report 0 */
     }
 }

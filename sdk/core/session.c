@@ -12,10 +12,6 @@ void sdk_session_open(struct teddy_client *c)
 {
     size_t max = c->rx_len - SDK_INPUT_SLACK;
     ws_decoder_init(&c->decoder, false, max > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)max);
-    if (c->in.raw_at == c->in.raw_end) {
-        c->in.raw_at = c->in.raw_end = 1;
-    }
-    c->in.done_len = 0;
     c->hold = SDK_HOLD_NONE;
     c->frame = (struct teddy_frame){.tail = ""};
     c->wanted = SDK_FRAME_HELLO;
@@ -25,7 +21,7 @@ void sdk_session_open(struct teddy_client *c)
     c->our_close = WS_CLOSE_NO_STATUS;
     c->silence_ms = TEDDY_SILENCE_MS;
     c->online = false;
-    c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
+    c->refresh_from = c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
 }
 
 void sdk_session_online(struct teddy_client *c, bool welcomed)
@@ -173,24 +169,16 @@ static int decode(struct teddy_client *c)
 static int fill(struct teddy_client *c)
 {
     struct teddy_input *in = &c->in;
-    size_t left = in->raw_end - in->raw_at, to = in->done_len + 1, got = 0;
+    size_t left = in->raw_end - in->raw_at, to = in->done_len + 1;
     memmove(c->rx + to, c->rx + in->raw_at, left);
     in->raw_at = to;
     in->raw_end = to + left;
-    if (in->raw_end >= c->rx_len) {
-        return TEDDY_ETOOBIG;
+    int rc = sdk_recv(c);
+    if (rc == TEDDY_OK) {
+        c->heard_at = c->now;
+        c->probed = false;
     }
-    int rc = c->port->recv(c->ctx, c->rx + in->raw_end, c->rx_len - in->raw_end, &got);
-    if (rc != TEDDY_OK) {
-        return rc;
-    }
-    if (got == 0 || got > c->rx_len - in->raw_end) {
-        return TEDDY_EIO;
-    }
-    in->raw_end += got;
-    c->heard_at = c->now;
-    c->probed = false;
-    return TEDDY_OK;
+    return rc;
 }
 
 static int input(struct teddy_client *c)
@@ -264,9 +252,10 @@ static int hold_step(struct teddy_client *c)
         rc = sdk_last_save(c, c->hold_by);
         if (rc == TEDDY_OK) {
             c->wanted |= SDK_FRAME_ACK;
-            return let_go(c, c->offer.text_at + c->offer.text_len);
+            c->more = true; /* the ack leaves before the next message is offered */
+            (void)let_go(c, c->offer.text_at + c->offer.text_len);
         }
-        return rc;
+        return TEDDY_AGAIN;
     case SDK_HOLD_SEND: /* until frames.c has sent it */
     case SDK_HOLD_NONE:
         break;
