@@ -263,6 +263,8 @@ static void cross_checks(void **state)
     expect(load("--message-max=1024", NULL), TEDDY_EINVAL, "utterance_max");
     expect(load("--access-ttl-s=86400", "--refresh-ttl-s=60", NULL), TEDDY_EINVAL, "outlive");
     expect(load("--echo-route=on", "--message-max=16777216", NULL), TEDDY_EINVAL, "output_max");
+    expect(load("--downlink-max=5462", NULL), TEDDY_EINVAL, "eight messages");
+    assert_int_equal(load("--downlink-max=5461", NULL), TEDDY_OK);
     expect(load("--jwt-issuer=", NULL), TEDDY_EINVAL,
            "jwt_issuer (--jwt-issuer): must not be empty");
     expect(load("--jwt-audience=", NULL), TEDDY_EINVAL, "must not be empty");
