@@ -208,18 +208,16 @@ static void a_store_that_cannot_is_asked_again(void **state)
 
 static sem_t reached, go_on;
 
-static int wait_body(struct store_job *job)
-{
-    (void)job;
-    sem_post(&reached);
-    sem_wait(&go_on);
-    return TEDDY_OK;
-}
-
+/* Holds its thread of the store; what comes behind it in one batch reads the state of this moment.
+ */
 static int run_wait(struct store_tx *tx, struct store_job *job)
 {
-    (void)tx;
-    return wait_body(job);
+    unsigned n = 0;
+    (void)job;
+    int rc = store_downlink_list(tx, "d", 1, see, &n);
+    sem_post(&reached);
+    sem_wait(&go_on);
+    return rc;
 }
 
 static void done_wait(struct store_job *job)
@@ -262,6 +260,32 @@ static void a_job_may_end_later_than_its_session(void **state)
     sem_destroy(&go_on);
 }
 
+static void what_is_queued_during_a_look_is_seen(void **state)
+{
+    (void)state;
+    struct store_job first = {.run = run_wait, .done = done_wait}, second = first;
+    open_house(30000);
+    add_device("d");
+    sem_init(&reached, 0, 0);
+    sem_init(&go_on, 0, 0);
+    struct toy *t = toy_join(&house, "d");
+    assert_int_equal(store_read(store, &first), TEDDY_OK);
+    sem_wait(&reached);
+    assert_int_equal(store_read(store, &second), TEDDY_OK);
+    toy_say(t, "{\"type\":\"hello\"}");
+    toy_hears_part(t, "\"welcome\"");
+    toy_settle(t); /* it looks, behind the second */
+    sem_post(&go_on);
+    sem_wait(&reached);
+    queue("d", "one"); /* not there yet where it looks */
+    toy_settle(t);
+    sem_post(&go_on);
+    toy_hears_part(t, "\"one\"");
+    toy_free(t);
+    sem_destroy(&reached);
+    sem_destroy(&go_on);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +293,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_session_of_another_child_gets_none, setup, teardown),
         cmocka_unit_test_setup_teardown(acks_that_come_together_are_few_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_that_cannot_is_asked_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_queued_during_a_look_is_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(a_job_may_end_later_than_its_session, setup, teardown),
     };
     log_setup(LOG_ERROR, LOG_LOGFMT);
