@@ -5,7 +5,6 @@
 #define TEDDY_CLIENT_STATE_H
 
 #include "proto/downlink.h"
-#include "proto/http1.h"
 #include "proto/limits.h"
 #include "proto/ws.h"
 #include "teddy/client.h"
@@ -35,7 +34,8 @@ struct teddy_offer {
     uint64_t expires_s;
     uint32_t again_at;
     struct downlink_id id;
-    uint32_t text_at, text_len;
+    const char *text;
+    size_t text_len;
     bool is_data;
 };
 
@@ -48,12 +48,8 @@ struct teddy_input {
 };
 
 struct teddy_answer {
-    struct http_chunked chunked;
-    uint32_t length; /* of the body, when kind says so */
-    uint32_t retry_after_s;
-    int status; /* 0: the head is not whole yet */
-    enum http_body kind;
-    uint8_t interim; /* 1xx answers seen */
+    uint64_t length; /* of the body */
+    int status;      /* 0: the head is not whole yet */
 };
 
 /* The frame on its way out: the chunk is masked already, the rest is made as room comes. */

@@ -56,10 +56,9 @@ static void every_framing_of_an_answer(void **state)
     struct world *w = &world;
     for (unsigned way = 0; way < 8; way++) {
         world_init(w);
-        w->plan.chunked = (way & 1) != 0;
-        w->plan.until_close = way == 2 || way == 6;
-        w->plan.interim = (way & 4) != 0;
-        w->piece = way == 7 ? 1 : 0;
+        w->plan.until_close = (way & 1) != 0;
+        w->plan.interim = (way & 2) != 0;
+        w->piece = (way & 4) != 0 ? 1 : 0;
         world_until(w, TEDDY_STATE_CONNECTING, 1000);
         assert_int_equal(w->claims, 1);
         w->plan = (struct plan){0};
@@ -158,7 +157,6 @@ static const char *const bad_answers[] = {
     "HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
     "HTTP/2 200\r\n\r\n",
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n",
     "SSH-2.0-OpenSSH_9.2\r\n",
     "\r\n\r\n",
@@ -227,15 +225,15 @@ static void a_wrong_101_is_no_session(void **state)
     }
 }
 
-static void endless_interim_answers_are_refused(void **state)
+static void interim_answers_alone_are_none(void **state)
 {
     (void)state;
     struct world *w = &world;
     world_init(w);
     w->plan.stall = true;
     w->plan.raw_answer = bad_answers[13];
-    world_until(w, TEDDY_STATE_WAITING, 1000);
-    assert_int_equal(world_waiting(w)->err, TEDDY_EPROTO);
+    world_until(w, TEDDY_STATE_WAITING, TEDDY_STEP_TIMEOUT_MS + 1000);
+    assert_int_equal(world_waiting(w)->err, TEDDY_ETIMEOUT);
 }
 
 /* Frames that come in one piece with the 101. */
@@ -293,7 +291,7 @@ int main(void)
         cmocka_unit_test(bad_answers_are_failures_that_back_off),
         cmocka_unit_test(answers_too_long_are_refused),
         cmocka_unit_test(a_wrong_101_is_no_session),
-        cmocka_unit_test(endless_interim_answers_are_refused),
+        cmocka_unit_test(interim_answers_alone_are_none),
         cmocka_unit_test(the_session_may_begin_with_the_answer),
         cmocka_unit_test(works_with_the_smallest_buffer_and_the_longest_tokens),
     };

@@ -78,14 +78,13 @@ struct sdk_entry {
     bool expires;
 };
 
-/* One message of the server, read. text points into the message, which was unescaped in place. */
+/* One message of the server. Its strings are unescaped where they stand, in rx, with a NUL behind.
+ */
 struct sdk_message {
-    char type[20];
-    char id[LIMIT_UTTERANCE_ID + 1];
-    char code[33];
-    char *text;
+    struct json_object o;
+    const char *id, *code;
+    const char *text;
     size_t text_len;
-    uint64_t seq, time, expires_in, expires, heartbeat_s;
     bool done, is_data;
 };
 
@@ -242,8 +241,10 @@ void sdk_session_said(struct teddy_client *c);
 void sdk_session_online(struct teddy_client *c, bool welcomed);
 
 /* message.c */
-TEDDY_MUST_CHECK int sdk_message_read(char *json, size_t len, struct sdk_message *out);
-/* Acts on one whole text message: rx[0..len), with room for a NUL behind. */
-void sdk_message_take(struct teddy_client *c, char *text, size_t len);
+/* Acts on one whole text message, rx[0..len), with room for a NUL behind. */
+void sdk_message_take(struct teddy_client *c, size_t len);
+/* The member's number, 0 when it is none; as seconds, the most that 32 bits hold. */
+uint64_t sdk_member_number(const struct json_object *o, const char *name);
+uint32_t sdk_member_seconds(const struct json_object *o, const char *name);
 
 #endif

@@ -75,11 +75,10 @@ void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m)
         c->wanted |= SDK_FRAME_ACK; /* seen: our ack was lost */
         return;
     }
-    m->text[m->text_len] = '\0'; /* a quote, a comma or a brace stood there */
-    o->text_at = (uint32_t)((uint8_t *)m->text - c->rx);
-    o->text_len = (uint32_t)m->text_len;
+    o->text = m->text;
+    o->text_len = m->text_len;
     o->is_data = m->is_data;
-    o->expires_s = m->expires;
+    o->expires_s = sdk_member_number(&m->o, "expires");
     o->again_at = c->now;
     c->hold = SDK_HOLD_OFFER;
 }
@@ -95,7 +94,7 @@ int sdk_downlink_offer(struct teddy_client *c)
     downlink_id_write(&w, &o->id);
     (void)writer_end(&w);
     const struct teddy_message m = {.id = id,
-                                    .text = (const char *)c->rx + o->text_at,
+                                    .text = o->text,
                                     .text_len = o->text_len,
                                     .is_data = o->is_data,
                                     .expires_s = o->expires_s};

@@ -226,20 +226,7 @@ bool sdk_frames_saying(const struct teddy_client *c)
 
 static int flush(struct teddy_client *c)
 {
-    struct teddy_frame *f = &c->frame;
-    while (f->at < f->len) {
-        size_t sent = 0;
-        int rc = c->port->send(c->ctx, f->chunk + f->at, f->len - f->at, &sent);
-        if (rc != TEDDY_OK) {
-            return rc;
-        }
-        if (sent == 0 || sent > f->len - f->at) {
-            return TEDDY_EIO;
-        }
-        f->at += sent;
-        c->moved_at = c->now;
-    }
-    return TEDDY_OK;
+    return sdk_send(c, c->frame.chunk, c->frame.len, &c->frame.at);
 }
 
 int sdk_frames_pump(struct teddy_client *c)

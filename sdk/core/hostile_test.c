@@ -40,8 +40,8 @@ static void mutated_answers(void **state)
     static const char good[] =
         "HTTP/1.1 200 OK\r\nDate: Fri, 15 Jan 2027 08:00:00 GMT\r\nContent-Type: "
         "application/json\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n4C\r\n{\"access\":\"a.b.c\",\"refresh\":\"d.e.f\","
-        "\"token_type\":\"Bearer\",\"expires_in\":3600}\r\n0\r\n\r\n";
+        "Content-Length: 76\r\n\r\n{\"access\":\"a.b.c\",\"refresh\":\"d.e.f\","
+        "\"token_type\":\"Bearer\",\"expires_in\":3600}";
     static char answer[sizeof good];
     struct world *w = &world;
     unsigned taken = 0;

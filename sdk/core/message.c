@@ -1,82 +1,31 @@
 /* What the server says in a session: one function per type of message. */
 #include "core.h"
-#include "proto/json.h"
 
-static void take_string(const struct json_object *o, const char *name, char *out, size_t cap)
+/* The member's string, unescaped where it stands: it never grows, and its closing quote makes room
+ * for the NUL. Only once, as what it then holds may look escaped again. */
+static const char *take_string(struct teddy_client *c, const struct json_object *o,
+                               const char *name, size_t *len)
 {
-    size_t len;
-    if (json_string(o, name, out, cap, &len) != TEDDY_OK) {
-        out[0] = '\0';
+    struct span value = sdk_member_text(o, name);
+    *len = 0;
+    if (value.len == 0) {
+        return "";
     }
+    char *at = (char *)c->rx + (value.p - (const char *)c->rx);
+    (void)!json_string(o, name, at, value.len + 1, len);
+    return at;
 }
 
-static uint64_t take_number(const struct json_object *o, const char *name)
+uint64_t sdk_member_number(const struct json_object *o, const char *name)
 {
     uint64_t n;
     return json_u64(o, name, &n) == TEDDY_OK ? n : 0;
 }
 
-/* The string unescaped where it stands: it never grows, and its closing quote makes room for the
- * NUL. */
-static void take_text(const struct json_object *o, const char *name, char *json,
-                      struct sdk_message *out)
+uint32_t sdk_member_seconds(const struct json_object *o, const char *name)
 {
-    const struct json_member *m = json_find(o, name);
-    if (m == NULL || m->type != JSON_STRING) {
-        return;
-    }
-    char *at = json + (m->value.p - json);
-    if (json_string(o, name, at, m->value.len + 1, &out->text_len) == TEDDY_OK) {
-        out->text = at;
-    }
-}
-
-/* `data` is handed on as the JSON it is. */
-static void take_data(const struct json_object *o, char *json, struct sdk_message *out)
-{
-    const struct json_member *m = json_find(o, "data");
-    if (m != NULL) {
-        bool quoted = m->type == JSON_STRING;
-        out->text = json + (m->value.p - json) - quoted;
-        out->text_len = m->value.len + 2u * quoted;
-        out->is_data = true;
-    }
-}
-
-static __attribute__((noinline)) int take_members(const struct json_object *o, char *json,
-                                                  struct sdk_message *out)
-{
-    size_t type_len;
-    if (json_string(o, "type", out->type, sizeof out->type, &type_len) != TEDDY_OK) {
-        return TEDDY_EINVAL;
-    }
-    take_string(o, "id", out->id, sizeof out->id);
-    take_string(o, "code", out->code, sizeof out->code);
-    out->seq = take_number(o, "seq");
-    out->time = take_number(o, "time");
-    out->expires_in = take_number(o, "expires_in");
-    out->expires = take_number(o, "expires");
-    out->heartbeat_s = take_number(o, "heartbeat_s");
-    const struct json_member *done = json_find(o, "done");
-    out->done = done != NULL && done->type == JSON_TRUE;
-    if (strcmp(out->type, "echo") == 0 || strcmp(out->type, "reply") == 0) {
-        take_text(o, "text", json, out);
-    } else if (strcmp(out->type, "error") == 0) {
-        take_text(o, "detail", json, out);
-    } else if (strcmp(out->type, "message") == 0) {
-        take_text(o, "text", json, out);
-        take_data(o, json, out);
-    }
-    return TEDDY_OK;
-}
-
-/* Functions of their own, so that the list of members is off the stack before anything is done. */
-__attribute__((noinline)) int sdk_message_read(char *json, size_t len, struct sdk_message *out)
-{
-    struct json_object o;
-    *out = (struct sdk_message){.text = json + len}; /* empty: where the NUL will be */
-    int rc = json_parse((struct span){json, len}, &o);
-    return rc == TEDDY_OK ? take_members(&o, json, out) : rc;
+    uint64_t n = sdk_member_number(o, name);
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
 /* True, with the id in decimal, when there is an utterance that the server has not echoed yet. */
@@ -96,27 +45,27 @@ static void emit_said(struct teddy_client *c, enum teddy_event_type type, const 
     sdk_emit(c, &(struct teddy_event){.type = type,
                                       .id = id,
                                       .code = m->code,
-                                      .seq = m->seq,
+                                      .seq = sdk_member_number(&m->o, "seq"),
                                       .text = m->text,
                                       .text_len = m->text_len,
                                       .done = m->done});
 }
 
-static void on_welcome(struct teddy_client *c, const struct sdk_message *m, struct span json)
+static void on_welcome(struct teddy_client *c, const struct sdk_message *m)
 {
-    (void)json;
-    if (m->heartbeat_s >= 1 && m->heartbeat_s <= 3600) {
-        c->silence_ms = (uint32_t)m->heartbeat_s * 2500;
+    uint32_t heartbeat_s = sdk_member_seconds(&m->o, "heartbeat_s");
+    uint64_t time = sdk_member_number(&m->o, "time");
+    if (heartbeat_s >= 1 && heartbeat_s <= 3600) {
+        c->silence_ms = heartbeat_s * 2500;
     }
-    if (m->time != 0) {
-        sdk_clock_check(c, m->time);
+    if (time != 0) {
+        sdk_clock_check(c, time);
     }
     sdk_session_online(c, true);
 }
 
-static void on_echo(struct teddy_client *c, const struct sdk_message *m, struct span json)
+static void on_echo(struct teddy_client *c, const struct sdk_message *m)
 {
-    (void)json;
     char id[21];
     if (!head_id(c, id)) {
         return;
@@ -124,16 +73,10 @@ static void on_echo(struct teddy_client *c, const struct sdk_message *m, struct 
     /* An older server repeats no ids: its echo is of what was said last. */
     bool ours = m->id[0] != '\0' ? strcmp(m->id, id) == 0 : !c->welcomed && c->head_sent;
     if (ours) {
-        c->last_seq = m->seq;
+        c->last_seq = sdk_member_number(&m->o, "seq");
         sdk_session_said(c);
         emit_said(c, TEDDY_EVENT_ECHO, id, m);
     }
-}
-
-static void on_reply(struct teddy_client *c, const struct sdk_message *m, struct span json)
-{
-    (void)json;
-    emit_said(c, TEDDY_EVENT_REPLY, m->id, m);
 }
 
 static bool passes(const char *code)
@@ -151,16 +94,16 @@ static bool about_head(const struct teddy_client *c, const struct sdk_message *m
     if (m->id[0] != '\0') {
         return strcmp(m->id, id) == 0;
     }
-    if (m->seq != 0) {
-        return m->seq > c->last_seq;
+    uint64_t seq = sdk_member_number(&m->o, "seq");
+    if (seq != 0) {
+        return seq > c->last_seq;
     }
     return passes(m->code) || (!c->refresh_sent && (strcmp(m->code, "too_big") == 0 ||
                                                     strcmp(m->code, "bad_message") == 0));
 }
 
-static void on_error(struct teddy_client *c, const struct sdk_message *m, struct span json)
+static void on_error(struct teddy_client *c, const struct sdk_message *m)
 {
-    (void)json;
     char id[21] = "";
     bool ours = about_head(c, m, id);
     if (ours && passes(m->code)) {
@@ -171,12 +114,10 @@ static void on_error(struct teddy_client *c, const struct sdk_message *m, struct
     emit_said(c, TEDDY_EVENT_ERROR, ours ? id : m->id, m);
 }
 
-static void on_token_expiring(struct teddy_client *c, const struct sdk_message *m, struct span json)
+static void on_token_expiring(struct teddy_client *c, const struct sdk_message *m)
 {
-    (void)json;
-    uint32_t in_s = SDK_SPAN_MS / 1000;
-    in_s = m->expires_in < in_s ? (uint32_t)m->expires_in : in_s;
-    c->expires_at = c->now + in_s * 1000;
+    uint32_t left_s = sdk_member_seconds(&m->o, "expires_in");
+    c->expires_at = c->now + sdk_least(left_s, SDK_SPAN_MS / 1000) * 1000;
     c->expiry_known = true;
     if (!c->refresh_sent) {
         c->refresh_at = c->now;
@@ -184,15 +125,14 @@ static void on_token_expiring(struct teddy_client *c, const struct sdk_message *
     }
 }
 
-static void on_tokens(struct teddy_client *c, const struct sdk_message *m, struct span json)
+static void on_tokens(struct teddy_client *c, const struct sdk_message *m, size_t len)
 {
-    (void)m;
     /* Only as the answer to what we asked. */
     if (!c->refresh_sent) {
         return;
     }
-    if (sdk_tokens_take(c, json) != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_WARN, "the server's new tokens are malformed");
+    if (sdk_tokens_take(c, &m->o, len) != TEDDY_OK) {
+        sdk_log(c, TEDDY_LOG_WARN, "new tokens are malformed");
         return;
     }
     c->refresh_from = c->now + SDK_REFRESH_GAP;
@@ -201,65 +141,82 @@ static void on_tokens(struct teddy_client *c, const struct sdk_message *m, struc
     c->hold_by = c->now + c->config.step_timeout_ms;
 }
 
-static void on_message(struct teddy_client *c, const struct sdk_message *m, struct span json)
+/* Of a message of the queue: `data` is handed on as the JSON it is. */
+static void on_message(struct teddy_client *c, struct sdk_message *m)
 {
-    (void)json;
-    if (c->welcomed) { /* an older server only repeats what it hears */
-        sdk_downlink_take(c, m);
+    const struct json_member *data = json_find(&m->o, "data");
+    if (data != NULL) {
+        bool quoted = data->type == JSON_STRING;
+        m->text = data->value.p - quoted;
+        m->text_len = data->value.len + 2u * quoted;
+        m->is_data = true;
+        c->rx[m->text + m->text_len - (const char *)c->rx] =
+            '\0'; /* where a comma or a brace was */
     }
+    sdk_downlink_take(c, m);
 }
 
-struct message_row {
-    const char *type;
-    void (*take)(struct teddy_client *c, const struct sdk_message *m, struct span json);
-};
-
-static const struct message_row rows[] = {
-    {"welcome", on_welcome}, {"echo", on_echo},     {"reply", on_reply},
-    {"error", on_error},     {"tokens", on_tokens}, {"token_expiring", on_token_expiring},
-    {"message", on_message},
-};
-
-static void dispatch(struct teddy_client *c, const struct sdk_message *m, struct span json)
+static void dispatch(struct teddy_client *c, const char *type, struct sdk_message *m, size_t len)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(rows[i].type, m->type) == 0) {
-            rows[i].take(c, m, json);
-            return;
-        }
+    if (strcmp(type, "welcome") == 0) {
+        on_welcome(c, m);
+    } else if (strcmp(type, "echo") == 0) {
+        on_echo(c, m);
+    } else if (strcmp(type, "reply") == 0) {
+        emit_said(c, TEDDY_EVENT_REPLY, m->id, m);
+    } else if (strcmp(type, "error") == 0) {
+        on_error(c, m);
+    } else if (strcmp(type, "message") == 0) {
+        on_message(c, m);
+    } else if (strcmp(type, "tokens") == 0) {
+        on_tokens(c, m, len);
+    } else if (strcmp(type, "token_expiring") == 0) {
+        on_token_expiring(c, m);
     }
 }
 
 /* An older server talks in plain text: what follows an utterance is its echo, anything else a
  * reply. */
-static void take_plain(struct teddy_client *c, char *text, size_t len, bool answers_hello)
+static void take_plain(struct teddy_client *c, const struct sdk_message *m)
 {
     char id[21];
-    struct sdk_message m = {.text = text, .text_len = len, .done = true};
-    if (c->modern || answers_hello) {
-        return;
-    }
     if (c->head_sent && head_id(c, id)) {
         sdk_session_said(c);
-        emit_said(c, TEDDY_EVENT_ECHO, id, &m);
+        emit_said(c, TEDDY_EVENT_ECHO, id, m);
     } else {
-        emit_said(c, TEDDY_EVENT_REPLY, "", &m);
+        emit_said(c, TEDDY_EVENT_REPLY, "", m);
     }
 }
 
-void sdk_message_take(struct teddy_client *c, char *text, size_t len)
+/* The members that several types have. */
+static void take_members(struct teddy_client *c, const char *type, struct sdk_message *m)
 {
-    struct sdk_message m;
-    struct span json = {text, len};
+    const struct json_member *done = json_find(&m->o, "done");
+    size_t len;
+    m->id = take_string(c, &m->o, "id", &len);
+    m->code = take_string(c, &m->o, "code", &len);
+    m->text = take_string(c, &m->o, strcmp(type, "error") == 0 ? "detail" : "text", &m->text_len);
+    m->done = done != NULL && done->type == JSON_TRUE;
+}
+
+void sdk_message_take(struct teddy_client *c, size_t len)
+{
+    struct sdk_message m = {
+        .id = "", .code = "", .text = (const char *)c->rx, .text_len = len, .done = true};
+    const char *type = "";
+    size_t type_len;
     bool first = !c->online;
-    text[len] = '\0';
-    bool object = json_looks_like_object(json) && sdk_message_read(text, len, &m) == TEDDY_OK;
-    if (first && !c->modern && !(object && strcmp(m.type, "welcome") == 0)) {
+    c->rx[len] = '\0';
+    if (json_parse((struct span){m.text, len}, &m.o) == TEDDY_OK) {
+        type = take_string(c, &m.o, "type", &type_len);
+    }
+    if (first && !c->modern && strcmp(type, "welcome") != 0) {
         sdk_session_online(c, false);
     }
-    if (object) {
-        dispatch(c, &m, json);
-    } else {
-        take_plain(c, text, len, first);
+    if (type[0] != '\0') {
+        take_members(c, type, &m);
+        dispatch(c, type, &m, len);
+    } else if (!c->modern && !first) { /* the first answers our hello */
+        take_plain(c, &m);
     }
 }

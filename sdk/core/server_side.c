@@ -93,19 +93,6 @@ static void body_out(struct world *w, const char *head, const char *body)
     if (w->plan.interim) {
         text_out(w, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
     }
-    if (w->plan.chunked) {
-        snprintf(text, sizeof text, "%sTransfer-Encoding: chunked\r\n\r\n", head);
-        text_out(w, text);
-        for (size_t at = 0; at < len; at += 100) {
-            size_t n = len - at < 100 ? len - at : 100;
-            snprintf(size, sizeof size, "%zx;ext=1\r\n", n);
-            text_out(w, size);
-            server_bytes(w, body + at, n);
-            text_out(w, "\r\n");
-        }
-        text_out(w, "0\r\nTrailer: x\r\n\r\n");
-        return;
-    }
     snprintf(size, sizeof size, "Content-Length: %zu\r\n", len);
     snprintf(text, sizeof text, "%s%s\r\n%s", head, w->plan.until_close ? "" : size, body);
     text_out(w, text);
@@ -473,6 +460,7 @@ static void request_feed(struct world *w)
     assert_int_equal(w->in_len, used + length);
     assert_int_equal(http1_field(&head, "Host", &host), 1);
     assert_true(span_is(host, w->config.server_url + strlen("https://")));
+    assert_int_equal(head.minor, span_is(head.method, "GET") ? 1 : 0);
     w->in_len = 0;
     if (w->plan.raw_answer != NULL) {
         text_out(w, w->plan.raw_answer);

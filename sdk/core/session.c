@@ -133,7 +133,7 @@ static void piece(struct teddy_client *c, const struct ws_event *ev)
     if (ev->last) {
         size_t len = c->in.done_len;
         c->in.done_len = 0;
-        sdk_message_take(c, (char *)c->rx, len);
+        sdk_message_take(c, len);
     }
 }
 
@@ -224,13 +224,6 @@ static int load_refresh(struct teddy_client *c)
     return TEDDY_OK;
 }
 
-static int let_go(struct teddy_client *c, size_t used)
-{
-    wipe(c->rx, used);
-    c->hold = SDK_HOLD_NONE;
-    return TEDDY_OK;
-}
-
 /* One step of what rx is held for: TEDDY_OK, and there may be more; TEDDY_AGAIN. */
 static int hold_step(struct teddy_client *c)
 {
@@ -240,7 +233,11 @@ static int hold_step(struct teddy_client *c)
         return load_refresh(c);
     case SDK_HOLD_SAVE:
         rc = sdk_tokens_save(c, c->hold_by);
-        return rc == TEDDY_OK ? let_go(c, c->record_len) : rc;
+        if (rc == TEDDY_OK) {
+            wipe(c->rx, c->record_len);
+            c->hold = SDK_HOLD_NONE;
+        }
+        return rc;
     case SDK_HOLD_OFFER:
         rc = sdk_downlink_offer(c);
         if (rc == TEDDY_OK) {
@@ -253,7 +250,7 @@ static int hold_step(struct teddy_client *c)
         if (rc == TEDDY_OK) {
             c->wanted |= SDK_FRAME_ACK;
             c->more = true; /* the ack leaves before the next message is offered */
-            (void)let_go(c, c->offer.text_at + c->offer.text_len);
+            c->hold = SDK_HOLD_NONE;
         }
         return TEDDY_AGAIN;
     case SDK_HOLD_SEND: /* until frames.c has sent it */

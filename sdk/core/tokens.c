@@ -2,7 +2,6 @@
  * and made there of a new pair when one comes. A record: version, which token is first, whose they
  * are, the two tokens, each with a NUL. */
 #include "core.h"
-#include "proto/json.h"
 #include "proto/text.h"
 
 #define RECORD_VERSION 2
@@ -111,27 +110,10 @@ int sdk_tokens_load(struct teddy_client *c)
     return TEDDY_ENOTFOUND;
 }
 
-/* The member's string, where it stands. */
-static struct span member_text(const struct json_object *o, const char *name)
+struct span sdk_member_text(const struct json_object *o, const char *name)
 {
     const struct json_member *m = json_find(o, name);
     return m != NULL && m->type == JSON_STRING ? m->value : (struct span){"", 0};
-}
-
-/* A function of its own: the list of members should not weigh on the stack below. */
-static __attribute__((noinline)) int pair_find(struct span json, struct span *access,
-                                               struct span *refresh, uint64_t *expires_in)
-{
-    struct json_object o;
-    if (json_parse(json, &o) != TEDDY_OK) {
-        return TEDDY_EPROTO;
-    }
-    *access = member_text(&o, "access");
-    *refresh = member_text(&o, "refresh");
-    if (json_u64(&o, "expires_in", expires_in) != TEDDY_OK) {
-        return TEDDY_EPROTO;
-    }
-    return token_ok(*access) && token_ok(*refresh) ? TEDDY_OK : TEDDY_EPROTO;
 }
 
 /* Moves the two tokens to where they belong in the record. Each stands behind its place, because a
@@ -157,15 +139,15 @@ static void record_make(struct teddy_client *c, struct span access, struct span 
     }
 }
 
-int sdk_tokens_take(struct teddy_client *c, struct span json)
+int sdk_tokens_take(struct teddy_client *c, const struct json_object *o, size_t len)
 {
-    struct span access, refresh;
-    uint64_t expires_in;
-    if (pair_find(json, &access, &refresh, &expires_in) != TEDDY_OK) {
+    struct span access = sdk_member_text(o, "access"), refresh = sdk_member_text(o, "refresh");
+    uint32_t lifetime_s = sdk_member_seconds(o, "expires_in");
+    if (lifetime_s == 0 || !token_ok(access) || !token_ok(refresh)) {
         return TEDDY_EPROTO;
     }
-    record_make(c, access, refresh, json.len);
-    c->lifetime_s = expires_in > UINT32_MAX ? UINT32_MAX : (uint32_t)expires_in;
+    c->lifetime_s = lifetime_s;
+    record_make(c, access, refresh, len); /* o is gone */
     uint32_t planned_s = sdk_least(c->lifetime_s, SDK_SPAN_MS / 1000);
     c->expires_at = c->now + planned_s * 1000;
     c->refresh_at = c->now + planned_s * 800; /* at 80 % */

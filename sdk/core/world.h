@@ -50,7 +50,7 @@ struct plan {
     const char *raw_answer;                           /* sent as it is to any request */
     const char *raw_session;                          /* bytes sent after the 101 */
     size_t raw_session_len;
-    bool chunked, until_close, interim;
+    bool until_close, interim;
     unsigned bad_upgrade; /* of the 101: 1 accept, 2 Connection, 3 Upgrade, 4 an extension */
     uint32_t expires_in;  /* 0: 3600 */
     bool legacy;          /* no welcome; echoes plain text */
