@@ -161,6 +161,8 @@ static void help_is_complete(void **state)
                                           "SERVER_URL",
                                           "CLAIM_ENDPOINT",
                                           "WS_ENDPOINT",
+                                          "FILE.last",
+                                          "messages",
                                           "verify",
                                           "Exit status"};
     const char *help[] = {"--help", NULL}, *version[] = {"--version", NULL};
@@ -329,10 +331,10 @@ static void verify_says_where_it_ends(void **state)
 
 static void remove_state(void)
 {
-    static const char *const suffixes[] = {"", ".key", ".time", ".lock", ".tmp"};
+    static const char *const suffixes[] = {"", ".last", ".key", ".time", ".lock", ".tmp"};
     char name[128];
 
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         snprintf(name, sizeof name, "%s%s", state_path, suffixes[i]);
         unlink(name);
     }

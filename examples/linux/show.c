@@ -58,25 +58,29 @@ static void json(const char *event, const char *more)
     fflush(stdout);
 }
 
-/* text must be valid UTF-8, as all that the SDK hands over is. */
-static void json_text(const char *event, const struct teddy_event *e, const char *text, size_t len)
+/* text must be valid UTF-8, as all that the SDK hands over is. In pieces that never split a
+ * character; what quotes them is not printed. */
+static void json_quoted(const char *text, size_t len)
 {
     char quoted[6 * 1024 + 8];
-    struct writer w = writer_on(quoted, sizeof quoted);
 
-    printf("{\"event\":\"%s\",\"id\":\"%s\",\"seq\":%llu,\"done\":%s,\"text\":\"", event, e->id,
-           (unsigned long long)e->seq, e->done ? "true" : "false");
     for (size_t at = 0; at < len;) {
-        /* In pieces that never split a character: a quote at either end is not printed. */
+        struct writer w = writer_on(quoted, sizeof quoted);
         size_t n = len - at < 1000 ? len - at : 1000;
         while (at + n < len && ((unsigned char)text[at + n] & 0xc0) == 0x80)
             n--;
-        w = writer_on(quoted, sizeof quoted);
         writer_json_string(&w, (struct span){text + at, n});
         if (w.len >= 2)
             fwrite(quoted + 1, 1, w.len - 2, stdout);
         at += n;
     }
+}
+
+static void json_text(const char *event, const struct teddy_event *e, const char *text, size_t len)
+{
+    printf("{\"event\":\"%s\",\"id\":\"%s\",\"seq\":%llu,\"done\":%s,\"text\":\"", event, e->id,
+           (unsigned long long)e->seq, e->done ? "true" : "false");
+    json_quoted(text, len);
     puts("\"}");
     fflush(stdout);
 }
@@ -85,6 +89,19 @@ static void people(struct show *s, const char *label, const char *colour, const 
 {
     if (s->output == OUTPUT_PEOPLE)
         line(s, label, colour, text, strlen(text));
+}
+
+void show_message(struct show *s, const struct teddy_message *m)
+{
+    if (s->output == OUTPUT_JSON) {
+        printf("{\"event\":\"message\",\"id\":\"%s\",\"data\":%s,\"expires\":%llu,\"text\":\"",
+               m->id, m->is_data ? "true" : "false", (unsigned long long)m->expires_s);
+        json_quoted(m->text, m->text_len);
+        puts("\"}");
+        fflush(stdout);
+    } else {
+        line(s, m->is_data ? "data:" : "message:", GREEN, m->text, m->text_len);
+    }
 }
 
 void show_said(struct show *s, const char *text, size_t len, uint64_t id)

@@ -23,6 +23,8 @@ struct show {
 
 void show_init(struct show *s, const struct args *args);
 void show_event(struct show *s, const struct teddy_event *e, const struct teddy_posix_peer *peer);
+/* A message of the server's queue. */
+void show_message(struct show *s, const struct teddy_message *m);
 void show_said(struct show *s, const char *text, size_t len, uint64_t id);
 /* On a terminal: invites the next line, once. */
 void show_prompt(struct show *s);

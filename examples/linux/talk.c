@@ -67,6 +67,15 @@ static void on_event(void *user, const struct teddy_event *e)
     show_event(&t->show, e, &peer);
 }
 
+/* Printed is taken: it is acked, and does not come again. */
+static bool on_message(void *user, const struct teddy_message *m)
+{
+    struct talk *t = user;
+
+    show_message(&t->show, m);
+    return true;
+}
+
 /* Nothing before the first session, so that what is shown reads in its order. */
 static bool may_say(struct talk *t)
 {
@@ -247,6 +256,7 @@ static int open_client(struct talk *t)
         .step_timeout_ms = a->step_timeout_ms,
         .echo_timeout_ms = a->echo_timeout_ms,
         .on_event = on_event,
+        .on_message = on_message,
         .user = t,
     };
 

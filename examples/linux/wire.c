@@ -88,7 +88,7 @@ void wire_authority(const struct wire *w, char out[TEDDY_HOST_MAX + 16])
 {
     struct writer to = writer_on(out, TEDDY_HOST_MAX + 16);
 
-    sdk_url_authority(&to, w->url, false);
+    sdk_url_authority(&to, w->url);
     (void)writer_end(&to);
 }
 
