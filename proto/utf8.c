@@ -1,14 +1,5 @@
 #include "proto/utf8.h"
 
-/* The first byte of a character of two bytes or more: what must follow (RFC 3629 section 4). */
-static bool start(struct utf8 *u, uint8_t c)
-{
-    u->need = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
-    u->low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-    u->high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
-    return c >= 0xC2 && c <= 0xF4;
-}
-
 bool utf8_feed(struct utf8 *u, const void *data, size_t len)
 {
     const uint8_t *p = data;
@@ -17,15 +8,19 @@ bool utf8_feed(struct utf8 *u, const void *data, size_t len)
         uint8_t c = p[i];
 
         if (u->need == 0) {
-            if (c >= 0x80 && !start(u, c))
+            if (c < 0x80)
+                continue;
+            if (c < 0xC2 || c > 0xF4)
                 return false;
+            u->need = (uint8_t)(1 + (c >= 0xE0) + (c >= 0xF0));
         } else {
             if (c < u->low || c > u->high)
                 return false;
             u->need--;
-            u->low = 0x80;
-            u->high = 0xBF;
         }
+        /* What must follow: after some first bytes not all of 80 to BF (RFC 3629 section 4). */
+        u->low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+        u->high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
     }
     return true;
 }
