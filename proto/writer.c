@@ -51,9 +51,13 @@ void writer_u64(struct writer *w, uint64_t n)
 
 void writer_hex(struct writer *w, const uint8_t *data, size_t len)
 {
+    if (w->overflow || len > (w->cap - w->len) / 2) {
+        w->overflow = true;
+        return;
+    }
     for (size_t i = 0; i < len; i++) {
-        writer_bytes(w, hex_digits + (data[i] >> 4), 1);
-        writer_bytes(w, hex_digits + (data[i] & 15), 1);
+        w->buf[w->len++] = hex_digits[data[i] >> 4];
+        w->buf[w->len++] = hex_digits[data[i] & 15];
     }
 }
 
