@@ -442,6 +442,45 @@ static void a_message_without_text_is_an_empty_one(void **state)
     }
 }
 
+/* An older server repeats what it hears, and takes an ack for speech. */
+static void an_older_server_has_no_messages(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->plan.legacy = true;
+    world_say(w, "{\"type\":\"message\",\"id\":\"9.9\",\"text\":\"echo\"}");
+    server_queue(w, "1.1", "\"text\":\"m\"");
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    world_run(w, 5000);
+    assert_int_equal(w->says, 1);
+    assert_int_equal(w->offers + w->lasts, 0);
+    world_reboot(w);
+    w->plan.legacy = false; /* it is replaced by a newer one */
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    world_run(w, 100);
+    check_taken(w, 1, "1.1", "m");
+}
+
+static void nothing_is_taken_before_the_welcome(void **state)
+{
+    (void)state;
+    static const char early[] = "\x81\x28{\"type\":\"message\",\"id\":\"1.1\",\"text\":\"m\"}";
+    struct world *w = &world;
+    for (unsigned modern = 0; modern < 2; modern++) {
+        world_init(w);
+        if (modern == 1) {
+            world_until(w, TEDDY_STATE_ONLINE, 1000);
+            server_drop(w);
+        }
+        w->plan.mute = true;
+        w->plan.raw_session = early;
+        w->plan.raw_session_len = sizeof early - 1;
+        world_run(w, 2000);
+        assert_int_equal(w->upgrades, 1 + modern);
+        assert_int_equal(w->offers + w->acks, 0);
+    }
+}
+
 static bool takes;
 
 static void stop_when_offered(struct world *w, const struct teddy_message *m)
@@ -543,6 +582,8 @@ int main(void)
         cmocka_unit_test_setup(a_damaged_record_is_not_believed, online),
         cmocka_unit_test_setup(malformed_ids_are_neither_offered_nor_acked, online),
         cmocka_unit_test_setup(a_message_without_text_is_an_empty_one, online),
+        cmocka_unit_test_setup(an_older_server_has_no_messages, fresh),
+        cmocka_unit_test_setup(nothing_is_taken_before_the_welcome, fresh),
         cmocka_unit_test_setup(stop_from_within_the_callback, fresh),
         cmocka_unit_test_setup(say_and_report_from_within_the_callback, online),
         cmocka_unit_test_setup(a_refresh_waits_until_the_message_is_taken, online),
