@@ -48,15 +48,12 @@ void sdk_log(const struct teddy_client *c, enum teddy_log_level level, const cha
 
 void sdk_clock_check(struct teddy_client *c, uint64_t server_s)
 {
-    uint64_t ours = c->port->wall_time(c->ctx);
-    uint64_t skew = ours > server_s ? ours - server_s : server_s - ours;
+    int64_t skew = (int64_t)(c->port->wall_time(c->ctx) - server_s);
     if (c->url.tls) {
         c->port->server_time(c->ctx, server_s);
     }
-    if (skew > SDK_CLOCK_SKEW) {
-        int64_t bounded = skew > INT64_MAX ? INT64_MAX : (int64_t)skew;
-        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_CLOCK,
-                                          .skew_s = ours > server_s ? bounded : -bounded});
+    if (skew > SDK_CLOCK_SKEW || skew < -SDK_CLOCK_SKEW) {
+        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_CLOCK, .skew_s = skew});
     }
 }
 

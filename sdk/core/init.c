@@ -4,23 +4,25 @@
 #include "proto/text.h"
 #include "proto/utf8.h"
 
-static uint32_t or_default(uint32_t value, uint32_t fallback)
+/* Fills in the default; false when the time is out of bounds. */
+static __attribute__((noinline)) bool time_ok(uint32_t *ms, uint32_t otherwise)
 {
-    return value != 0 ? value : fallback;
+    if (*ms == 0) {
+        *ms = otherwise;
+    }
+    return *ms <= TEDDY_RETRY_MAX_MS;
 }
 
-static void fill_defaults(struct teddy_client_config *config)
+static bool times_ok(struct teddy_client_config *config)
 {
-    bool floor_given = config->backoff_floor_ms != 0;
-    config->backoff_floor_ms = or_default(config->backoff_floor_ms, TEDDY_BACKOFF_FLOOR_MS);
-    config->backoff_base_ms = or_default(config->backoff_base_ms, TEDDY_BACKOFF_BASE_MS);
-    config->backoff_cap_ms = or_default(config->backoff_cap_ms, TEDDY_BACKOFF_CAP_MS);
-    config->backoff_refused_ms = or_default(config->backoff_refused_ms, TEDDY_BACKOFF_REFUSED_MS);
-    config->step_timeout_ms = or_default(config->step_timeout_ms, TEDDY_STEP_TIMEOUT_MS);
-    config->echo_timeout_ms = or_default(config->echo_timeout_ms, TEDDY_ECHO_TIMEOUT_MS);
-    if (!floor_given && config->backoff_floor_ms > config->backoff_cap_ms) {
-        config->backoff_floor_ms = config->backoff_cap_ms;
-    }
+    return time_ok(&config->backoff_cap_ms, TEDDY_BACKOFF_CAP_MS) &&
+           time_ok(&config->backoff_base_ms, TEDDY_BACKOFF_BASE_MS) &&
+           time_ok(&config->backoff_floor_ms,
+                   sdk_least(TEDDY_BACKOFF_FLOOR_MS, config->backoff_cap_ms)) &&
+           time_ok(&config->backoff_refused_ms, TEDDY_BACKOFF_REFUSED_MS) &&
+           time_ok(&config->step_timeout_ms, TEDDY_STEP_TIMEOUT_MS) &&
+           time_ok(&config->echo_timeout_ms, TEDDY_ECHO_TIMEOUT_MS) &&
+           config->backoff_floor_ms <= config->backoff_cap_ms;
 }
 
 static bool firmware_ok(const char *firmware)
@@ -31,24 +33,7 @@ static bool firmware_ok(const char *firmware)
             return false;
         }
     }
-    return len <= LIMIT_FIRMWARE_LEN && (len == 0 || utf8_ok(firmware, len));
-}
-
-static bool bounds_ok(const struct teddy_client_config *config)
-{
-    return config->backoff_floor_ms <= config->backoff_cap_ms &&
-           config->backoff_cap_ms <= TEDDY_RETRY_MAX_MS &&
-           config->backoff_refused_ms <= TEDDY_RETRY_MAX_MS &&
-           config->step_timeout_ms <= TEDDY_RETRY_MAX_MS &&
-           config->echo_timeout_ms <= TEDDY_RETRY_MAX_MS;
-}
-
-static bool port_ok(const struct teddy_port *p)
-{
-    return p != NULL && p->random != NULL && p->hmac_sha256 != NULL && p->sha1 != NULL &&
-           p->load != NULL && p->save != NULL && p->erase != NULL && p->resolve != NULL &&
-           p->connect != NULL && p->send != NULL && p->recv != NULL && p->disconnect != NULL &&
-           p->wall_time != NULL && p->server_time != NULL;
+    return len <= LIMIT_FIRMWARE_LEN && utf8_ok(firmware, len);
 }
 
 static bool id_given(const char *id)
@@ -56,29 +41,37 @@ static bool id_given(const char *id)
     return id != NULL && id_ok(span_of(id));
 }
 
-/* What is wrong with the configuration, or NULL. */
-static const char *fault_of(const struct teddy_client_config *config, struct teddy_url *url)
+static bool path_ok(const char *path)
 {
+    return path == NULL || sdk_path_ok(path);
+}
+
+/* The member that is not valid, or NULL. */
+static const char *fault_of(struct teddy_client *c)
+{
+    struct teddy_client_config *config = &c->config;
     if (!id_given(config->device_id)) {
-        return "device_id must be 1 to 64 of A-Z a-z 0-9 _ -";
+        return "device_id";
     }
     if (!id_given(config->child_id)) {
-        return "child_id must be 1 to 64 of A-Z a-z 0-9 _ -";
+        return "child_id";
     }
-    if (sdk_url_parse(config->server_url, config->allow_plain, url) != TEDDY_OK) {
-        return config->allow_plain ? "SERVER_URL must be https://host[:port] or http://host[:port]"
-                                   : "SERVER_URL must be https://host[:port]";
+    if (sdk_url_parse(config->server_url, config->allow_plain, &c->url) != TEDDY_OK) {
+        return "server_url";
     }
-    if (config->claim_endpoint != NULL && !sdk_path_ok(config->claim_endpoint)) {
-        return "CLAIM_ENDPOINT must be a path that begins with /";
+    if (!path_ok(config->claim_endpoint)) {
+        return "claim_endpoint";
     }
-    if (config->ws_endpoint != NULL && !sdk_path_ok(config->ws_endpoint)) {
-        return "WS_ENDPOINT must be a path that begins with /";
+    if (!path_ok(config->ws_endpoint)) {
+        return "ws_endpoint";
     }
     if (!firmware_ok(config->firmware)) {
-        return "firmware must be at most 32 bytes of UTF-8 without control characters";
+        return "firmware";
     }
-    return bounds_ok(config) ? NULL : "a backoff or timeout is out of bounds";
+    if (!times_ok(config)) {
+        return "a backoff or timeout";
+    }
+    return c->rx_len < TEDDY_BUFFER_MIN ? "rx" : NULL;
 }
 
 int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *config,
@@ -86,7 +79,7 @@ int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *
                       uint8_t *outbox, size_t outbox_len)
 {
     uint64_t first_id;
-    if (c == NULL || config == NULL || !port_ok(port) || rx == NULL || outbox == NULL) {
+    if (c == NULL || config == NULL || port == NULL || rx == NULL || outbox == NULL) {
         return TEDDY_EINVAL;
     }
     memset(c, 0, sizeof *c);
@@ -97,11 +90,7 @@ int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *
     c->rx_len = rx_len;
     c->frame.tail = "";
     c->goal = SDK_CONNECT_SESSION;
-    fill_defaults(&c->config);
-    const char *fault = fault_of(&c->config, &c->url);
-    if (fault == NULL && rx_len < TEDDY_BUFFER_MIN) {
-        fault = "rx is smaller than TEDDY_BUFFER_MIN";
-    }
+    const char *fault = fault_of(c);
     if (fault != NULL) {
         sdk_log(c, TEDDY_LOG_ERROR, fault);
         return TEDDY_EINVAL;

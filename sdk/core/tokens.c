@@ -39,18 +39,7 @@ bool sdk_tokens_expired(const struct teddy_client *c)
 /* What may stand in an Authorization field (RFC 6750 section 2.1); it also needs no unescaping. */
 static bool token_ok(struct span token)
 {
-    if (token.len == 0 || token.len > LIMIT_TOKEN_LEN) {
-        return false;
-    }
-    for (size_t i = 0; i < token.len; i++) {
-        char ch = token.p[i];
-        bool alnum =
-            (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z');
-        if (!alnum && (ch == '\0' || strchr("-._~+/=", ch) == NULL)) {
-            return false;
-        }
-    }
-    return true;
+    return token.len > 0 && token.len <= LIMIT_TOKEN_LEN && span_within(token, "-._~+/=");
 }
 
 /* The record's token number n, empty when it is not whole. */

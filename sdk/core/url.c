@@ -1,94 +1,66 @@
 #include "core.h"
 #include "proto/text.h"
 
-static bool is_alnum(char ch)
-{
-    return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z');
-}
-
+/* Letters, digits, and within a label or between two also these. */
 static bool name_ok(struct span host)
 {
     for (size_t i = 0; i < host.len; i++) {
-        char ch = host.p[i];
         bool edge = i == 0 || i + 1 == host.len || host.p[i - 1] == '.';
-        if (!is_alnum(ch) && (edge || (ch != '-' && ch != '.' && ch != '_'))) {
+        if (!span_within((struct span){host.p + i, 1}, edge ? "" : "-._")) {
             return false;
         }
     }
     return host.len > 0;
 }
 
+/* Enough to keep a name apart: what it stands for is for the port to say. */
 static bool ipv6_ok(struct span host)
 {
-    size_t colons = 0;
-    for (size_t i = 0; i < host.len; i++) {
-        char ch = host.p[i];
-        bool hex = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'f') || (ch >= 'A' && ch <= 'F');
-        colons += ch == ':';
-        if (!hex && ch != ':' && ch != '.') {
-            return false;
-        }
-    }
-    return colons >= 2;
+    return span_within(host, ":.") && memchr(host.p, ':', host.len) != NULL;
 }
 
-static int take_host(struct teddy_url *out, struct span host, bool literal)
+static const char *behind_scheme(const char *text, bool allow_plain, struct teddy_url *out)
 {
-    if (host.len > TEDDY_HOST_MAX || !(literal ? ipv6_ok(host) : name_ok(host))) {
-        return TEDDY_EINVAL;
+    out->tls = strncmp(text, "https://", 8) == 0;
+    out->port = out->tls ? 443 : 80;
+    if (out->tls) {
+        return text + 8;
     }
-    out->host = host.p;
-    out->host_len = (uint8_t)host.len;
-    return TEDDY_OK;
+    return allow_plain && strncmp(text, "http://", 7) == 0 ? text + 7 : NULL;
 }
 
-static int take_port(struct teddy_url *out, struct span text)
+static size_t until(const char *text, char a, char b)
 {
-    uint64_t port;
-    if (text.len == 0 || text.len > 5 || u64_parse(text, &port) != TEDDY_OK || port == 0 ||
-        port > UINT16_MAX) {
-        return TEDDY_EINVAL;
+    size_t n = 0;
+    while (text[n] != '\0' && text[n] != a && text[n] != b) {
+        n++;
     }
-    out->port = (uint16_t)port;
-    return TEDDY_OK;
-}
-
-static int take_scheme(struct teddy_url *out, const char **text, bool allow_plain)
-{
-    if (strncmp(*text, "https://", 8) == 0) {
-        *out = (struct teddy_url){.port = 443, .tls = true};
-        *text += 8;
-        return TEDDY_OK;
-    }
-    if (allow_plain && strncmp(*text, "http://", 7) == 0) {
-        *out = (struct teddy_url){.port = 80, .tls = false};
-        *text += 7;
-        return TEDDY_OK;
-    }
-    return TEDDY_EINVAL;
+    return n;
 }
 
 int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
 {
-    if (text == NULL || take_scheme(out, &text, allow_plain) != TEDDY_OK) {
+    if (text == NULL || (text = behind_scheme(text, allow_plain, out)) == NULL) {
         return TEDDY_EINVAL;
     }
     bool literal = *text == '[';
     text += literal;
-    struct span host = {text, strcspn(text, literal ? "]" : ":/")};
+    struct span host = {text, literal ? until(text, ']', ']') : until(text, ':', '/')};
     text += host.len;
-    if (literal && *text++ != ']') {
+    if (host.len > TEDDY_HOST_MAX || (literal && *text++ != ']') ||
+        !(literal ? ipv6_ok(host) : name_ok(host))) {
         return TEDDY_EINVAL;
     }
-    if (take_host(out, host, literal) != TEDDY_OK) {
-        return TEDDY_EINVAL;
-    }
+    out->host = host.p;
+    out->host_len = (uint8_t)host.len;
     if (*text == ':') {
-        struct span port = {text + 1, strcspn(text + 1, "/")};
-        if (take_port(out, port) != TEDDY_OK) {
+        uint64_t port;
+        struct span digits = {text + 1, until(text + 1, '/', '/')};
+        if (u64_parse(digits, &port) != TEDDY_OK || port == 0 || port > UINT16_MAX) {
             return TEDDY_EINVAL;
         }
-        text += 1 + port.len;
+        out->port = (uint16_t)port;
+        text = digits.p + digits.len;
     }
     text += *text == '/';
     return *text == '\0' ? TEDDY_OK : TEDDY_EINVAL;
@@ -96,14 +68,8 @@ int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
 
 bool sdk_path_ok(const char *path)
 {
-    size_t len = 0;
-    for (; path[len] != '\0'; len++) {
-        char ch = path[len];
-        if (len == TEDDY_PATH_MAX || ch <= ' ' || ch > '~' || strchr("?#\"\\<>^`{|}", ch) != NULL) {
-            return false;
-        }
-    }
-    return path[0] == '/';
+    struct span text = span_of(path);
+    return path[0] == '/' && text.len <= TEDDY_PATH_MAX && span_within(text, "/-._~%!$&'()*+,;=:@");
 }
 
 void sdk_url_authority(struct writer *w, const struct teddy_url *url)
