@@ -103,6 +103,14 @@ static uint64_t bytes_per_toy(const struct sim *sim)
     return s->rss_online > s->rss_before ? (s->rss_online - s->rss_before) / sim->args->devices : 0;
 }
 
+static uint32_t tls_devices(const struct sim_args *a)
+{
+    bool first = strncmp(a->server, "https:", 6) == 0;
+    bool second = a->tls_server != NULL && strncmp(a->tls_server, "https:", 6) == 0;
+
+    return (first ? a->devices - a->tls : 0) + (second ? a->tls : 0);
+}
+
 static json_t *faults_json(const struct sim *sim)
 {
     json_t *o = json_object();
@@ -137,7 +145,7 @@ static json_t *report_json(const struct sim *sim, const struct totals *sum, bool
         " s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I,"
         " s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:o}",
         "ok", ok, "settled", sim->settled, "seed", INT(sim->args->seed), "devices",
-        INT(sim->args->devices), "tls_server_devices", INT(sim->args->tls), "seconds",
+        INT(sim->args->devices), "tls_devices", INT(tls_devices(sim->args)), "seconds",
         (double)(sim->now - sim->began) / 1000, "cpu_seconds", cpu_s(), "bytes_per_toy",
         INT(bytes_per_toy(sim)), "online", INT(s->online), "connections", INT(s->connections),
         "resumed", INT(s->resumed), "claims", INT(s->claims), "refreshes", INT(s->refreshes),
@@ -158,7 +166,7 @@ static void row(const char *name, json_t *value)
 {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(4));
 
-    printf("  %-30s %s\n", name, text != NULL ? text : "?");
+    printf("  %-33s %s\n", name, text != NULL ? text : "?");
     free(text);
 }
 

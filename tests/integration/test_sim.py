@@ -36,6 +36,7 @@ class Storm(unittest.TestCase):
             report = json.loads(done.stdout)
             up, down = report["up"], report["down"]
             self.assertEqual((report["ok"], report["online"], report["strange"]), (True, 300, 0))
+            self.assertEqual(report["tls_devices"], 100)
             self.assertEqual(up["said"], 1800)
             self.assertEqual(up["echoed"] + up["forgotten_at_reboot"], 1800)
             self.assertEqual(down["posted"] + down["post_without_answer"], 1200)
