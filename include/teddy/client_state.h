@@ -52,14 +52,12 @@ struct teddy_answer {
     int status;      /* 0: the head is not whole yet */
 };
 
-/* The frame on its way out: the chunk is masked already, the rest is made as room comes. */
+/* The frame on its way out, and what of its message is still to come in others. */
 struct teddy_frame {
     const uint8_t *body;
     const char *tail;
     size_t len, at; /* of chunk */
-    size_t body_len, body_at;
-    uint8_t mask[4];
-    uint8_t mask_at;
+    size_t body_len;
     uint8_t kind;
     bool escape;     /* the body goes into a JSON string */
     bool unfinished; /* body or tail remain */

@@ -1,65 +1,67 @@
-/* The session's output: one frame at a time, made piece by piece into a small chunk, masked as it
- * is made. */
+/* The session's output: one frame at a time, in a small chunk. A message that is longer goes out in
+ * several, as fragments. */
 #include "core.h"
 #include "proto/text.h"
 #include "teddy/version.h"
 
 #define ESCAPE_MAX    6
-#define HEADER_MAX    8 /* of our frames: none is longer than 65,535 bytes; the mask included */
+#define HEADER_MAX    8 /* of our frames: none is longer than a chunk; the mask included */
 #define DOUBLINGS_MAX 3 /* of the wait for an echo */
 
-_Static_assert(LIMIT_UTTERANCE *ESCAPE_MAX + 256 <= UINT16_MAX, "as HEADER_MAX takes for granted");
-
-static void put_byte(struct writer *w, const struct teddy_frame *f, uint8_t byte)
+static struct writer payload_writer(struct teddy_frame *f)
 {
-    if (f->escape) {
-        writer_json_byte(w, byte);
-    } else {
-        writer_bytes(w, &byte, 1);
+    return writer_on((char *)f->chunk + HEADER_MAX, sizeof f->chunk - HEADER_MAX);
+}
+
+/* Appends what there is room for of the body and the tail. */
+static void append_body(struct teddy_frame *f, struct writer *w)
+{
+    for (; f->body_len > 0 && w->cap - w->len >= ESCAPE_MAX; f->body++, f->body_len--) {
+        if (f->escape) {
+            writer_json_byte(w, *f->body);
+        } else {
+            writer_bytes(w, f->body, 1);
+        }
+    }
+    f->unfinished = w->cap - w->len < ESCAPE_MAX;
+    if (!f->unfinished) {
+        writer_text(w, f->tail);
     }
 }
 
-static size_t body_size(const struct teddy_frame *f)
+/* Makes a frame of what was written, under a mask of its own. */
+static int seal(struct teddy_client *c, uint8_t opcode, const struct writer *w)
 {
-    char scratch[ESCAPE_MAX];
-    size_t size = 0;
-    for (size_t i = 0; i < f->body_len; i++) {
-        struct writer w = writer_on(scratch, sizeof scratch);
-        put_byte(&w, f, f->body[i]);
-        size += w.len;
+    struct teddy_frame *f = &c->frame;
+    uint8_t header[WS_HEADER_MAX], mask[4];
+    if (w->overflow) {
+        return TEDDY_ENOSPC;
     }
-    return size;
+    if (c->port->random(c->ctx, mask, sizeof mask) != TEDDY_OK) {
+        return TEDDY_EIO;
+    }
+    size_t len = ws_header(header, opcode, w->len, mask);
+    header[0] = f->unfinished ? opcode : header[0];
+    f->at = HEADER_MAX - len;
+    f->len = HEADER_MAX + w->len;
+    memcpy(f->chunk + f->at, header, len);
+    ws_mask(f->chunk + HEADER_MAX, w->len, mask);
+    c->moved_at = c->now;
+    return TEDDY_OK;
 }
 
-/* Masks the chunk from there on, going on where the last piece ended. */
-static void mask(struct teddy_frame *f, size_t from)
+static int continue_message(struct teddy_client *c)
 {
-    for (; from < f->len; from++) {
-        f->chunk[from] ^= f->mask[f->mask_at];
-        f->mask_at = (f->mask_at + 1) & 3;
-    }
-}
-
-static void refill(struct teddy_frame *f)
-{
-    struct writer w = writer_on((char *)f->chunk, sizeof f->chunk);
-    while (f->body_at < f->body_len && w.cap - w.len >= ESCAPE_MAX) {
-        put_byte(&w, f, f->body[f->body_at++]);
-    }
-    if (f->body_at == f->body_len && w.cap - w.len >= ESCAPE_MAX) {
-        writer_text(&w, f->tail);
-        f->unfinished = false;
-    }
-    f->at = 0;
-    f->len = w.len;
-    mask(f, 0);
+    struct writer w = payload_writer(&c->frame);
+    append_body(&c->frame, &w);
+    return seal(c, WS_CONTINUATION, &w);
 }
 
 static void write_close(struct teddy_client *c, struct writer *w)
 {
-    uint8_t payload[WS_CONTROL_MAX];
+    const uint8_t code[] = {(uint8_t)(c->our_close >> 8), (uint8_t)c->our_close};
     if (c->our_close != WS_CLOSE_NO_STATUS) {
-        writer_bytes(w, payload, ws_close_payload(payload, c->our_close, span_of("")));
+        writer_bytes(w, code, sizeof code);
     }
 }
 
@@ -169,37 +171,28 @@ static uint8_t write_payload(struct teddy_client *c, uint8_t kind, struct writer
     return WS_TEXT;
 }
 
-/* Begins the next frame that is owed, under a mask of its own. TEDDY_ENOTFOUND: there is none. */
+/* Begins the next message that is owed. TEDDY_ENOTFOUND: there is none. */
 static int begin_next(struct teddy_client *c)
 {
     struct teddy_frame *f = &c->frame;
-    uint8_t header[WS_HEADER_MAX], kind = next_kind(c);
+    uint8_t kind = next_kind(c);
     if (kind == 0) {
         return TEDDY_ENOTFOUND;
     }
-    *f = (struct teddy_frame){.tail = ""};
-    struct writer w = writer_on((char *)f->chunk + HEADER_MAX, sizeof f->chunk - HEADER_MAX);
+    struct writer w = payload_writer(f);
+    f->body_len = 0;
+    f->tail = "";
+    f->escape = false;
     uint8_t opcode = write_payload(c, kind, &w);
-    if (w.overflow || c->port->random(c->ctx, f->mask, sizeof f->mask) != TEDDY_OK) {
-        return w.overflow ? TEDDY_ENOSPC : TEDDY_EIO;
-    }
-    size_t len = ws_header(header, opcode, w.len + body_size(f) + strlen(f->tail), f->mask);
-    f->at = HEADER_MAX - len;
-    memcpy(f->chunk + f->at, header, len);
-    f->len = HEADER_MAX + w.len;
-    mask(f, HEADER_MAX);
+    append_body(f, &w);
     f->kind = kind;
-    f->unfinished = f->body_len > 0 || f->tail[0] != '\0';
     c->wanted &= (uint8_t)~kind;
-    c->moved_at = c->now;
-    return TEDDY_OK;
+    return seal(c, opcode, &w);
 }
 
 static void finish_say(struct teddy_client *c)
 {
-    struct sdk_entry head;
-    bool report = sdk_head(c, &head, NULL) && head.kind == SDK_REPORT;
-    if (c->head_done || report) {
+    if (c->head_done || c->says == 0) { /* echoed meanwhile; or a report, which never is */
         sdk_session_said(c);
         return;
     }
@@ -224,28 +217,19 @@ bool sdk_frames_saying(const struct teddy_client *c)
     return c->frame.kind == SDK_FRAME_SAY;
 }
 
-static int flush(struct teddy_client *c)
-{
-    return sdk_send(c, c->frame.chunk, c->frame.len, &c->frame.at);
-}
-
 int sdk_frames_pump(struct teddy_client *c)
 {
-    for (;;) {
-        int rc = flush(c);
-        if (rc != TEDDY_OK) {
-            return rc;
-        }
+    int rc;
+    while ((rc = sdk_send(c, c->frame.chunk, c->frame.len, &c->frame.at)) == TEDDY_OK) {
         if (c->frame.unfinished) {
-            refill(&c->frame);
-            continue;
-        }
-        if (c->frame.kind != 0) {
+            rc = continue_message(c);
+        } else {
             finish(c);
+            rc = begin_next(c);
         }
-        rc = begin_next(c);
         if (rc != TEDDY_OK) {
             return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
         }
     }
+    return rc;
 }

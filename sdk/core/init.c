@@ -88,7 +88,6 @@ int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *
     c->ctx = port_ctx;
     c->rx = rx;
     c->rx_len = rx_len;
-    c->frame.tail = "";
     c->goal = SDK_CONNECT_SESSION;
     const char *fault = fault_of(c);
     if (fault != NULL) {

@@ -13,7 +13,6 @@ void sdk_session_open(struct teddy_client *c)
     size_t max = c->rx_len - SDK_INPUT_SLACK;
     ws_decoder_init(&c->decoder, false, max > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)max);
     c->hold = SDK_HOLD_NONE;
-    c->frame = (struct teddy_frame){.tail = ""};
     c->wanted = SDK_FRAME_HELLO;
     c->welcomed = c->head_sent = c->head_done = c->probed = false;
     c->says = 0;
@@ -68,7 +67,6 @@ void sdk_session_end(struct teddy_client *c)
         sdk_session_said(c);
     }
     wipe(&c->frame, sizeof c->frame);
-    c->frame.tail = "";
     wipe(c->pong, sizeof c->pong);
     if (c->hold == SDK_HOLD_SAVE) {
         c->refresh_sent = true; /* the new pair is lost with rx; the spent token gets it again */
