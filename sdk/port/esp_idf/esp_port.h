@@ -7,7 +7,6 @@
 
 #include "teddy/config.h"
 #include "teddy/port.h"
-#include "teddy_esp.h"
 
 #define PORT_ADDRESS_LEN 46 /* an IPv6 address as text, with its NUL */
 #define PORT_NS          "teddy"

@@ -1,5 +1,6 @@
 /* What the factory wrote for the application. */
 #include "esp_port.h"
+#include "teddy_esp.h"
 
 #include <esp_err.h>
 #include <nvs.h>

@@ -1,5 +1,6 @@
 /* The one toy of this chip, and the table the core calls. */
 #include "esp_port.h"
+#include "teddy_esp.h"
 
 struct teddy_esp toy = {.link = {.fd = -1}, .wake_fd = -1};
 

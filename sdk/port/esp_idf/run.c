@@ -1,6 +1,7 @@
 /* The toy's task, and what other tasks ask of it. One recursive lock guards the client, so that the
  * callbacks, which run under it, may say something. */
 #include "esp_port.h"
+#include "teddy_esp.h"
 
 #include <esp_heap_caps.h>
 #include <esp_system.h>

@@ -1,6 +1,7 @@
 /* The OOB secret: in an eFuse block that only the HMAC peripheral reads, or in the factory
  * partition, from where it is fetched for each use and not kept. */
 #include "esp_port.h"
+#include "teddy_esp.h"
 
 #include <esp_err.h>
 #include <nvs.h>
