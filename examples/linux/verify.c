@@ -70,6 +70,7 @@ static int open_wire(struct verify *v, struct wire *w)
     int err = teddy_posix_new(&w->port, &o, why, sizeof why);
 
     w->url = &v->url;
+    w->host = v->host;
     if (err)
         fprintf(stderr, "teddy-device: %s\n", why[0] != '\0' ? why : teddy_err_text(err));
     return err;
@@ -93,6 +94,7 @@ static int prepare(struct verify *v, const struct args *args)
                         "teddy-device --help\n");
         return EXIT_USAGE;
     }
+    snprintf(v->host, sizeof v->host, "%.*s", (int)v->url.host_len, v->url.host);
     snprintf(v->ws_path, sizeof v->ws_path, "%s/%s", ws, args->id);
     return open_wire(v, &v->main) || open_wire(v, &v->other) ? EXIT_FAILED : EXIT_DONE;
 }

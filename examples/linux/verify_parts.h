@@ -10,6 +10,7 @@
 struct verify {
     const struct args *args;
     struct teddy_url url;
+    char host[TEDDY_HOST_MAX + 1];
     const char *claim_path;
     char ws_path[TEDDY_PATH_MAX + LIMIT_ID_LEN + 2];
     struct wire main, other; /* two connections at once, for takeovers */

@@ -28,8 +28,7 @@ static bool encrypted(struct verify *v)
     teddy_posix_peer(v->main.port, &peer);
     /* What the port has logged says more than the error, when there is one. */
     seen = v->last_log[0] != '\0' ? v->last_log : teddy_err_text(err);
-    if (!check(v, err != TEDDY_EDNS, "the name resolves", "%s",
-               err == TEDDY_EDNS ? seen : v->url.host))
+    if (!check(v, err != TEDDY_EDNS, "the name resolves", "%s", err == TEDDY_EDNS ? seen : v->host))
         return false;
     reached = err == TEDDY_OK || err == TEDDY_ETLS || err == TEDDY_ECERT || err == TEDDY_ECLOCK;
     if (!check(v, reached, "it can be reached by TCP", "%s", reached ? peer.address : seen))
@@ -64,7 +63,7 @@ static void other_name(struct verify *v)
 static void plain_refused(struct verify *v)
 {
     char request[256], authority[TEDDY_HOST_MAX + 16];
-    int err = wire_open_as(&v->main, v->url.host, false);
+    int err = wire_open_as(&v->main, v->host, false);
 
     wire_authority(&v->main, authority);
     snprintf(request, sizeof request,

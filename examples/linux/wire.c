@@ -23,7 +23,7 @@ int wire_open_as(struct wire *w, const char *certificate_host, bool tls)
 
     teddy_posix_port.disconnect(w->port);
     w->len = w->used = 0;
-    while ((err = teddy_posix_port.resolve(w->port, w->url->host)) == TEDDY_AGAIN)
+    while ((err = teddy_posix_port.resolve(w->port, w->host)) == TEDDY_AGAIN)
         if ((err = wait_until(w, until, false)) != TEDDY_OK)
             return err;
     if (err)
@@ -37,7 +37,7 @@ int wire_open_as(struct wire *w, const char *certificate_host, bool tls)
 
 int wire_open(struct wire *w)
 {
-    return wire_open_as(w, w->url->host, w->url->tls);
+    return wire_open_as(w, w->host, w->url->tls);
 }
 
 void wire_close(struct wire *w)

@@ -17,6 +17,7 @@
 struct wire {
     struct teddy_posix *port;
     const struct teddy_url *url;
+    const char *host; /* of url, with its NUL */
     uint8_t buf[LIMIT_HTTP_HEAD + LIMIT_WS_MESSAGE];
     size_t len, used; /* received; consumed of it */
     struct ws_decoder decoder;

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/world.h"
 #include "port/posix/power_disk.h"
 #include "posix_port.h"
 
@@ -383,6 +384,103 @@ static void a_key_of_zeros_is_no_key(void **state)
     assert_memory_not_equal(s.data[DISK_KEY], zeros, sizeof zeros);
 }
 
+/* A whole toy: the core's, with the scripted server of its tests, and our records. */
+static struct world world, world_then;
+static struct teddy_posix *records;
+
+static int online_load(void *ctx, enum teddy_record r, uint8_t *buf, size_t cap, size_t *len)
+{
+    (void)ctx;
+    return teddy_posix_port.load(records, r, buf, cap, len);
+}
+
+static int online_save(void *ctx, enum teddy_record r, const uint8_t *data, size_t len)
+{
+    (void)ctx;
+    return teddy_posix_port.save(records, r, data, len);
+}
+
+static int online_erase(void *ctx)
+{
+    (void)ctx;
+    return teddy_posix_port.erase(records);
+}
+
+static void boot(void)
+{
+    static struct teddy_port port;
+
+    port = world_port;
+    port.load = online_load;
+    port.save = online_save;
+    port.erase = online_erase;
+    world_reboot(&world);
+    assert_int_equal(teddy_client_init(&world.client, &world.config, &port, &world, world.rx,
+                                       world.rx_len, world.outbox, sizeof world.outbox),
+                     TEDDY_OK);
+    records = port_new();
+}
+
+static void unplug(void)
+{
+    teddy_posix_free(records);
+    records = NULL;
+}
+
+/* Its server is as it was at the end: tokens older than the last two are refused, and what was
+ * acked does not come again. */
+static void look_online(const struct disk_state *s, void *user)
+{
+    static const unsigned any[TEDDY_RECORDS] = {ANY, ANY};
+
+    (void)user;
+    if (seen_before(s, any))
+        return;
+    disk_write(path, s);
+    world = world_then;
+    boot();
+    world_until(&world, TEDDY_STATE_ONLINE, 10 * 60 * 1000);
+    server_queue(&world, "1.2", "\"text\":\"after\"");
+    world_run(&world, 5000);
+    assert_string_equal(world.acked, "1.2");
+    unplug();
+}
+
+/* A claim, a message, and all over again after a restart. */
+static void the_toy_is_online_again(void **state)
+{
+    (void)state;
+    memset(seen, 0, sizeof seen);
+    seen_count = 0;
+    prepare_nothing();
+    for (int second = 0; second < 2; second++) {
+        disk_note(path);
+        if (second == 0)
+            world_init(&world);
+        world.plan.strict = true;
+        world.plan.expires_in = 120;
+        boot();
+        world_until(&world, TEDDY_STATE_ONLINE, 60000);
+        if (second == 0)
+            server_queue(&world, "1.1", "\"text\":\"before\"");
+        world_run(&world, 110000); /* in which the tokens are refreshed */
+        unplug();
+        disk_stop();
+        world_then = world;
+        struct disk_state end;
+        disk_read(path, &end);
+        for (int honest = 0; honest < 2; honest++)
+            for (size_t calls = 0; calls <= disk_calls(); calls++)
+                disk_cut(calls, honest, look_online, NULL);
+        disk_write(path, &end);
+        world = world_then;
+    }
+    print_message("%zu states\n", seen_count);
+    assert_true(seen_count > 200);
+    assert_true(world_then.refreshes + world_then.inband > 0);
+    assert_string_equal(world_then.acked, "1.1");
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -411,6 +509,7 @@ int main(void)
         cmocka_unit_test(a_failing_call_is_survived),
         cmocka_unit_test(a_full_disk_is_survived),
         cmocka_unit_test(a_key_of_zeros_is_no_key),
+        cmocka_unit_test(the_toy_is_online_again),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
