@@ -86,7 +86,7 @@ struct teddy_client {
     uint32_t opened_at, online_at;
     uint32_t heard_at, moved_at; /* last byte in; last byte out, or the frame's start */
     uint32_t say_at;             /* when the head is due */
-    uint32_t hold_by, silence_ms;
+    uint32_t silence_ms;
     uint32_t lifetime_s;   /* of access, as it was given */
     uint32_t expires_at;   /* of access, if that is known (expiry_known) */
     uint32_t refresh_at;   /* when to ask for a new pair, if at all (refresh_planned) */

@@ -90,7 +90,7 @@ static int run_idle(struct teddy_client *c)
 
 static int run_choose(struct teddy_client *c)
 {
-    int rc = sdk_last_save(c, c->deadline);
+    int rc = sdk_last_save(c);
     if (rc != TEDDY_OK) {
         return rc;
     }
@@ -148,7 +148,7 @@ static int run_connect(struct teddy_client *c)
 
 static int run_save(struct teddy_client *c)
 {
-    int rc = sdk_tokens_save(c, c->deadline);
+    int rc = sdk_tokens_save(c);
     if (rc == TEDDY_OK) {
         c->goal = SDK_CONNECT_SESSION;
         sdk_tokens_pick(c, false); /* no need to load what is here */
@@ -210,20 +210,12 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
 
 static uint32_t wait_for(struct teddy_client *c, enum sdk_wait kind)
 {
-    uint32_t r = sdk_random32(c), wait;
-    if (kind == SDK_REFUSED) {
-        wait = sdk_refused_ms(&c->config, c->refusals, r);
-        if (c->refusals < UINT8_MAX) {
-            c->refusals++;
-        }
-    } else {
-        wait = sdk_backoff_ms(&c->config, c->attempts, r);
-        if (c->attempts < UINT8_MAX) {
-            c->attempts++;
-        }
-    }
-    uint32_t asked =
-        c->failure.retry_ms < TEDDY_RETRY_MAX_MS ? c->failure.retry_ms : TEDDY_RETRY_MAX_MS;
+    bool refused = kind == SDK_REFUSED;
+    uint8_t *failures = refused ? &c->refusals : &c->attempts;
+    uint32_t wait =
+        (refused ? sdk_refused_ms : sdk_backoff_ms)(&c->config, *failures, sdk_random32(c));
+    uint32_t asked = sdk_least(c->failure.retry_ms, TEDDY_RETRY_MAX_MS);
+    *failures = (uint8_t)sdk_least(*failures + 1u, UINT8_MAX);
     return wait < asked ? asked : wait;
 }
 
@@ -269,7 +261,8 @@ static void halt(struct teddy_client *c)
     }
     c->port->disconnect(c->ctx);
     sdk_session_end(c);
-    (void)sdk_last_save(c, c->now + 1);
+    c->deadline = c->now + 1;
+    (void)sdk_last_save(c);
     c->tokenless = false;
     c->refresh_sent = false;
     c->expiry_known = c->refresh_planned = false;

@@ -147,15 +147,17 @@ TEDDY_MUST_CHECK int sdk_tokens_take(struct teddy_client *c, const struct json_o
 struct span sdk_member_text(const struct json_object *o, const char *name);
 /* True when access is known to have expired. */
 bool sdk_tokens_expired(const struct teddy_client *c);
+/* Saves a record: TEDDY_AGAIN until it is done, or the deadline has come. */
+int sdk_save(struct teddy_client *c, enum teddy_record record, const uint8_t *data, size_t len);
 /* Saves what was taken and tells the application; TEDDY_OK also when that failed (the event has the
  * error). */
-int sdk_tokens_save(struct teddy_client *c, uint32_t by);
+int sdk_tokens_save(struct teddy_client *c);
 
 /* downlink.c: the messages of the server's queue. */
 /* Loads the id of the last one taken. TEDDY_AGAIN. */
 int sdk_last_load(struct teddy_client *c);
 /* Saves it. TEDDY_AGAIN; TEDDY_OK also when that failed, or nothing is to be saved. */
-int sdk_last_save(struct teddy_client *c, uint32_t by);
+int sdk_last_save(struct teddy_client *c);
 void sdk_last_forget(struct teddy_client *c);
 void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m);
 /* Offers the message to the application. TEDDY_OK: it took it. */
@@ -234,6 +236,8 @@ int sdk_session_closing(struct teddy_client *c);
 void sdk_session_end(struct teddy_client *c);
 /* In how many milliseconds it wants to be run again. */
 uint32_t sdk_session_wake(const struct teddy_client *c);
+/* Reads nothing more until that is done, or for the time of a step (deadline). */
+void sdk_session_hold(struct teddy_client *c, enum sdk_hold why);
 /* The head is done with: removed, as soon as no frame is being made of it. */
 void sdk_session_said(struct teddy_client *c);
 /* What the server said makes the session count as online; welcomed: it knows ids, refresh and the

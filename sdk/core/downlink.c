@@ -35,25 +35,23 @@ int sdk_last_load(struct teddy_client *c)
             c->last = kept;
         }
     } else if (rc != TEDDY_ENOTFOUND) {
-        sdk_log(c, TEDDY_LOG_WARN, "the id of the last message cannot be read; one may come again");
+        sdk_log(c, TEDDY_LOG_WARN, "the last message's id cannot be read");
     }
     return TEDDY_OK;
 }
 
-int sdk_last_save(struct teddy_client *c, uint32_t by)
+int sdk_last_save(struct teddy_client *c)
 {
     if (!c->unkept) {
         return TEDDY_OK;
     }
-    int rc = c->port->save(c->ctx, TEDDY_RECORD_LAST, c->kept, sizeof c->kept);
-    if (rc == TEDDY_AGAIN && !sdk_due(c, by)) {
+    int rc = sdk_save(c, TEDDY_RECORD_LAST, c->kept, sizeof c->kept);
+    if (rc == TEDDY_AGAIN) {
         return rc;
     }
     c->unkept = false;
     if (rc != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_ERROR,
-                "the id of the last message could not be saved; it may come "
-                "again after a restart");
+        sdk_log(c, TEDDY_LOG_ERROR, "the last message's id could not be saved");
     }
     return TEDDY_OK;
 }
@@ -68,7 +66,7 @@ void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m)
 {
     struct teddy_offer *o = &c->offer;
     if (downlink_id_parse(span_of(m->id), &o->id) != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_WARN, "a message without a proper id was ignored");
+        sdk_log(c, TEDDY_LOG_WARN, "a message without a proper id");
         return;
     }
     if (downlink_id_compare(&o->id, &c->last) <= 0) {

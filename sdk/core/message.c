@@ -132,13 +132,12 @@ static void on_tokens(struct teddy_client *c, const struct sdk_message *m, size_
         return;
     }
     if (sdk_tokens_take(c, &m->o, len) != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_WARN, "new tokens are malformed");
+        sdk_log(c, TEDDY_LOG_WARN, "malformed tokens");
         return;
     }
     c->refresh_from = c->now + SDK_REFRESH_GAP;
     c->claimed = false;
-    c->hold = SDK_HOLD_SAVE;
-    c->hold_by = c->now + c->config.step_timeout_ms;
+    sdk_session_hold(c, SDK_HOLD_SAVE);
 }
 
 /* Of a message of the queue: `data` is handed on as the JSON it is. */

@@ -12,15 +12,12 @@ void sdk_session_open(struct teddy_client *c)
 {
     size_t max = c->rx_len - SDK_INPUT_SLACK;
     ws_decoder_init(&c->decoder, false, max > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)max);
-    c->hold = SDK_HOLD_NONE;
     c->wanted = SDK_FRAME_HELLO;
-    c->welcomed = c->head_sent = c->head_done = c->probed = false;
-    c->says = 0;
+    c->probed = false;
     c->last_seq = 0;
     c->our_close = WS_CLOSE_NO_STATUS;
     c->silence_ms = TEDDY_SILENCE_MS;
-    c->online = false;
-    c->refresh_from = c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
+    c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
 }
 
 void sdk_session_online(struct teddy_client *c, bool welcomed)
@@ -32,6 +29,12 @@ void sdk_session_online(struct teddy_client *c, bool welcomed)
         c->online_at = c->now;
         sdk_show(c, TEDDY_STATE_ONLINE);
     }
+}
+
+void sdk_session_hold(struct teddy_client *c, enum sdk_hold why)
+{
+    c->hold = (uint8_t)why;
+    c->deadline = c->now + c->config.step_timeout_ms;
 }
 
 void sdk_session_said(struct teddy_client *c)
@@ -73,18 +76,16 @@ void sdk_session_end(struct teddy_client *c)
     }
     c->hold = SDK_HOLD_NONE;
     c->wanted = 0;
+    c->says = 0;
     c->welcomed = c->head_sent = c->online = false;
 }
 
 /* Ends the session from our side. */
-static int refuse(struct teddy_client *c, int err)
+static void refuse(struct teddy_client *c, int err)
 {
     c->failure.err = err;
-    c->failure.close = (uint16_t)ws_close_code_of(err);
-    sdk_failure_code(c, span_of(ws_close_word_of(err)));
-    c->our_close = c->failure.close;
+    c->failure.close = c->our_close = (uint16_t)ws_close_code_of(err);
     c->wanted = SDK_FRAME_CLOSE;
-    return TEDDY_OK;
 }
 
 /* An utterance that the server cannot take at all must not end every session to come. */
@@ -105,7 +106,7 @@ static void drop_refused(struct teddy_client *c)
                                       .id = id});
 }
 
-static int closed(struct teddy_client *c, const struct ws_event *ev)
+static void closed(struct teddy_client *c, const struct ws_event *ev)
 {
     struct span reason, word;
     ws_close_read(ev->data, ev->len, &c->failure.close, &reason);
@@ -114,15 +115,11 @@ static int closed(struct teddy_client *c, const struct ws_event *ev)
     sdk_failure_code(c, word);
     drop_refused(c);
     c->wanted = SDK_FRAME_CLOSE;
-    return TEDDY_OK;
 }
 
 /* A piece of a message, moved to the others; the room for a NUL behind it is kept (see fill). */
 static void piece(struct teddy_client *c, const struct ws_event *ev)
 {
-    if (ev->opcode != WS_TEXT) {
-        return; /* binary is for later; bounded by the decoder all the same */
-    }
     if (ev->first) {
         c->in.done_len = 0;
     }
@@ -135,35 +132,7 @@ static void piece(struct teddy_client *c, const struct ws_event *ev)
     }
 }
 
-/* TEDDY_OK: the session is at its end. */
-static int decode(struct teddy_client *c)
-{
-    struct teddy_input *in = &c->in;
-    while (!c->stop_asked && c->hold == SDK_HOLD_NONE) {
-        struct ws_event ev;
-        size_t used = 0;
-        int rc = ws_decode(&c->decoder, c->rx + in->raw_at, in->raw_end - in->raw_at, &used, &ev);
-        in->raw_at += used;
-        if (rc == TEDDY_AGAIN) {
-            break;
-        }
-        if (rc != TEDDY_OK) {
-            return refuse(c, rc);
-        }
-        if (ev.opcode == WS_CLOSE) {
-            return closed(c, &ev);
-        }
-        if (ev.opcode == WS_PING && ev.len <= sizeof c->pong) {
-            memcpy(c->pong, ev.data, ev.len);
-            c->pong_len = (uint8_t)ev.len;
-            c->wanted |= SDK_FRAME_PONG;
-        } else if (ev.opcode == WS_TEXT || ev.opcode == WS_BINARY) {
-            piece(c, &ev);
-        }
-    }
-    return TEDDY_AGAIN;
-}
-
+/* Reads on behind what is not decoded yet, after closing the gap before it. */
 static int fill(struct teddy_client *c)
 {
     struct teddy_input *in = &c->in;
@@ -179,20 +148,29 @@ static int fill(struct teddy_client *c)
     return rc;
 }
 
-static int input(struct teddy_client *c)
+/* Takes one frame, or piece of one; what is binary is for later. */
+static int take_input(struct teddy_client *c)
 {
-    for (unsigned i = 0; i < SDK_STEPS_MAX; i++) {
-        int rc = decode(c);
-        if (rc == TEDDY_OK || c->stop_asked || c->hold != SDK_HOLD_NONE) {
-            return rc;
-        }
-        rc = fill(c);
-        if (rc != TEDDY_OK) {
-            return rc;
-        }
+    struct teddy_input *in = &c->in;
+    struct ws_event ev;
+    size_t used = 0;
+    int rc = ws_decode(&c->decoder, c->rx + in->raw_at, in->raw_end - in->raw_at, &used, &ev);
+    in->raw_at += used;
+    if (rc == TEDDY_AGAIN) {
+        return fill(c);
     }
-    c->more = true;
-    return TEDDY_AGAIN;
+    if (rc != TEDDY_OK) {
+        refuse(c, rc);
+    } else if (ev.opcode == WS_CLOSE) {
+        closed(c, &ev);
+    } else if (ev.opcode == WS_PING) {
+        memcpy(c->pong, ev.data, ev.len); /* at most WS_CONTROL_MAX */
+        c->pong_len = (uint8_t)ev.len;
+        c->wanted |= SDK_FRAME_PONG;
+    } else if (ev.opcode == WS_TEXT) {
+        piece(c, &ev);
+    }
+    return TEDDY_OK;
 }
 
 static bool refresh_due(const struct teddy_client *c)
@@ -210,7 +188,7 @@ static bool input_idle(const struct teddy_client *c)
 static int load_refresh(struct teddy_client *c)
 {
     int rc = sdk_tokens_load(c);
-    if (rc == TEDDY_AGAIN && !sdk_due(c, c->hold_by)) {
+    if (rc == TEDDY_AGAIN && !sdk_due(c, c->deadline)) {
         return rc;
     }
     c->hold = rc == TEDDY_OK ? SDK_HOLD_SEND : SDK_HOLD_NONE;
@@ -230,7 +208,7 @@ static int hold_step(struct teddy_client *c)
     case SDK_HOLD_LOAD:
         return load_refresh(c);
     case SDK_HOLD_SAVE:
-        rc = sdk_tokens_save(c, c->hold_by);
+        rc = sdk_tokens_save(c);
         if (rc == TEDDY_OK) {
             wipe(c->rx, c->record_len);
             c->hold = SDK_HOLD_NONE;
@@ -239,12 +217,11 @@ static int hold_step(struct teddy_client *c)
     case SDK_HOLD_OFFER:
         rc = sdk_downlink_offer(c);
         if (rc == TEDDY_OK) {
-            c->hold = SDK_HOLD_KEEP;
-            c->hold_by = c->now + c->config.step_timeout_ms;
+            sdk_session_hold(c, SDK_HOLD_KEEP);
         }
         return rc;
     case SDK_HOLD_KEEP:
-        rc = sdk_last_save(c, c->hold_by);
+        rc = sdk_last_save(c);
         if (rc == TEDDY_OK) {
             c->wanted |= SDK_FRAME_ACK;
             c->more = true; /* the ack leaves before the next message is offered */
@@ -286,42 +263,29 @@ static int clocks(struct teddy_client *c)
         sdk_session_online(c, false);
     }
     if (refresh_due(c) && input_idle(c)) {
-        c->hold = SDK_HOLD_LOAD;
-        c->hold_by = c->now + c->config.step_timeout_ms;
+        sdk_session_hold(c, SDK_HOLD_LOAD);
+        c->more = true;
     }
     return TEDDY_OK;
 }
 
-/* Reads and works off what that leads to, until there is nothing more to do now. TEDDY_OK: the
- * session is at its end. */
-static int input_and_holds(struct teddy_client *c)
-{
-    for (unsigned i = 0; i < SDK_STEPS_MAX; i++) {
-        while (c->hold != SDK_HOLD_NONE) {
-            int rc = hold_step(c);
-            if (rc != TEDDY_OK || c->stop_asked) {
-                return TEDDY_AGAIN;
-            }
-        }
-        int rc = input(c);
-        if (rc != TEDDY_AGAIN || c->stop_asked || c->hold == SDK_HOLD_NONE) {
-            return rc;
-        }
-    }
-    c->more = true;
-    return TEDDY_AGAIN;
-}
-
+/* Takes what came and works off what that leads to, until there is nothing more to do now. */
 int sdk_session_run(struct teddy_client *c)
 {
-    int rc = input_and_holds(c);
-    if (rc != TEDDY_AGAIN || c->stop_asked) {
+    unsigned steps = 0;
+    int rc;
+    do {
+        rc = c->hold != SDK_HOLD_NONE ? hold_step(c) : take_input(c);
+        if (c->stop_asked || (c->wanted & SDK_FRAME_CLOSE) != 0) {
+            return TEDDY_OK;
+        }
+    } while (rc == TEDDY_OK && ++steps < SDK_STEPS_MAX);
+    if (rc == TEDDY_OK) {
+        c->more = true;
+    } else if (rc != TEDDY_AGAIN) {
         return rc;
     }
     rc = clocks(c);
-    if (rc == TEDDY_OK && c->hold == SDK_HOLD_LOAD) {
-        (void)hold_step(c);
-    }
     if (rc == TEDDY_OK) {
         rc = sdk_frames_pump(c);
     }

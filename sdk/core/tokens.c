@@ -92,7 +92,7 @@ int sdk_tokens_load(struct teddy_client *c)
         return TEDDY_OK;
     }
     if (rc != TEDDY_ENOTFOUND) {
-        sdk_log(c, TEDDY_LOG_WARN, "the stored tokens cannot be used; claiming anew");
+        sdk_log(c, TEDDY_LOG_WARN, "the stored tokens cannot be used");
     }
     wipe(c->rx, TEDDY_RECORD_MAX);
     c->record_len = 0;
@@ -145,16 +145,21 @@ int sdk_tokens_take(struct teddy_client *c, const struct json_object *o, size_t 
     return TEDDY_OK;
 }
 
-int sdk_tokens_save(struct teddy_client *c, uint32_t by)
+int sdk_save(struct teddy_client *c, enum teddy_record record, const uint8_t *data, size_t len)
 {
-    int rc = c->port->save(c->ctx, TEDDY_RECORD_TOKENS, c->rx, c->record_len);
-    if (rc == TEDDY_AGAIN && !sdk_due(c, by)) {
+    int rc = c->port->save(c->ctx, record, data, len);
+    return rc == TEDDY_AGAIN && sdk_due(c, c->deadline) ? TEDDY_ETIMEOUT : rc;
+}
+
+int sdk_tokens_save(struct teddy_client *c)
+{
+    int rc = sdk_save(c, TEDDY_RECORD_TOKENS, c->rx, c->record_len);
+    if (rc == TEDDY_AGAIN) {
         return rc;
     }
-    rc = rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
     c->tokenless = rc != TEDDY_OK; /* what is stored instead is spent */
     if (rc != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_ERROR, "the tokens could not be saved; they last for one session");
+        sdk_log(c, TEDDY_LOG_ERROR, "the tokens could not be saved");
     }
     sdk_emit(c,
              &(struct teddy_event){.type = c->claimed ? TEDDY_EVENT_CLAIMED : TEDDY_EVENT_REFRESHED,
