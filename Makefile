@@ -2,7 +2,7 @@
 
 JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 CMAKE  = cmake -G Ninja -S . -B
-PROGRAMS = teddyd teddyctl teddy-device teddy-sim
+PROGRAMS = teddyd teddyctl teddy-device teddy-sim teddy-conformance
 
 # Finds of a sanitizer end the program, so that its test fails. Leaks count.
 ASAN_ENV = ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1 \
