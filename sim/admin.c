@@ -11,6 +11,7 @@
 
 #define TIMEOUT_S 20L
 #define RETRY_MS  100
+#define BURST     4
 
 struct poster {
     struct sim *sim;
@@ -102,7 +103,7 @@ static void post_one(struct poster *p, struct toy *t, uint32_t n)
 /* The same pace as what is said: --rate, of all posters together. */
 static void keep_pace(struct poster *p, uint64_t began)
 {
-    uint64_t due = began + p->sent++ * SIM_POSTERS * 1000 / p->sim->args->rate;
+    uint64_t due = began + p->sent * SIM_POSTERS * 1000 / p->sim->args->rate;
     uint64_t now = teddy_posix_now_ms();
 
     if (due > now)
@@ -120,6 +121,22 @@ static bool await_bound(struct sim *sim, struct toy *t)
     return true;
 }
 
+/* Some at a time, so that several are on their way when the toy's connection breaks. False: it is
+ * time to end. */
+static bool post_burst(struct poster *p, struct toy *t, uint32_t from, uint64_t began)
+{
+    struct sim *sim = p->sim;
+
+    if (!await_bound(sim, t))
+        return false;
+    for (uint32_t n = from; n < from + BURST && n < sim->args->down; n++) {
+        post_one(p, t, n);
+        p->sent++;
+    }
+    keep_pace(p, began);
+    return !atomic_load(&sim->end_posting);
+}
+
 static void *poster_run(void *arg)
 {
     struct poster *p = arg;
@@ -129,14 +146,10 @@ static void *poster_run(void *arg)
 
     if (!ready)
         fprintf(stderr, "teddy-sim: libcurl could not be set up\n");
-    for (uint32_t n = 0; ready && n < sim->args->down; n++) {
-        for (uint32_t i = p->number; i < sim->args->devices; i += SIM_POSTERS) {
-            if (!await_bound(sim, &sim->toys[i]) || atomic_load(&sim->end_posting))
+    for (uint32_t n = 0; ready && n < sim->args->down; n += BURST)
+        for (uint32_t i = p->number; i < sim->args->devices; i += SIM_POSTERS)
+            if (!post_burst(p, &sim->toys[i], n, began))
                 goto out;
-            keep_pace(p, began);
-            post_one(p, &sim->toys[i], n);
-        }
-    }
 out:
     curl_slist_free_all(p->fields);
     curl_easy_cleanup(p->curl);

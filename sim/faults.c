@@ -25,7 +25,7 @@ static void link_fault(struct toy *t, enum sim_fault kind, uint64_t a, uint64_t 
     *f = (struct sim_link_fault){.kind = kind};
     switch (kind) {
     case FAULT_CUT:
-        f->bytes = (uint32_t)(a % 512);
+        f->bytes = (uint32_t)(a % (a >> 32 & 1 ? 512 : 4096)); /* soon, or after a reconnect too */
         f->until_ms = t->sim->now + SIM_FORCED_MS;
         break;
     case FAULT_TRUNCATE:
@@ -34,6 +34,7 @@ static void link_fault(struct toy *t, enum sim_fault kind, uint64_t a, uint64_t 
         break;
     case FAULT_SLOW:
         f->bytes = 1 + (uint32_t)(a % 16);
+        f->breaks = (a >> 32 & 1) != 0;
         f->until_ms = t->sim->now + 500 + b % 4500;
         break;
     default:

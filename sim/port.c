@@ -111,7 +111,7 @@ static int cut(struct toy *t)
 static bool cut_in_handshake(const struct toy *t)
 {
     return t->fault.kind == FAULT_CUT && t->fault.bytes < 256 && teddy_posix_fd(t->posix) >= 0 &&
-           teddy_posix_events(t->posix, false) == POLLIN;
+           teddy_posix_events(t->posix, TEDDY_WANTS_READ) == POLLIN;
 }
 
 static int port_connect(void *ctx, const char *host, uint16_t port, bool tls)
@@ -135,6 +135,8 @@ static int gate(struct toy *t, size_t *len)
     if (sim_port_held(t))
         return TEDDY_AGAIN;
     if (f->kind == FAULT_CUT && (f->bytes == 0 || now >= f->until_ms))
+        return cut(t);
+    if (f->kind == FAULT_SLOW && f->breaks && now >= f->until_ms)
         return cut(t);
     if (f->kind == FAULT_TRUNCATE && (f->bytes == 0 || now >= f->until_ms)) {
         f->kind = FAULT_NONE;

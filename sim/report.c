@@ -41,6 +41,7 @@ uint64_t report_rss(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* On a terminal in one line, cut where the terminal ends. */
 void report_progress(const struct sim *sim, bool on_one_line)
 {
     const struct sim_stats *s = &sim->stats;
@@ -51,12 +52,12 @@ void report_progress(const struct sim *sim, bool on_one_line)
     fprintf(stderr,
             "%s%6.1f s %s  online %u/%u  claims %llu  said %llu echoed %llu  posted %llu received "
             "%llu  faults %llu reconnects %zu%s",
-            on_one_line ? "\r" : "", (double)(sim->now - sim->began) / 1000,
+            on_one_line ? "\r\033[?7l" : "", (double)(sim->now - sim->began) / 1000,
             sim->phase == SIM_TALK ? "talk  " : "settle", s->online, sim->args->devices,
             (unsigned long long)s->claims, (unsigned long long)s->said,
             (unsigned long long)s->echoed, (unsigned long long)sim->posted,
             (unsigned long long)s->received, faults, s->reconnects.count,
-            on_one_line ? "\033[K" : "\n");
+            on_one_line ? "\033[K\033[?7h" : "\n");
     fflush(stderr);
 }
 

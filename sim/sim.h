@@ -23,7 +23,7 @@
 enum sim_fault {
     FAULT_CUT,      /* the connection breaks after so many bytes more, in the midst of a message */
     FAULT_STALL,    /* nothing goes either way for a while */
-    FAULT_SLOW,     /* a few bytes at a time */
+    FAULT_SLOW,     /* a few bytes at a time, and every second time a break in the end */
     FAULT_TRUNCATE, /* what arrives ends in its middle, and so does the connection */
     FAULT_SKEW,     /* the toy's wall clock is wrong from now on */
     FAULT_EXPIRY,   /* the toy slept: its access token's life has passed meanwhile */
@@ -54,6 +54,7 @@ struct sim_record {
 /* The fault at work on a toy's link. */
 struct sim_link_fault {
     enum sim_fault kind;
+    bool breaks;      /* FAULT_SLOW: and then the connection breaks */
     uint32_t bytes;   /* FAULT_CUT: left to pass. FAULT_SLOW: of one piece */
     uint64_t next_ms; /* FAULT_SLOW: of the next piece */
     uint64_t until_ms;

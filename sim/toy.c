@@ -56,8 +56,8 @@ static bool on_message(void *user, const struct teddy_message *m)
         s->others++; /* of an earlier run, or of another operator */
         return true;
     }
-    if (t->fault.kind == FAULT_SLOW && t->sim->now < t->fault.until_ms)
-        return false; /* slow in this too: it will be offered again */
+    if (t->fault.kind == FAULT_SLOW && t->sim->now < t->fault.until_ms && n % 2 == 1)
+        return false; /* slow in this too: it will be offered again, and others wait behind it */
     if (tally_has(&t->down, n) && n < t->down_lost_at) {
         s->down_again++; /* it had lost its record of the last one: the contract allows it */
         return true;
@@ -237,7 +237,7 @@ static void watch(struct toy *t)
 {
     int fd = teddy_posix_fd(t->posix), epoll = t->sim->epoll;
     short want =
-        sim_port_held(t) ? 0 : teddy_posix_events(t->posix, teddy_client_wants_write(&t->client));
+        sim_port_held(t) ? 0 : teddy_posix_events(t->posix, teddy_client_wants(&t->client));
     struct epoll_event e = {.events = (uint32_t)want, .data.ptr = t};
 
     /* While it connects, its socket may have been replaced by another of the same number. */

@@ -1,6 +1,6 @@
-"""The storm: 200 toys (teddy-sim, which breaks them too) and a few independent claimers, behind a proxy that cuts, stalls,
-truncates and slows, while the server is killed with -9 at random moments. Afterwards every toy is online, everything
-said was echoed once, every message came once, no nonce was accepted twice and no answered token is unknown.
+"""The storm: 200 toys (teddy-sim, which breaks them too) and a few independent claimers, behind a proxy that cuts,
+stalls, truncates and slows, while the server is killed with -9 at random moments. Afterwards every toy is online,
+everything said was echoed once, every message came once, no nonce was accepted twice and no answered token is unknown.
 
 STORM_SEED repeats a run; STORM_TOYS and STORM_KILLS make it longer."""
 
@@ -30,7 +30,7 @@ PATIENCE = 4 * harness.PATIENCE
 class Storm(unittest.TestCase):
     def test_storm(self):
         print(f"seed {SEED}", flush=True)
-        server = harness.Server(**{**OPEN, "listen": f"127.0.0.1:{harness.lasting_port()}"})  # it comes back where it was
+        server = harness.Server(**OPEN, listen=f"127.0.0.1:{harness.lasting_port()}")  # it comes back where it was
         self.addCleanup(server.close)
         folder = self.enterContext(tempfile.TemporaryDirectory())
         register(server, folder, TOYS, SEED)
@@ -41,10 +41,10 @@ class Storm(unittest.TestCase):
         restarts = self.enterContext(contextlib.closing(Restarts(folder, [server])))
         fleet = subprocess.Popen(
             [harness.program("teddy-sim"), "--server", f"https://127.0.0.1:{proxy.port}", "--ca", server.ca, "--seed",
-             str(SEED), "--devices", str(TOYS), "--say", "20", "--rate", str(TOYS), "--duration", str(5 * KILLS),
-             "--down", "5", "--admin", server.data, "--faults", "reboot,storage,expiry,restart", "--fault-rate",
-             str(TOYS // 10), "--restarts", str(KILLS), "--restart-command", restarts.command, "--progress", "--json",
-             *QUICK], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             str(SEED), "--devices", str(TOYS), "--say", str(4 * KILLS), "--rate", str(TOYS), "--duration",
+             str(5 * KILLS), "--down", str(KILLS), "--admin", server.data, "--faults", "reboot,storage,expiry,restart",
+             "--fault-rate", str(TOYS // 10), "--restarts", str(KILLS), "--restart-command", restarts.command,
+             "--progress", "--json", *QUICK], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(lambda: fleet.poll() is None and fleet.kill())
         out, err = harness.Output(fleet.stdout), harness.Output(fleet.stderr)
         for c in claimers:
