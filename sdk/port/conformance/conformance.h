@@ -6,7 +6,7 @@
  *
  * It prints one line per check: `pass`, `FAIL` with what happened, what was expected and where to
  * look, or `skip` with the reason; then a summary. Portable C11: nothing of an operating system
- * apart from the port and the board. It uses about 20 KB of static memory and 3 KB of stack. */
+ * apart from the port and the board. It takes 40 KB of code and 12 KB of static memory (x86-64). */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
 
@@ -25,9 +25,9 @@ struct conformance_board {
     void (*close)(void *board, void *port_ctx);
     /* A monotonic clock. */
     uint64_t (*now_ms)(void *board);
-    /* Returns when the instance's connection can be read (with want_write: or written), or after
+    /* Returns when the instance's connection can be read (with wants: or written), or after
      * ms (at most 50). One that simply sleeps makes the run longer, not wrong. */
-    void (*wait)(void *board, void *port_ctx, uint32_t ms, bool want_write);
+    void (*wait)(void *board, void *port_ctx, uint32_t ms, unsigned wants);
     /* One line, without its end. */
     void (*print)(void *board, const char *line);
 
