@@ -155,7 +155,7 @@ static int wait_for_something(struct talk *t, uint32_t wait_ms, int signals)
         sooner(&wait_ms, linger_until(t));
     if (t->unanswered > 0)
         sooner(&wait_ms, t->answer_until_ms);
-    err = teddy_posix_wait(t->port, wait_ms, teddy_client_wants_write(&t->client), extra, 2);
+    err = teddy_posix_wait(t->port, wait_ms, teddy_client_wants(&t->client), extra, 2);
     if (extra[0].revents != 0)
         t->stopping = true;
     if (extra[1].revents != 0) {

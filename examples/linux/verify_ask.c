@@ -90,7 +90,7 @@ static bool wait_out(struct verify *v)
     fprintf(stderr, "teddy-device: the server limits our rate: waiting %u s\n",
             (unsigned)seconds + 1);
     teddy_posix_port.disconnect(v->main.port);
-    (void)teddy_posix_wait(v->main.port, ((uint32_t)seconds + 1) * 1000, false, NULL, 0);
+    (void)teddy_posix_wait(v->main.port, ((uint32_t)seconds + 1) * 1000, TEDDY_WANTS_READ, NULL, 0);
     return true;
 }
 

@@ -7,13 +7,13 @@
 #include "sdk/core/core.h"
 
 /* Waits for the port, or says that the time is over. */
-static int wait_until(struct wire *w, uint64_t until_ms, bool want_write)
+static int wait_until(struct wire *w, uint64_t until_ms, unsigned wants)
 {
     uint64_t now = teddy_posix_now_ms();
 
     if (now >= until_ms)
         return TEDDY_ETIMEOUT;
-    return teddy_posix_wait(w->port, (uint32_t)(until_ms - now), want_write, NULL, 0);
+    return teddy_posix_wait(w->port, (uint32_t)(until_ms - now), wants, NULL, 0);
 }
 
 int wire_open_as(struct wire *w, const char *certificate_host, bool tls)
@@ -24,13 +24,13 @@ int wire_open_as(struct wire *w, const char *certificate_host, bool tls)
     teddy_posix_port.disconnect(w->port);
     w->len = w->used = 0;
     while ((err = teddy_posix_port.resolve(w->port, w->host)) == TEDDY_AGAIN)
-        if ((err = wait_until(w, until, false)) != TEDDY_OK)
+        if ((err = wait_until(w, until, TEDDY_WANTS_READ)) != TEDDY_OK)
             return err;
     if (err)
         return err;
     while ((err = teddy_posix_port.connect(w->port, certificate_host, w->url->port, tls)) ==
            TEDDY_AGAIN)
-        if ((err = wait_until(w, until, false)) != TEDDY_OK)
+        if ((err = wait_until(w, until, TEDDY_WANTS_READ)) != TEDDY_OK)
             return err;
     return err;
 }
@@ -54,7 +54,7 @@ int wire_send(struct wire *w, const void *data, size_t len)
         size_t n = 0;
         int err = teddy_posix_port.send(w->port, at, len, &n);
         if (err == TEDDY_AGAIN)
-            err = wait_until(w, until, true);
+            err = wait_until(w, until, TEDDY_WANTS_READ | TEDDY_WANTS_WRITE);
         if (err)
             return err;
         at += n;
@@ -79,7 +79,7 @@ int wire_more(struct wire *w, uint32_t patience_ms)
             w->len += n;
         if (err != TEDDY_AGAIN)
             return err;
-        if ((err = wait_until(w, until, false)) != TEDDY_OK)
+        if ((err = wait_until(w, until, TEDDY_WANTS_READ)) != TEDDY_OK)
             return err;
     }
 }

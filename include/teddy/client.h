@@ -128,7 +128,7 @@ TEDDY_MUST_CHECK int teddy_client_init(struct teddy_client *c,
 
 /* Does what can be done now, without blocking. now_ms: a monotonic clock. *wait_ms: call again
  * after that long at the latest, or as soon as the transport can be read or written, as
- * teddy_client_wants_read and teddy_client_wants_write say. */
+ * teddy_client_wants says. */
 void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_ms);
 
 /* Queues an utterance (valid UTF-8, 1 to 4096 bytes): it is said, and said again, until the server
@@ -146,10 +146,9 @@ TEDDY_MUST_CHECK int teddy_client_report(struct teddy_client *c, const char *jso
 /* Utterances queued and not yet echoed. */
 size_t teddy_client_pending(const struct teddy_client *c);
 void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out);
-/* What to wait for, besides the time: that the transport can be written, and that it can be read;
- * not the latter while the application has a message to take. */
-bool teddy_client_wants_write(const struct teddy_client *c);
-bool teddy_client_wants_read(const struct teddy_client *c);
+/* What to wait for, besides the time: TEDDY_WANTS_READ, TEDDY_WANTS_WRITE, both, or neither while
+ * the application has a message to take. */
+unsigned teddy_client_wants(const struct teddy_client *c);
 enum teddy_state teddy_client_state(const struct teddy_client *c);
 
 /* Closes the session (1000) and stops, forgetting all tokens in memory; a further step starts over

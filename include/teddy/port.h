@@ -17,6 +17,11 @@
 
 enum teddy_log_level { TEDDY_LOG_ERROR, TEDDY_LOG_WARN, TEDDY_LOG_INFO, TEDDY_LOG_DEBUG };
 
+/* What of the transport is worth waiting for, a bit each (teddy_client_wants): that it can be read,
+ * that it can be written. */
+#define TEDDY_WANTS_READ  1u
+#define TEDDY_WANTS_WRITE 2u
+
 /* What the core keeps across restarts, each a record of its own. */
 enum teddy_record {
     TEDDY_RECORD_TOKENS, /* written at each claim and refresh */

@@ -188,7 +188,7 @@ static const struct stage_row stages[] = {
 
 static void enter(struct teddy_client *c, enum sdk_stage stage)
 {
-    c->stage = (uint8_t)stage;
+    c->stage = stage;
     c->deadline = c->now + (stage == SDK_CLOSING ? SDK_CLOSING_MS : c->config.step_timeout_ms);
     switch (stage) {
     case SDK_PREPARE:
@@ -347,15 +347,12 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
     *wait_ms = wait_of(c);
 }
 
-bool teddy_client_wants_read(const struct teddy_client *c)
-{
-    return c->stage != SDK_SESSION || c->hold == SDK_HOLD_NONE;
-}
-
-bool teddy_client_wants_write(const struct teddy_client *c)
+unsigned teddy_client_wants(const struct teddy_client *c)
 {
     bool talking = c->stage == SDK_SESSION || c->stage == SDK_CLOSING;
-    return c->stage == SDK_SEND || (talking && c->frame.kind != 0);
+    bool writes = c->stage == SDK_SEND || (talking && c->frame.kind != 0);
+    bool holds = c->stage == SDK_SESSION && c->hold != SDK_HOLD_NONE;
+    return (holds ? 0 : TEDDY_WANTS_READ) | (writes ? TEDDY_WANTS_WRITE : 0);
 }
 
 enum teddy_state teddy_client_state(const struct teddy_client *c)

@@ -123,7 +123,7 @@ static void a_refused_message_is_offered_until_it_is_taken(void **state)
     world_run(w, 9000);
     assert_in_range(w->offers, 45, 47);
     assert_true(w->steps - steps < 110);
-    assert_false(teddy_client_wants_read(&w->client));
+    assert_false(teddy_client_wants(&w->client) & TEDDY_WANTS_READ);
     assert_int_equal(w->says, 1); /* what we have to say is said */
     assert_true(w->out_len - w->out_at >= unread);
     assert_int_equal(world_count(w, TEDDY_EVENT_REPLY) + world_count(w, TEDDY_EVENT_ECHO), 0);
@@ -132,7 +132,7 @@ static void a_refused_message_is_offered_until_it_is_taken(void **state)
     world_run(w, 210);
     check_taken(w, 1, "1.1", "wait");
     assert_int_equal(w->acks, 1);
-    assert_true(teddy_client_wants_read(&w->client));
+    assert_true(teddy_client_wants(&w->client) & TEDDY_WANTS_READ);
     assert_int_equal(world_count(w, TEDDY_EVENT_REPLY), 2);
     assert_int_equal(world_count(w, TEDDY_EVENT_ECHO), 1);
     assert_int_equal(w->upgrades, 1);
@@ -184,7 +184,7 @@ static void the_id_is_kept_before_the_ack_leaves(void **state)
     assert_true(w->steps - steps <= 5000 / 20 + 10);
     assert_int_equal(w->taken, 1);
     assert_int_equal(w->acks + w->pongs, 0);
-    assert_false(teddy_client_wants_read(&w->client));
+    assert_false(teddy_client_wants(&w->client) & TEDDY_WANTS_READ);
     w->last_rc = TEDDY_OK;
     world_run(w, 30);
     assert_int_equal(w->lasts, 1);

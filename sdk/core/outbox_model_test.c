@@ -129,7 +129,8 @@ static void model_check(const struct world *w)
     for (unsigned i = 0; i < held; i++) {
         /* What should be gone is still there only while its frame is being sent. */
         bool over = model[i].expires_at != 0 && w->now > model[i].expires_at + 20;
-        assert_true(!over || (i == 0 && (teddy_client_wants(&w->client) & TEDDY_WANTS_WRITE) != 0) ||
+        assert_true(!over ||
+                    (i == 0 && (teddy_client_wants(&w->client) & TEDDY_WANTS_WRITE) != 0) ||
                     w->client.hold != 0);
     }
 }

@@ -46,7 +46,7 @@ static void a_day(struct world *w)
     server_queue(w, ids[1], "\"data\":{\"two\":2}");
     server_queue(w, ids[2], "\"text\":\"three\"");
     until_queue_is_empty(w);
-    while (w->inband == 0 || teddy_client_wants_read(&w->client) == false) {
+    while (w->inband == 0 || (teddy_client_wants(&w->client) & TEDDY_WANTS_READ) == 0) {
         world_run(w, 10);
     }
     server_close(w, WS_CLOSE_POLICY, "token_expired");

@@ -307,10 +307,11 @@ void world_step(struct world *w)
  * read. */
 static void pass(struct world *w, uint64_t until)
 {
-    bool readable =
-        w->open && teddy_client_wants_read(&w->client) && (w->out_at < w->out_len || w->gone);
+    bool readable = w->open && (teddy_client_wants(&w->client) & TEDDY_WANTS_READ) != 0 &&
+                    (w->out_at < w->out_len || w->gone);
     if (w->wait_ms == 0 || readable ||
-        (w->open && w->send_rc != TEDDY_AGAIN && teddy_client_wants_write(&w->client))) {
+        (w->open && w->send_rc != TEDDY_AGAIN &&
+         (teddy_client_wants(&w->client) & TEDDY_WANTS_WRITE) != 0)) {
         w->now += w->again != 0 || w->piece != 0 ? 0 : 1;
         if (w->steps % 64 == 0) {
             w->now++; /* also a busy world's clock moves on */

@@ -212,7 +212,7 @@ static int connect_block(void *ctx, const char *host, uint16_t number, bool tls)
     int rc = good->connect(ctx, host, number, tls);
 
     for (unsigned i = 0; rc == TEDDY_AGAIN && i < 30; i++) {
-        (void)teddy_posix_wait(ctx, 10, false, NULL, 0);
+        (void)teddy_posix_wait(ctx, 10, TEDDY_WANTS_READ, NULL, 0);
         rc = good->connect(ctx, host, number, tls);
     }
     return rc;

@@ -100,7 +100,7 @@ static bool mirror(struct conformance *c, size_t piece, size_t cap)
             moved = true;
         }
         if (!moved)
-            board_rest(c, 5, out < MIRROR_LEN);
+            board_rest(c, 5, TEDDY_WANTS_READ | (out < MIRROR_LEN ? TEDDY_WANTS_WRITE : 0u));
     }
     return in == MIRROR_LEN ||
            check_fail(c,
@@ -193,7 +193,7 @@ static void left_early(struct conformance *c)
         return;
     for (unsigned i = 0; i < 20; i++) {
         (void)tap_port.connect(&c->tap, c->desk_host, port, true);
-        board_rest(c, 5, false);
+        board_rest(c, 5, TEDDY_WANTS_READ);
     }
     hang_up(c);
     hang_up(c);
@@ -218,7 +218,7 @@ static bool stall_connect(struct conformance *c, uint16_t port)
 
     if (rc != TEDDY_OK)
         return check_fail(c, "resolve of %s says %s", c->desk_host, err_name(rc));
-    for (end = board_now(c) + WATCH_MS; board_now(c) < end; board_rest(c, 5, false)) {
+    for (end = board_now(c) + WATCH_MS; board_now(c) < end; board_rest(c, 5, TEDDY_WANTS_READ)) {
         rc = tap_port.connect(&c->tap, c->desk_host, port, true);
         if (rc != TEDDY_AGAIN)
             return check_fail(c, "connect to a server that says nothing says %s", err_name(rc));
@@ -232,7 +232,7 @@ static bool stall_recv(struct conformance *c, uint16_t port)
     size_t got;
 
     (void)port;
-    for (end = board_now(c) + WATCH_MS; board_now(c) < end; board_rest(c, 5, false)) {
+    for (end = board_now(c) + WATCH_MS; board_now(c) < end; board_rest(c, 5, TEDDY_WANTS_READ)) {
         int rc = tap_port.recv(&c->tap, c->b, 64, &got);
         if (rc != TEDDY_AGAIN)
             return check_fail(c, "recv from a server that says nothing says %s", err_name(rc));
@@ -255,7 +255,7 @@ static bool stall_send(struct conformance *c, uint16_t port)
                           "to a server that does not read, send says %s after %zu bytes, not "
                           "TEDDY_AGAIN",
                           err_name(rc), total);
-    for (end = board_now(c) + WATCH_MS; board_now(c) < end; board_rest(c, 5, false)) {
+    for (end = board_now(c) + WATCH_MS; board_now(c) < end; board_rest(c, 5, TEDDY_WANTS_READ)) {
         rc = tap_port.send(&c->tap, c->a, 1000, &sent);
         if (rc < 0)
             return check_fail(c, "send says %s while the server does not read", err_name(rc));

@@ -13,7 +13,7 @@ static int until_hmac(struct conformance *c, const uint8_t *msg, size_t len, uin
     int rc;
 
     while ((rc = tap_port.hmac_sha256(&c->tap, msg, len, mac)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, 1, false);
+        board_rest(c, 1, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 
@@ -23,7 +23,7 @@ static int until_sha1(struct conformance *c, const uint8_t *msg, size_t len, uin
     int rc;
 
     while ((rc = tap_port.sha1(&c->tap, msg, len, digest)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, 1, false);
+        board_rest(c, 1, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 

@@ -13,9 +13,9 @@ uint64_t board_now(const struct conformance *c)
     return c->config.board->now_ms(c->config.board_ctx);
 }
 
-void board_rest(struct conformance *c, uint32_t ms, bool want_write)
+void board_rest(struct conformance *c, uint32_t ms, unsigned wants)
 {
-    c->config.board->wait(c->config.board_ctx, c->tap.ctx, ms < REST_MS ? ms : REST_MS, want_write);
+    c->config.board->wait(c->config.board_ctx, c->tap.ctx, ms < REST_MS ? ms : REST_MS, wants);
 }
 
 const char *err_name(int err)
@@ -53,7 +53,7 @@ int until_erased(struct conformance *c)
     int rc;
 
     while ((rc = tap_port.erase(&c->tap)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, POLL_MS, false);
+        board_rest(c, POLL_MS, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 
@@ -63,7 +63,7 @@ int until_saved(struct conformance *c, enum teddy_record r, const uint8_t *data,
     int rc;
 
     while ((rc = tap_port.save(&c->tap, r, data, len)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, POLL_MS, false);
+        board_rest(c, POLL_MS, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 
@@ -74,7 +74,7 @@ int until_loaded(struct conformance *c, enum teddy_record r, uint8_t *buf, size_
 
     *len = 0;
     while ((rc = tap_port.load(&c->tap, r, buf, cap, len)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, POLL_MS, false);
+        board_rest(c, POLL_MS, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 
@@ -84,7 +84,7 @@ int until_resolved(struct conformance *c, const char *host, uint32_t within_ms)
     int rc;
 
     while ((rc = tap_port.resolve(&c->tap, host)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, POLL_MS, false);
+        board_rest(c, POLL_MS, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 
@@ -96,7 +96,7 @@ int until_connected(struct conformance *c, const char *host, uint16_t port)
     if (rc != TEDDY_OK)
         return rc;
     while ((rc = tap_port.connect(&c->tap, host, port, true)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, POLL_MS, false);
+        board_rest(c, POLL_MS, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 
@@ -107,7 +107,7 @@ int until_received(struct conformance *c, uint8_t *buf, size_t cap, size_t *got)
 
     *got = 0;
     while ((rc = tap_port.recv(&c->tap, buf, cap, got)) == TEDDY_AGAIN && board_now(c) < end)
-        board_rest(c, POLL_MS, false);
+        board_rest(c, POLL_MS, TEDDY_WANTS_READ);
     return rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc;
 }
 
@@ -119,7 +119,7 @@ int until_sent(struct conformance *c, const uint8_t *data, size_t len)
         size_t sent = 0;
         int rc = tap_port.send(&c->tap, data, len, &sent);
         if (rc == TEDDY_AGAIN && board_now(c) < end) {
-            board_rest(c, POLL_MS, true);
+            board_rest(c, POLL_MS, TEDDY_WANTS_READ | TEDDY_WANTS_WRITE);
             continue;
         }
         if (rc != TEDDY_OK || sent == 0 || sent > len)
@@ -288,7 +288,7 @@ bool toy_until(struct conformance *c, bool (*done)(const struct conformance *c),
         if (wait_ms > end - at)
             wait_ms = (uint32_t)(end - at);
         if (wait_ms > 0)
-            board_rest(c, wait_ms, teddy_client_wants_write(&c->client));
+            board_rest(c, wait_ms, teddy_client_wants(&c->client));
     }
 }
 

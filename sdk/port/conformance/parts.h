@@ -113,7 +113,7 @@ __attribute__((format(printf, 2, 3))) void check_skip(struct conformance *c, con
 /* ---- drive.c ---- */
 
 uint64_t board_now(const struct conformance *c);
-void board_rest(struct conformance *c, uint32_t ms, bool want_write);
+void board_rest(struct conformance *c, uint32_t ms, unsigned wants);
 /* The name of a teddy_err as the header spells it, "TEDDY_ECERT". */
 const char *err_name(int err);
 /* A fresh boot of the port: records stay. False: the check failed for it. */

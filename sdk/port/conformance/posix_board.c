@@ -44,10 +44,10 @@ static uint64_t board_clock(void *board)
     return teddy_posix_now_ms();
 }
 
-static void board_wait(void *board, void *port_ctx, uint32_t ms, bool want_write)
+static void board_wait(void *board, void *port_ctx, uint32_t ms, unsigned wants)
 {
     (void)board;
-    (void)teddy_posix_wait(port_ctx, ms, want_write, NULL, 0);
+    (void)teddy_posix_wait(port_ctx, ms, wants, NULL, 0);
 }
 
 static void board_print(void *board, const char *line)

@@ -135,7 +135,7 @@ void resume_forget(struct teddy_esp *p);
 
 /* wait.c: waits until something can be done, or another task wakes us. */
 int wait_open(struct teddy_esp *p);
-void wait_step(struct teddy_esp *p, uint32_t timeout_ms, bool want_write);
+void wait_step(struct teddy_esp *p, uint32_t timeout_ms, unsigned wants);
 /* From any task, lwIP's included. */
 void wait_wake(struct teddy_esp *p);
 

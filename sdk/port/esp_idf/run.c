@@ -40,7 +40,7 @@ static void unlock(void)
 }
 
 /* One step; false: it was told to end. */
-static bool step(uint32_t *wait_ms, bool *want_write)
+static bool step(uint32_t *wait_ms, unsigned *wants)
 {
     bool going;
 
@@ -50,7 +50,7 @@ static bool step(uint32_t *wait_ms, bool *want_write)
         teddy_client_step(&run.client, clock_now_ms(), wait_ms);
     else
         teddy_client_stop(&run.client);
-    *want_write = teddy_client_wants_write(&run.client);
+    *wants = teddy_client_wants(&run.client);
     unlock();
     return going;
 }
@@ -58,11 +58,11 @@ static bool step(uint32_t *wait_ms, bool *want_write)
 static void task(void *unused)
 {
     uint32_t wait_ms;
-    bool want_write;
+    unsigned wants;
 
     (void)unused;
-    while (step(&wait_ms, &want_write))
-        wait_step(&toy, wait_ms, want_write);
+    while (step(&wait_ms, &wants))
+        wait_step(&toy, wait_ms, wants);
     xSemaphoreGive(run.gone);
     vTaskDelete(NULL);
 }

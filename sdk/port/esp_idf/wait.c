@@ -33,16 +33,16 @@ void wait_wake(struct teddy_esp *p)
         (void)write(p->wake_fd, &one, sizeof one);
 }
 
-static void watch_link(const struct port_link *l, bool want_write, fd_set *readable,
+static void watch_link(const struct port_link *l, unsigned wants, fd_set *readable,
                        fd_set *writable)
 {
-    if (l->state == LINK_CONNECTING || want_write || l->wants_write)
+    if (l->state == LINK_CONNECTING || wants & TEDDY_WANTS_WRITE || l->wants_write)
         FD_SET(l->fd, writable);
-    if (l->state != LINK_CONNECTING)
+    if (l->state != LINK_CONNECTING && (wants & TEDDY_WANTS_READ || l->state == LINK_HANDSHAKE))
         FD_SET(l->fd, readable);
 }
 
-void wait_step(struct teddy_esp *p, uint32_t timeout_ms, bool want_write)
+void wait_step(struct teddy_esp *p, uint32_t timeout_ms, unsigned wants)
 {
     struct port_link *l = &p->link;
     fd_set readable, writable;
@@ -54,10 +54,10 @@ void wait_step(struct teddy_esp *p, uint32_t timeout_ms, bool want_write)
     FD_ZERO(&writable);
     FD_SET(p->wake_fd, &readable);
     if (l->fd >= 0 && l->state != LINK_BROKEN) {
-        watch_link(l, want_write, &readable, &writable);
+        watch_link(l, wants, &readable, &writable);
         last = l->fd > last ? l->fd : last;
     }
-    if (tls_has_pending(p))
+    if (wants & TEDDY_WANTS_READ && tls_has_pending(p))
         timeout_ms = 0;
     else if (l->state == LINK_HANDSHAKE && timeout_ms > HANDSHAKE_LOOK_MS)
         timeout_ms = HANDSHAKE_LOOK_MS;

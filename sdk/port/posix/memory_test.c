@@ -78,7 +78,7 @@ static void connect_one(struct teddy_posix *p, uint16_t port, bool tls)
 
     assert_int_equal(teddy_posix_port.resolve(p, "127.0.0.1"), TEDDY_OK);
     while ((err = teddy_posix_port.connect(p, "127.0.0.1", port, tls)) == TEDDY_AGAIN)
-        assert_int_equal(teddy_posix_wait(p, 5000, false, NULL, 0), TEDDY_OK);
+        assert_int_equal(teddy_posix_wait(p, 5000, TEDDY_WANTS_READ, NULL, 0), TEDDY_OK);
     assert_int_equal(err, TEDDY_OK);
 }
 

@@ -96,7 +96,7 @@ static int resolve_within(struct teddy_posix *p, struct dns_server *s, const cha
     while ((err = teddy_posix_port.resolve(p, host)) == TEDDY_AGAIN &&
            teddy_posix_now_ms() < until) {
         struct pollfd extra = {.fd = s ? s->fd : -1, .events = POLLIN};
-        assert_int_equal(teddy_posix_wait(p, 100, false, &extra, 1), TEDDY_OK);
+        assert_int_equal(teddy_posix_wait(p, 100, TEDDY_WANTS_READ, &extra, 1), TEDDY_OK);
         if (s && (extra.revents & POLLIN))
             dns_serve(s);
     }
@@ -134,7 +134,7 @@ static void names_are_resolved_and_addresses_tried_in_turn(void **state)
     /* Nobody listens on 127.0.0.9: the other address is taken. */
     while ((err = teddy_posix_port.connect(p, "teddy.example", ntohs(a.sin_port), false)) ==
            TEDDY_AGAIN)
-        assert_int_equal(teddy_posix_wait(p, 1000, false, NULL, 0), TEDDY_OK);
+        assert_int_equal(teddy_posix_wait(p, 1000, TEDDY_WANTS_READ, NULL, 0), TEDDY_OK);
     assert_int_equal(err, TEDDY_OK);
     teddy_posix_peer(p, &peer);
     assert_int_equal(strncmp(peer.address, "127.0.0.1:", 10), 0);
@@ -346,9 +346,11 @@ static void waiting_ends_with_its_time(void **state)
     struct pollfd many[9] = {{.fd = -1}};
 
     (void)state;
-    assert_int_equal(teddy_posix_wait(p, 30, true, NULL, 0), TEDDY_OK);
+    assert_int_equal(teddy_posix_wait(p, 30, TEDDY_WANTS_READ | TEDDY_WANTS_WRITE, NULL, 0),
+                     TEDDY_OK);
     assert_in_range(teddy_posix_now_ms() - began, 29, 5000);
-    assert_int_equal(teddy_posix_wait(p, 0, true, many, 9), TEDDY_EINVAL);
+    assert_int_equal(teddy_posix_wait(p, 0, TEDDY_WANTS_READ | TEDDY_WANTS_WRITE, many, 9),
+                     TEDDY_EINVAL);
     teddy_posix_free(p);
 }
 

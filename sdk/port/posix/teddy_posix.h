@@ -82,9 +82,9 @@ extern const struct teddy_port teddy_posix_port;
 
 /* Fills in what the instance waits for (at most cap entries; TEDDY_POSIX_POLL_MAX always suffice)
  * and returns how many; lowers *timeout_ms to what its own timers, or bytes already decrypted,
- * need. want_write: the core has bytes to send (teddy_client_wants_write). */
+ * need. wants: as teddy_client_wants says. */
 #define TEDDY_POSIX_POLL_MAX 17
-size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *out, size_t cap,
+size_t teddy_posix_poll(struct teddy_posix *p, unsigned wants, struct pollfd *out, size_t cap,
                         uint32_t *timeout_ms);
 
 /* For a loop of the caller's that holds many instances in one epoll set. Look after each step: a
@@ -96,16 +96,16 @@ size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *o
  *
  * The connection's descriptor, from the start of connect; -1: none. Not to be closed. */
 int teddy_posix_fd(const struct teddy_posix *p);
-/* POLLIN, POLLOUT: what the connection waits for now; 0 without one. want_write: as for
+/* POLLIN, POLLOUT: what the connection waits for now; 0 without one. wants: as for
  * teddy_posix_poll. They have the values of EPOLLIN and EPOLLOUT. */
-short teddy_posix_events(const struct teddy_posix *p, bool want_write);
+short teddy_posix_events(const struct teddy_posix *p, unsigned wants);
 /* Decrypted bytes wait, of which the descriptor shows nothing: step again at once. */
 bool teddy_posix_pending(const struct teddy_posix *p);
 
 /* Waits until something can be done, timeout_ms at most. extra (may be NULL) are descriptors of the
  * caller's, their revents set. Returns TEDDY_OK also when a signal or the timeout ended it;
  * TEDDY_EIO. Blocks: this is the place. */
-int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, bool want_write,
+int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, unsigned wants,
                      struct pollfd *extra, size_t extra_count);
 
 /* Fills in *out; all empty before the first connection. */

@@ -64,7 +64,7 @@ static int connect_within(struct teddy_posix *p, const char *host, uint16_t port
                 break;
             if (teddy_posix_now_ms() >= until)
                 return TEDDY_AGAIN;
-            assert_int_equal(teddy_posix_wait(p, 50, false, NULL, 0), TEDDY_OK);
+            assert_int_equal(teddy_posix_wait(p, 50, TEDDY_WANTS_READ, NULL, 0), TEDDY_OK);
         }
         if (err)
             return err;
@@ -82,7 +82,7 @@ static int recv_some(struct teddy_posix *p, uint8_t *buf, size_t cap, size_t *go
     int err;
 
     while ((err = teddy_posix_port.recv(p, buf, cap, got)) == TEDDY_AGAIN)
-        assert_int_equal(teddy_posix_wait(p, 5000, false, NULL, 0), TEDDY_OK);
+        assert_int_equal(teddy_posix_wait(p, 5000, TEDDY_WANTS_READ, NULL, 0), TEDDY_OK);
     return err;
 }
 
@@ -109,7 +109,10 @@ static void assert_echoes(struct teddy_posix *p, size_t len)
         if (err == TEDDY_OK)
             got += n;
         else
-            assert_int_equal(teddy_posix_wait(p, 5000, sent < len, NULL, 0), TEDDY_OK);
+            assert_int_equal(
+                teddy_posix_wait(p, 5000, TEDDY_WANTS_READ | (sent < len ? TEDDY_WANTS_WRITE : 0u),
+                                 NULL, 0),
+                TEDDY_OK);
         assert_true(err >= 0);
     }
     assert_memory_equal(in, out, len);

@@ -19,7 +19,7 @@ bool teddy_posix_pending(const struct teddy_posix *p)
     return p->link.state == LINK_OPEN && p->tls && mbedtls_ssl_check_pending(&p->tls->ssl) != 0;
 }
 
-short teddy_posix_events(const struct teddy_posix *p, bool want_write)
+short teddy_posix_events(const struct teddy_posix *p, unsigned wants)
 {
     const struct port_link *l = &p->link;
 
@@ -29,10 +29,11 @@ short teddy_posix_events(const struct teddy_posix *p, bool want_write)
         return POLLOUT;
     if (l->state == LINK_HANDSHAKE)
         return l->wants_write ? POLLOUT : POLLIN;
-    return (short)(POLLIN | (want_write || l->wants_write ? POLLOUT : 0));
+    return (short)((wants & TEDDY_WANTS_READ ? POLLIN : 0) |
+                   (wants & TEDDY_WANTS_WRITE || l->wants_write ? POLLOUT : 0));
 }
 
-size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *out, size_t cap,
+size_t teddy_posix_poll(struct teddy_posix *p, unsigned wants, struct pollfd *out, size_t cap,
                         uint32_t *timeout_ms)
 {
     struct port_link *l = &p->link;
@@ -45,13 +46,13 @@ size_t teddy_posix_poll(struct teddy_posix *p, bool want_write, struct pollfd *o
         uint64_t now = teddy_posix_now_ms();
         lower(timeout_ms, l->try_until_ms > now ? l->try_until_ms - now : 0);
     }
-    if (teddy_posix_pending(p))
+    if ((wants & TEDDY_WANTS_READ) && teddy_posix_pending(p))
         *timeout_ms = 0;
-    out[0] = (struct pollfd){.fd = l->fd, .events = teddy_posix_events(p, want_write)};
-    return 1;
+    out[0] = (struct pollfd){.fd = l->fd, .events = teddy_posix_events(p, wants)};
+    return out[0].events != 0; /* who waits for nothing would still be told of its end, at once */
 }
 
-int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, bool want_write,
+int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, unsigned wants,
                      struct pollfd *extra, size_t extra_count)
 {
     struct pollfd fds[TEDDY_POSIX_POLL_MAX + 8];
@@ -59,7 +60,7 @@ int teddy_posix_wait(struct teddy_posix *p, uint32_t timeout_ms, bool want_write
 
     if (extra_count > 8)
         return TEDDY_EINVAL;
-    own = teddy_posix_poll(p, want_write, fds, TEDDY_POSIX_POLL_MAX, &timeout_ms);
+    own = teddy_posix_poll(p, wants, fds, TEDDY_POSIX_POLL_MAX, &timeout_ms);
     for (i = 0; i < extra_count; i++) {
         fds[own + i] = extra[i];
         extra[i].revents = 0;
