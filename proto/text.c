@@ -144,10 +144,12 @@ int u64_parse(struct span text, uint64_t *out)
 
 bool span_within(struct span s, const char *others)
 {
+    size_t len = strlen(others);
+
     for (size_t i = 0; i < s.len; i++) {
         unsigned c = (unsigned char)s.p[i];
 
-        if (c - '0' > 9 && (c | 0x20) - 'a' > 25 && (c == 0 || strchr(others, (int)c) == NULL))
+        if (c - '0' > 9 && (c | 0x20) - 'a' > 25 && memchr(others, (int)c, len) == NULL)
             return false;
     }
     return true;

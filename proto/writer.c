@@ -84,18 +84,21 @@ void writer_json_byte(struct writer *w, uint8_t byte)
 
 void writer_json_string(struct writer *w, struct span s)
 {
-    size_t start = 0;
+    const char *at = s.p;
+    size_t plain = 0; /* bytes from at on, which go as they are */
 
     writer_bytes(w, "\"", 1);
-    for (size_t i = 0; i < s.len; i++) {
-        if (is_plain((uint8_t)s.p[i]))
+    for (; s.len > 0; s.len--) {
+        if (is_plain((uint8_t)at[plain])) {
+            plain++;
             continue;
-        writer_bytes(w, s.p + start, i - start);
-        writer_json_byte(w, (uint8_t)s.p[i]);
-        start = i + 1;
+        }
+        writer_bytes(w, at, plain);
+        at += plain;
+        writer_json_byte(w, (uint8_t)*at++);
+        plain = 0;
     }
-    if (s.len > start)
-        writer_bytes(w, s.p + start, s.len - start);
+    writer_bytes(w, at, plain);
     writer_bytes(w, "\"", 1);
 }
 

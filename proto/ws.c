@@ -58,11 +58,10 @@ static int check_opcode(const struct ws_decoder *d, uint8_t byte)
 
     if (byte & BITS_RSV)
         return TEDDY_EPROTO;
-    if (opcode == WS_CONTINUATION)
-        return d->opcode != 0 ? TEDDY_OK : TEDDY_EPROTO;
-    if (opcode == WS_TEXT || opcode == WS_BINARY)
-        return d->opcode == 0 ? TEDDY_OK : TEDDY_EPROTO;
-    return opcode >= WS_CLOSE && opcode <= WS_PONG && byte & BIT_FIN ? TEDDY_OK : TEDDY_EPROTO;
+    if (is_control(opcode))
+        return opcode <= WS_PONG && byte & BIT_FIN ? TEDDY_OK : TEDDY_EPROTO;
+    return opcode <= WS_BINARY && (opcode == WS_CONTINUATION) == (d->opcode != 0) ? TEDDY_OK
+                                                                                  : TEDDY_EPROTO;
 }
 
 /* The length of the payload; h->len grows by the bytes it took. */
@@ -122,11 +121,12 @@ static int read_header(const struct ws_decoder *d, const uint8_t *buf, size_t le
     return TEDDY_OK;
 }
 
-/* Section 7.4: what may stand on the wire. */
+/* Section 7.4, what may stand on the wire: of 1000 to 1014 a bit each, and 3000 to 4999. */
 static bool close_code_ok(unsigned code)
 {
-    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
-           (code >= 3000 && code <= 4999);
+    const unsigned registered = 0x7F8F;
+
+    return (code - 1000 < 15 && registered >> (code - 1000) & 1) || code - 3000 < 2000;
 }
 
 static int check_close(const uint8_t *data, size_t len)

@@ -58,7 +58,7 @@ struct teddy_frame {
     const char *tail;
     size_t len, at; /* of chunk */
     size_t body_len;
-    uint8_t kind;
+    uint32_t kind;
     bool escape;     /* the body goes into a JSON string */
     bool unfinished; /* body or tail remain */
     uint8_t chunk[256];
@@ -91,14 +91,14 @@ struct teddy_client {
     uint32_t expires_at;   /* of access, if that is known (expiry_known) */
     uint32_t refresh_at;   /* when to ask for a new pair, if at all (refresh_planned) */
     uint32_t refresh_from; /* no sooner than this, whatever the server says */
+    uint32_t stage, goal;
+    uint32_t hold;   /* why nothing is read: what is in rx is still in use */
+    uint32_t wanted; /* frames to be made, a bit each */
+    uint32_t says;   /* times the head was said in this session */
     struct teddy_outbox outbox;
 
-    uint8_t stage, goal;
     uint8_t shown;              /* enum teddy_state, as the last event said */
-    uint8_t wanted;             /* frames to be made, a bit each */
-    uint8_t hold;               /* why nothing is read: what is in rx is still in use */
     uint8_t attempts, refusals; /* failures in a row, of either class */
-    uint8_t says;               /* times the head was said in this session */
     uint16_t our_close;
     bool in_step, stop_asked;
     bool more;         /* the step stopped at its bound, not for want of input */

@@ -109,7 +109,7 @@ static void write_say(struct teddy_client *c, struct writer *w)
         f->body_len--;
         return;
     }
-    c->says = (uint8_t)sdk_least(c->says + 1u, UINT8_MAX);
+    c->says++;
     if (c->welcomed) {
         writer_text(w, "{\"type\":\"text\",\"id\":\"");
         writer_u64(w, head.id);
@@ -133,9 +133,9 @@ static bool say_due(struct teddy_client *c)
 }
 
 /* The frame that is owed next, or 0. */
-static uint8_t next_kind(struct teddy_client *c)
+static uint32_t next_kind(struct teddy_client *c)
 {
-    uint8_t first = c->wanted & (uint8_t)-c->wanted;
+    uint32_t first = c->wanted & -c->wanted;
     if (c->stage == SDK_CLOSING) {
         return first & SDK_FRAME_CLOSE;
     }
@@ -143,7 +143,7 @@ static uint8_t next_kind(struct teddy_client *c)
 }
 
 /* Writes the payload, or what stands before its body; returns the opcode. */
-static uint8_t write_payload(struct teddy_client *c, uint8_t kind, struct writer *w)
+static uint8_t write_payload(struct teddy_client *c, uint32_t kind, struct writer *w)
 {
     switch (kind) {
     case SDK_FRAME_CLOSE:
@@ -175,7 +175,7 @@ static uint8_t write_payload(struct teddy_client *c, uint8_t kind, struct writer
 static int begin_next(struct teddy_client *c)
 {
     struct teddy_frame *f = &c->frame;
-    uint8_t kind = next_kind(c);
+    uint32_t kind = next_kind(c);
     if (kind == 0) {
         return TEDDY_ENOTFOUND;
     }
@@ -186,7 +186,7 @@ static int begin_next(struct teddy_client *c)
     uint8_t opcode = write_payload(c, kind, &w);
     append_body(f, &w);
     f->kind = kind;
-    c->wanted &= (uint8_t)~kind;
+    c->wanted &= ~kind;
     return seal(c, opcode, &w);
 }
 
@@ -201,7 +201,7 @@ static void finish_say(struct teddy_client *c)
 
 static void finish(struct teddy_client *c)
 {
-    uint8_t kind = c->frame.kind;
+    uint32_t kind = c->frame.kind;
     c->frame.kind = 0;
     if (kind == SDK_FRAME_REFRESH) {
         wipe(c->rx, c->rx_len); /* held for the token alone */

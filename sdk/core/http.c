@@ -100,11 +100,8 @@ struct span sdk_http_field(struct span head, const char *name)
             while (*value.p == ' ' || *value.p == '\t') {
                 value.p++;
             }
-            while (value.p[value.len] != '\r' && value.p[value.len] != '\n') {
-                value.len++;
-            }
-            while (value.len > 0 && value.p[value.len - 1] <= ' ') {
-                value.len--;
+            for (size_t i = 0; value.p[i] != '\r' && value.p[i] != '\n'; i++) {
+                value.len = value.p[i] != ' ' ? i + 1 : value.len;
             }
             return value;
         }

@@ -165,8 +165,8 @@ static void dispatch(struct teddy_client *c, const char *type, struct sdk_messag
         emit_said(c, TEDDY_EVENT_REPLY, m->id, m);
     } else if (strcmp(type, "error") == 0) {
         on_error(c, m);
-    } else if (strcmp(type, "message") == 0) {
-        on_message(c, m);
+    } else if (c->welcomed && strcmp(type, "message") == 0) {
+        on_message(c, m); /* an older server only repeats what it hears */
     } else if (strcmp(type, "tokens") == 0) {
         on_tokens(c, m, len);
     } else if (strcmp(type, "token_expiring") == 0) {

@@ -17,7 +17,7 @@ void sdk_session_open(struct teddy_client *c)
     c->last_seq = 0;
     c->our_close = WS_CLOSE_NO_STATUS;
     c->silence_ms = TEDDY_SILENCE_MS;
-    c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
+    c->refresh_from = c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
 }
 
 void sdk_session_online(struct teddy_client *c, bool welcomed)
@@ -33,7 +33,7 @@ void sdk_session_online(struct teddy_client *c, bool welcomed)
 
 void sdk_session_hold(struct teddy_client *c, enum sdk_hold why)
 {
-    c->hold = (uint8_t)why;
+    c->hold = why;
     c->deadline = c->now + c->config.step_timeout_ms;
 }
 
@@ -200,37 +200,34 @@ static int load_refresh(struct teddy_client *c)
     return TEDDY_OK;
 }
 
+/* What rx was held for is done. */
+static void let_go(struct teddy_client *c)
+{
+    wipe(c->rx, c->in.raw_at);
+    c->hold = SDK_HOLD_NONE;
+}
+
 /* One step of what rx is held for: TEDDY_OK, and there may be more; TEDDY_AGAIN. */
 static int hold_step(struct teddy_client *c)
 {
-    int rc = TEDDY_AGAIN;
-    switch ((enum sdk_hold)c->hold) {
-    case SDK_HOLD_LOAD:
+    int rc = TEDDY_AGAIN; /* SDK_HOLD_SEND: until frames.c has sent it */
+    if (c->hold == SDK_HOLD_LOAD) {
         return load_refresh(c);
-    case SDK_HOLD_SAVE:
+    }
+    if (c->hold == SDK_HOLD_SAVE) {
         rc = sdk_tokens_save(c);
         if (rc == TEDDY_OK) {
-            wipe(c->rx, c->record_len);
-            c->hold = SDK_HOLD_NONE;
+            let_go(c);
         }
-        return rc;
-    case SDK_HOLD_OFFER:
+    } else if (c->hold == SDK_HOLD_OFFER) {
         rc = sdk_downlink_offer(c);
         if (rc == TEDDY_OK) {
             sdk_session_hold(c, SDK_HOLD_KEEP);
         }
-        return rc;
-    case SDK_HOLD_KEEP:
-        rc = sdk_last_save(c);
-        if (rc == TEDDY_OK) {
-            c->wanted |= SDK_FRAME_ACK;
-            c->more = true; /* the ack leaves before the next message is offered */
-            c->hold = SDK_HOLD_NONE;
-        }
-        return TEDDY_AGAIN;
-    case SDK_HOLD_SEND: /* until frames.c has sent it */
-    case SDK_HOLD_NONE:
-        break;
+    } else if (c->hold == SDK_HOLD_KEEP && sdk_last_save(c) == TEDDY_OK) {
+        c->wanted |= SDK_FRAME_ACK;
+        c->more = true; /* the ack leaves before the next message is offered */
+        let_go(c);
     }
     return rc;
 }

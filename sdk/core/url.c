@@ -21,12 +21,13 @@ static bool ipv6_ok(struct span host)
 
 static const char *behind_scheme(const char *text, bool allow_plain, struct teddy_url *out)
 {
-    out->tls = strncmp(text, "https://", 8) == 0;
+    size_t len = strlen(text);
+    out->tls = len > 8 && memcmp(text, "https://", 8) == 0;
     out->port = out->tls ? 443 : 80;
     if (out->tls) {
         return text + 8;
     }
-    return allow_plain && strncmp(text, "http://", 7) == 0 ? text + 7 : NULL;
+    return allow_plain && len > 7 && memcmp(text, "http://", 7) == 0 ? text + 7 : NULL;
 }
 
 static size_t until(const char *text, char a, char b)
