@@ -415,8 +415,8 @@ static bool on_message(void *user, const struct teddy_message *m)
     HOLDS(downlink_id_parse(span_of(m->id), &id) == TEDDY_OK);
     HOLDS(id.epoch > t->last_epoch || (id.epoch == t->last_epoch && id.n > t->last_n));
     HOLDS(strlen(m->text) == m->text_len && utf8_ok(m->text, m->text_len));
-    HOLDS((const uint8_t *)m->text >= t->rx &&
-          (const uint8_t *)m->text + m->text_len < t->rx + t->rx_len);
+    HOLDS(m->text_len == 0 || ((const uint8_t *)m->text >= t->rx &&
+                               (const uint8_t *)m->text + m->text_len < t->rx + t->rx_len));
     act_within(t);
     if (!t->good && next(t) % 3 == 1)
         return false;
