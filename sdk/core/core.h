@@ -203,18 +203,17 @@ int sdk_http_receive(struct teddy_client *c);
 void sdk_outbox_init(struct teddy_outbox *o, uint8_t *buf, size_t cap, uint64_t first_id);
 /* TEDDY_EFULL; TEDDY_ETOOBIG: never. */
 int sdk_outbox_push(struct teddy_outbox *o, const char *text, const struct sdk_entry *entry);
-/* The entry at *at (0: the oldest), with its text, and *at moved behind it. False: there is none.
- */
-bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry *entry,
-                     const uint8_t **text);
+/* The entry at *at (0: the oldest), and *at moved behind it: its text ends there. False: there is
+ * none. */
+bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry *entry);
 void sdk_outbox_remove(struct teddy_outbox *o, size_t at);
 void sdk_outbox_clear(struct teddy_outbox *o);
 size_t sdk_outbox_room(const struct teddy_outbox *o);
 void sdk_decimal(uint64_t n, char out[21]);
 
 /* say.c */
-/* The oldest; false when there is none. text may be NULL. */
-bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry, const uint8_t **text);
+/* The oldest; false when there is none. */
+bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry);
 /* What the time does to the outbox: new entries get theirs, old ones expire. */
 void sdk_outbox_tick(struct teddy_client *c);
 /* The event for who was refused, once there is room. */
@@ -245,6 +244,8 @@ void sdk_session_said(struct teddy_client *c);
 void sdk_session_online(struct teddy_client *c, bool welcomed);
 
 /* message.c */
+/* True, with the id in decimal, when there is an utterance that the server has not echoed yet. */
+bool sdk_head_id(const struct teddy_client *c, char out[21]);
 /* Acts on one whole text message, rx[0..len), with room for a NUL behind. */
 void sdk_message_take(struct teddy_client *c, size_t len);
 /* The member's number, 0 when it is none; as seconds, the most that 32 bits hold. */

@@ -100,7 +100,8 @@ static void write_say(struct teddy_client *c, struct writer *w)
 {
     struct teddy_frame *f = &c->frame;
     struct sdk_entry head = {.len = 0};
-    (void)sdk_head(c, &head, &f->body); /* say_due has seen it */
+    (void)sdk_head(c, &head); /* say_due has seen it */
+    f->body = c->outbox.buf + TEDDY_OUTBOX_ENTRY;
     f->body_len = head.len;
     c->head_sent = true;
     if (head.kind == SDK_REPORT) { /* its own object, with `type` put before its members */
@@ -122,14 +123,14 @@ static void write_say(struct teddy_client *c, struct writer *w)
 static bool say_due(struct teddy_client *c)
 {
     struct sdk_entry head;
-    if (!c->online || !sdk_due(c, c->say_at) || !sdk_head(c, &head, NULL)) {
+    if (!c->online || !sdk_due(c, c->say_at) || !sdk_head(c, &head)) {
         return false;
     }
     if (head.kind == SDK_SAY || c->welcomed) {
         return true;
     }
     sdk_session_said(c); /* an older server takes no reports */
-    return sdk_head(c, &head, NULL);
+    return sdk_head(c, &head);
 }
 
 /* The frame that is owed next, or 0. */

@@ -28,11 +28,10 @@ uint32_t sdk_member_seconds(const struct json_object *o, const char *name)
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
-/* True, with the id in decimal, when there is an utterance that the server has not echoed yet. */
-static bool head_id(const struct teddy_client *c, char out[21])
+bool sdk_head_id(const struct teddy_client *c, char out[21])
 {
     struct sdk_entry head;
-    if (c->head_done || !sdk_head(c, &head, NULL) || head.kind != SDK_SAY) {
+    if (c->head_done || !sdk_head(c, &head) || head.kind != SDK_SAY) {
         return false;
     }
     sdk_decimal(head.id, out);
@@ -67,7 +66,7 @@ static void on_welcome(struct teddy_client *c, const struct sdk_message *m)
 static void on_echo(struct teddy_client *c, const struct sdk_message *m)
 {
     char id[21];
-    if (!head_id(c, id)) {
+    if (!sdk_head_id(c, id)) {
         return;
     }
     /* An older server repeats no ids: its echo is of what was said last. */
@@ -88,7 +87,7 @@ static bool passes(const char *code)
  * code. */
 static bool about_head(const struct teddy_client *c, const struct sdk_message *m, char id[21])
 {
-    if (!head_id(c, id) || !c->head_sent) {
+    if (!sdk_head_id(c, id) || !c->head_sent) {
         return false;
     }
     if (m->id[0] != '\0') {
@@ -179,7 +178,7 @@ static void dispatch(struct teddy_client *c, const char *type, struct sdk_messag
 static void take_plain(struct teddy_client *c, const struct sdk_message *m)
 {
     char id[21];
-    if (c->head_sent && head_id(c, id)) {
+    if (c->head_sent && sdk_head_id(c, id)) {
         sdk_session_said(c);
         emit_said(c, TEDDY_EVENT_ECHO, id, m);
     } else {

@@ -32,14 +32,12 @@ int sdk_outbox_push(struct teddy_outbox *o, const char *text, const struct sdk_e
     return TEDDY_OK;
 }
 
-bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry *entry,
-                     const uint8_t **text)
+bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry *entry)
 {
     if (*at >= o->used) {
         return false;
     }
     memcpy(entry, o->buf + *at, sizeof *entry);
-    *text = o->buf + *at + sizeof *entry;
     *at += sizeof *entry + entry->len;
     return true;
 }
@@ -47,9 +45,8 @@ bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry 
 void sdk_outbox_remove(struct teddy_outbox *o, size_t at)
 {
     struct sdk_entry entry;
-    const uint8_t *text;
     size_t end = at;
-    if (sdk_outbox_next(o, &end, &entry, &text)) {
+    if (sdk_outbox_next(o, &end, &entry)) {
         memmove(o->buf + at, o->buf + end, o->used - end);
         o->used -= end - at;
         o->count--;

@@ -3,11 +3,10 @@
 #include "proto/json.h"
 #include "proto/utf8.h"
 
-bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry, const uint8_t **text)
+bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry)
 {
-    const uint8_t *unused;
     size_t at = 0;
-    return sdk_outbox_next(&c->outbox, &at, entry, text != NULL ? text : &unused);
+    return sdk_outbox_next(&c->outbox, &at, entry);
 }
 
 /* The offset of the first entry that is not on its way. */
@@ -15,7 +14,7 @@ static size_t waiting_from(const struct teddy_client *c)
 {
     struct sdk_entry head;
     bool busy = c->head_sent || sdk_frames_saying(c);
-    return busy && sdk_head(c, &head, NULL) ? sizeof head + head.len : 0;
+    return busy && sdk_head(c, &head) ? sizeof head + head.len : 0;
 }
 
 static void tell_dropped(struct teddy_client *c, const struct sdk_entry *entry, const char *code)
@@ -39,9 +38,8 @@ static void drop_oldest(struct teddy_client *c, size_t len)
     o->dropping = true;
     while (sdk_outbox_room(o) < len && left-- > 0) {
         struct sdk_entry entry;
-        const uint8_t *text;
         size_t at = waiting_from(c), behind = at;
-        if (!sdk_outbox_next(o, &behind, &entry, &text)) {
+        if (!sdk_outbox_next(o, &behind, &entry)) {
             break;
         }
         sdk_outbox_remove(o, at);
@@ -104,9 +102,8 @@ static __attribute__((noinline)) int report_check(const char *json, size_t len)
 static void remove_report(struct teddy_client *c)
 {
     struct sdk_entry entry;
-    const uint8_t *text;
     size_t at = waiting_from(c), next = at;
-    while (!c->outbox.dropping && sdk_outbox_next(&c->outbox, &next, &entry, &text)) {
+    while (!c->outbox.dropping && sdk_outbox_next(&c->outbox, &next, &entry)) {
         if (entry.kind == SDK_REPORT) {
             sdk_outbox_remove(&c->outbox, at);
             return;
@@ -157,11 +154,10 @@ void sdk_outbox_tick(struct teddy_client *c)
 {
     struct teddy_outbox *o = &c->outbox;
     struct sdk_entry entry;
-    const uint8_t *text;
     size_t at = 0, next = 0;
     o->expiring = false;
     o->dropping = true; /* what the application says meanwhile only goes to the end */
-    while (sdk_outbox_next(o, &next, &entry, &text)) {
+    while (sdk_outbox_next(o, &next, &entry)) {
         if (entry.lifetime_ms != 0) {
             entry.expires_at = c->now + entry.lifetime_ms;
             entry.lifetime_ms = 0;
@@ -185,9 +181,8 @@ void sdk_outbox_tick(struct teddy_client *c)
 size_t teddy_client_pending(const struct teddy_client *c)
 {
     struct sdk_entry entry;
-    const uint8_t *text;
     size_t at = 0, count = 0;
-    while (sdk_outbox_next(&c->outbox, &at, &entry, &text)) {
+    while (sdk_outbox_next(&c->outbox, &at, &entry)) {
         count += entry.kind == SDK_SAY;
     }
     return count - (c->head_done && count > 0 ? 1 : 0);
@@ -196,11 +191,10 @@ size_t teddy_client_pending(const struct teddy_client *c)
 void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out)
 {
     struct sdk_entry entry;
-    const uint8_t *text;
     size_t at = 0, room = sdk_outbox_room(&c->outbox);
     *out = (struct teddy_outbox_state){.count = c->outbox.count,
                                        .room = room < LIMIT_UTTERANCE ? room : LIMIT_UTTERANCE};
-    while (out->oldest_id == 0 && sdk_outbox_next(&c->outbox, &at, &entry, &text)) {
+    while (out->oldest_id == 0 && sdk_outbox_next(&c->outbox, &at, &entry)) {
         out->oldest_id = entry.id; /* of a report 0 */
     }
 }

@@ -92,18 +92,15 @@ static void refuse(struct teddy_client *c, int err)
 static void drop_refused(struct teddy_client *c)
 {
     char id[21];
-    struct sdk_entry head;
     bool about_it =
         c->failure.close == WS_CLOSE_TOO_BIG || c->failure.close == WS_CLOSE_INVALID_UTF8;
-    if (!about_it || !c->head_sent || c->head_done || !sdk_head(c, &head, NULL)) {
-        return;
+    if (about_it && c->head_sent && sdk_head_id(c, id)) {
+        sdk_session_said(c);
+        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_ERROR,
+                                          .close = c->failure.close,
+                                          .code = c->failure.code,
+                                          .id = id});
     }
-    sdk_decimal(head.id, id);
-    sdk_session_said(c);
-    sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_ERROR,
-                                      .close = c->failure.close,
-                                      .code = c->failure.code,
-                                      .id = id});
 }
 
 static void closed(struct teddy_client *c, const struct ws_event *ev)

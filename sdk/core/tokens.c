@@ -42,42 +42,36 @@ static bool token_ok(struct span token)
     return token.len > 0 && token.len <= LIMIT_TOKEN_LEN && span_within(token, "-._~+/=");
 }
 
-/* The record's token number n, empty when it is not whole. */
-static struct span part(const struct teddy_client *c, unsigned n)
-{
-    size_t at = FIRST_AT;
-    struct span token = {NULL, 0};
-    for (unsigned i = 0; i <= n; i++) {
-        const char *p = (const char *)c->rx + at;
-        const char *end = at < c->record_len ? memchr(p, '\0', c->record_len - at) : NULL;
-        token = (struct span){p, end != NULL ? (size_t)(end - p) : 0};
-        at += token.len + 1;
-    }
-    return token;
-}
-
 static bool record_ok(const struct teddy_client *c)
 {
+    const struct span record = {(const char *)c->rx, c->record_len};
     uint8_t owner[8];
-    bool head = c->record_len > FIRST_AT && c->record_len <= TEDDY_RECORD_MAX &&
-                c->rx[0] == RECORD_VERSION &&
-                (c->rx[1] == ACCESS_FIRST || c->rx[1] == REFRESH_FIRST);
     sdk_owner(c, c->config.child_id, owner);
-    if (!head || memcmp(c->rx + OWNER_AT, owner, sizeof owner) != 0) {
+    if (record.len <= FIRST_AT || record.len > TEDDY_RECORD_MAX || c->rx[record.len - 1] != '\0' ||
+        c->rx[0] != RECORD_VERSION || (c->rx[1] != ACCESS_FIRST && c->rx[1] != REFRESH_FIRST) ||
+        memcmp(c->rx + OWNER_AT, owner, sizeof owner) != 0) {
         return false;
     }
-    struct span first = part(c, 0), second = part(c, 1);
-    return token_ok(first) && token_ok(second) &&
-           FIRST_AT + first.len + 1 + second.len + 1 == c->record_len;
+    struct span first = span_of(record.p + FIRST_AT);
+    size_t second_at = FIRST_AT + first.len + 1;
+    if (!token_ok(first) || second_at == record.len) {
+        return false;
+    }
+    struct span second = span_of(record.p + second_at);
+    return token_ok(second) && second_at + second.len + 1 == record.len;
 }
 
 void sdk_tokens_pick(struct teddy_client *c, bool refresh)
 {
-    struct span token = part(c, refresh == (c->rx[1] == REFRESH_FIRST) ? 0 : 1);
+    const char *token = (const char *)c->rx + FIRST_AT;
     char *place = token_place(c);
-    memmove(place, token.p, token.len);
+    if (refresh != (c->rx[1] == REFRESH_FIRST)) {
+        token += strlen(token) + 1;
+    }
+    size_t len = strlen(token);
+    memmove(place, token, len);
     wipe(c->rx, (size_t)(place - (char *)c->rx));
-    memset(place + token.len, 0, LIMIT_TOKEN_LEN + 1 - token.len);
+    memset(place + len, 0, LIMIT_TOKEN_LEN + 1 - len);
     c->record_len = 0;
 }
 
