@@ -9,11 +9,12 @@
 #include "proto/ws.h"
 #include "teddy/client.h"
 
-/* SERVER_URL, taken apart: host points into it, an IPv6 literal without its brackets. */
+/* SERVER_URL, taken apart; both point into it: host[:port] as it is written there, and host, an
+ * IPv6 literal without its brackets. */
 struct teddy_url {
-    const char *host;
+    const char *authority, *host;
     uint16_t port;
-    uint8_t host_len;
+    uint8_t authority_len, host_len;
     bool tls;
 };
 

@@ -16,26 +16,28 @@ static const struct goal_row goals[] = {
     [SDK_CONNECT_SESSION] = {"session", TEDDY_STATE_CONNECTING, sdk_upgrade_prepare, SDK_SESSION},
 };
 
+void sdk_event(struct teddy_event *event, enum teddy_event_type type)
+{
+    memset(event, 0, sizeof *event);
+    event->type = type;
+    event->code = event->purpose = event->id = event->text = "";
+}
+
 void sdk_emit(struct teddy_client *c, struct teddy_event *event)
 {
-    const char **strings[] = {&event->code, &event->purpose, &event->id, &event->text};
-    if (c->config.on_event == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
-        if (*strings[i] == NULL) {
-            *strings[i] = "";
-        }
-    }
     event->state = (enum teddy_state)c->shown;
-    c->config.on_event(c->config.user, event);
+    if (c->config.on_event != NULL) {
+        c->config.on_event(c->config.user, event);
+    }
 }
 
 void sdk_show(struct teddy_client *c, enum teddy_state state)
 {
     if (c->shown != state) {
         c->shown = (uint8_t)state;
-        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_STATE});
+        struct teddy_event event;
+        sdk_event(&event, TEDDY_EVENT_STATE);
+        sdk_emit(c, &event);
     }
 }
 
@@ -53,7 +55,10 @@ void sdk_clock_check(struct teddy_client *c, uint64_t server_s)
         c->port->server_time(c->ctx, server_s);
     }
     if (skew > SDK_CLOCK_SKEW || skew < -SDK_CLOCK_SKEW) {
-        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_CLOCK, .skew_s = skew});
+        struct teddy_event event;
+        sdk_event(&event, TEDDY_EVENT_CLOCK);
+        event.skew_s = skew;
+        sdk_emit(c, &event);
     }
 }
 
@@ -140,8 +145,10 @@ static int run_connect(struct teddy_client *c)
     host_name(c, host);
     int rc = c->port->connect(c->ctx, host, c->url.port, c->url.tls);
     if (rc == TEDDY_OK) {
-        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_CONNECTED,
-                                          .purpose = goals[c->goal].name});
+        struct teddy_event event;
+        sdk_event(&event, TEDDY_EVENT_CONNECTED);
+        event.purpose = goals[c->goal].name;
+        sdk_emit(c, &event);
     }
     return rc;
 }
@@ -208,9 +215,8 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
     }
 }
 
-static uint32_t wait_for(struct teddy_client *c, enum sdk_wait kind)
+static uint32_t wait_for(struct teddy_client *c, bool refused)
 {
-    bool refused = kind == SDK_REFUSED;
     uint8_t *failures = refused ? &c->refusals : &c->attempts;
     uint32_t wait =
         (refused ? sdk_refused_ms : sdk_backoff_ms)(&c->config, *failures, sdk_random32(c));
@@ -229,22 +235,24 @@ static void fail(struct teddy_client *c, int err)
     c->port->disconnect(c->ctx);
     sdk_session_end(c);
     wipe(c->rx, c->rx_len);
-    struct sdk_verdict verdict = sdk_verdict_of((enum sdk_goal)c->goal, f);
-    if (verdict.drop) {
+    unsigned verdict = sdk_verdict_of(c->goal, f);
+    if ((verdict & SDK_DROP) != 0) {
         sdk_tokens_drop(c);
     }
-    c->goal = verdict.goal;
-    uint32_t wait = wait_for(c, (enum sdk_wait)verdict.wait);
+    c->goal = verdict & SDK_NEXT;
+    uint32_t wait = wait_for(c, (verdict & SDK_REFUSED) != 0);
     c->stage = SDK_WAIT;
     c->deadline = c->now + wait;
     c->shown = TEDDY_STATE_WAITING;
-    sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_STATE,
-                                      .err = f->err,
-                                      .status = f->status,
-                                      .close = f->close,
-                                      .code = f->code,
-                                      .purpose = purpose,
-                                      .wait_ms = wait});
+    struct teddy_event event;
+    sdk_event(&event, TEDDY_EVENT_STATE);
+    event.err = f->err;
+    event.status = f->status;
+    event.close = f->close;
+    event.code = f->code;
+    event.purpose = purpose;
+    event.wait_ms = wait;
+    sdk_emit(c, &event);
 }
 
 /* Says goodbye if a frame of its own can still be begun, and forgets all that is secret. */

@@ -33,16 +33,12 @@ enum sdk_stage {
 
 enum sdk_goal { SDK_CLAIM, SDK_REFRESH, SDK_CONNECT_SESSION };
 
-/* How long to wait after a failure. */
-enum sdk_wait {
-    SDK_BACKOFF, /* exponential, full jitter */
-    SDK_REFUSED, /* minutes, doubling: only people can change the answer */
-};
-
-struct sdk_verdict {
-    uint8_t goal; /* enum sdk_goal: what to try next */
-    uint8_t wait; /* enum sdk_wait */
-    bool drop;    /* the tokens are no good any more */
+/* What follows a failure: the goal to try next, and … */
+enum sdk_verdict {
+    SDK_NEXT = 3,    /* the goal's bits */
+    SDK_REFUSED = 4, /* … after minutes, doubling, as only people can change the answer; otherwise
+                        exponentially, with full jitter */
+    SDK_DROP = 8,    /* … without the tokens, which are no good any more */
 };
 
 /* Frames that the session owes, a bit each, the lowest first; and what the frame on its way is. */
@@ -112,6 +108,8 @@ static inline uint32_t sdk_least(uint32_t a, uint32_t b)
 }
 
 /* client.c */
+/* An event of which nothing is said yet but its type. */
+void sdk_event(struct teddy_event *event, enum teddy_event_type type);
 void sdk_emit(struct teddy_client *c, struct teddy_event *event);
 void sdk_show(struct teddy_client *c, enum teddy_state state);
 void sdk_log(const struct teddy_client *c, enum teddy_log_level level, const char *line);
@@ -170,8 +168,8 @@ void sdk_owner(const struct teddy_client *c, const char *child_id, uint8_t out[8
 uint32_t sdk_backoff_ms(const struct teddy_client_config *config, unsigned n, uint32_t r);
 uint32_t sdk_refused_ms(const struct teddy_client_config *config, unsigned n, uint32_t r);
 
-/* verdict.c: where a failed step leads. */
-struct sdk_verdict sdk_verdict_of(enum sdk_goal goal, const struct teddy_failure *failure);
+/* verdict.c: where a failed step leads, in bits of enum sdk_verdict. */
+unsigned sdk_verdict_of(unsigned goal, const struct teddy_failure *failure);
 
 /* claim.c, refresh.c, upgrade.c: write the request into rx (out_len). TEDDY_AGAIN while the port
  * computes. */

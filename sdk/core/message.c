@@ -41,13 +41,15 @@ bool sdk_head_id(const struct teddy_client *c, char out[21])
 static void emit_said(struct teddy_client *c, enum teddy_event_type type, const char *id,
                       const struct sdk_message *m)
 {
-    sdk_emit(c, &(struct teddy_event){.type = type,
-                                      .id = id,
-                                      .code = m->code,
-                                      .seq = sdk_member_number(&m->o, "seq"),
-                                      .text = m->text,
-                                      .text_len = m->text_len,
-                                      .done = m->done});
+    struct teddy_event event;
+    sdk_event(&event, type);
+    event.id = id;
+    event.code = m->code;
+    event.seq = sdk_member_number(&m->o, "seq");
+    event.text = m->text;
+    event.text_len = m->text_len;
+    event.done = m->done;
+    sdk_emit(c, &event);
 }
 
 static void on_welcome(struct teddy_client *c, const struct sdk_message *m)

@@ -19,7 +19,6 @@ void sdk_owner(const struct teddy_client *c, const char *child_id, uint8_t out[8
     uint32_t h[2] = {FNV_OFFSET, ~FNV_OFFSET};
     mix(h, c->config.device_id, strlen(c->config.device_id) + 1);
     mix(h, child, strlen(child) + 1);
-    mix(h, c->url.host, c->url.host_len);
-    mix(h, &c->url.port, sizeof c->url.port);
+    mix(h, c->url.authority, c->url.authority_len);
     memcpy(out, h, sizeof h);
 }

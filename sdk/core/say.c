@@ -22,7 +22,11 @@ static void tell_dropped(struct teddy_client *c, const struct sdk_entry *entry, 
     char id[21];
     if (entry->kind == SDK_SAY) {
         sdk_decimal(entry->id, id);
-        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_DROPPED, .id = id, .code = code});
+        struct teddy_event event;
+        sdk_event(&event, TEDDY_EVENT_DROPPED);
+        event.id = id;
+        event.code = code;
+        sdk_emit(c, &event);
     }
 }
 
@@ -131,7 +135,9 @@ void sdk_outbox_tell_room(struct teddy_client *c)
     struct teddy_outbox *o = &c->outbox;
     if (o->refused != 0 && sdk_outbox_room(o) >= o->refused) {
         o->refused = 0;
-        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_ROOM});
+        struct teddy_event event;
+        sdk_event(&event, TEDDY_EVENT_ROOM);
+        sdk_emit(c, &event);
     }
 }
 

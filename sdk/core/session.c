@@ -96,10 +96,12 @@ static void drop_refused(struct teddy_client *c)
         c->failure.close == WS_CLOSE_TOO_BIG || c->failure.close == WS_CLOSE_INVALID_UTF8;
     if (about_it && c->head_sent && sdk_head_id(c, id)) {
         sdk_session_said(c);
-        sdk_emit(c, &(struct teddy_event){.type = TEDDY_EVENT_ERROR,
-                                          .close = c->failure.close,
-                                          .code = c->failure.code,
-                                          .id = id});
+        struct teddy_event event;
+        sdk_event(&event, TEDDY_EVENT_ERROR);
+        event.close = c->failure.close;
+        event.code = c->failure.code;
+        event.id = id;
+        sdk_emit(c, &event);
     }
 }
 

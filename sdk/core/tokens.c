@@ -155,9 +155,10 @@ int sdk_tokens_save(struct teddy_client *c)
     if (rc != TEDDY_OK) {
         sdk_log(c, TEDDY_LOG_ERROR, "the tokens could not be saved");
     }
-    sdk_emit(c,
-             &(struct teddy_event){.type = c->claimed ? TEDDY_EVENT_CLAIMED : TEDDY_EVENT_REFRESHED,
-                                   .err = rc,
-                                   .expires_in = c->lifetime_s});
+    struct teddy_event event;
+    sdk_event(&event, c->claimed ? TEDDY_EVENT_CLAIMED : TEDDY_EVENT_REFRESHED);
+    event.err = rc;
+    event.expires_in = c->lifetime_s;
+    sdk_emit(c, &event);
     return TEDDY_OK;
 }

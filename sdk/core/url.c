@@ -45,6 +45,7 @@ int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
         return TEDDY_EINVAL;
     }
     bool literal = *text == '[';
+    out->authority = text;
     text += literal;
     struct span host = {text, literal ? until(text, ']', ']') : until(text, ':', '/')};
     text += host.len;
@@ -63,6 +64,7 @@ int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
         out->port = (uint16_t)port;
         text = digits.p + digits.len;
     }
+    out->authority_len = (uint8_t)(text - out->authority);
     text += *text == '/';
     return *text == '\0' ? TEDDY_OK : TEDDY_EINVAL;
 }
@@ -75,13 +77,5 @@ bool sdk_path_ok(const char *path)
 
 void sdk_url_authority(struct writer *w, const struct teddy_url *url)
 {
-    struct span host = {url->host, url->host_len};
-    bool literal = memchr(host.p, ':', host.len) != NULL;
-    writer_text(w, literal ? "[" : "");
-    writer_span(w, host);
-    writer_text(w, literal ? "]" : "");
-    if (url->port != (url->tls ? 443 : 80)) {
-        writer_text(w, ":");
-        writer_u64(w, url->port);
-    }
+    writer_bytes(w, url->authority, url->authority_len);
 }
