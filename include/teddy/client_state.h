@@ -128,6 +128,7 @@ struct teddy_client {
     uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */
     uint8_t pong_len;
     uint8_t pong[WS_CONTROL_MAX];
+    char host[TEDDY_HOST_MAX + 1];
     char nonce[33];
     char accept[WS_ACCEPT_LEN + 1];
     uint8_t digest[32];

@@ -126,24 +126,14 @@ static int run_prepare(struct teddy_client *c)
     return goals[c->goal].prepare(c);
 }
 
-static void host_name(const struct teddy_client *c, char out[TEDDY_HOST_MAX + 1])
-{
-    memcpy(out, c->url.host, c->url.host_len);
-    out[c->url.host_len] = '\0';
-}
-
 static int run_resolve(struct teddy_client *c)
 {
-    char host[TEDDY_HOST_MAX + 1];
-    host_name(c, host);
-    return c->port->resolve(c->ctx, host);
+    return c->port->resolve(c->ctx, c->host);
 }
 
 static int run_connect(struct teddy_client *c)
 {
-    char host[TEDDY_HOST_MAX + 1];
-    host_name(c, host);
-    int rc = c->port->connect(c->ctx, host, c->url.port, c->url.tls);
+    int rc = c->port->connect(c->ctx, c->host, c->url.port, c->url.tls);
     if (rc == TEDDY_OK) {
         struct teddy_event event;
         sdk_event(&event, TEDDY_EVENT_CONNECTED);
@@ -341,7 +331,7 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
     tell_time(c, now_ms);
     c->in_step = true;
     sdk_outbox_tick(c);
-    while (advance(c)) {
+    while (!c->stop_asked && advance(c)) {
         if (++steps == SDK_STEPS_MAX) {
             c->more = true;
             break;

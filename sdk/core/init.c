@@ -94,6 +94,7 @@ int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *
         sdk_log(c, TEDDY_LOG_ERROR, fault);
         return TEDDY_EINVAL;
     }
+    memcpy(c->host, c->url.host, c->url.host_len);
     if (port->random(port_ctx, (uint8_t *)&first_id, sizeof first_id) != TEDDY_OK) {
         return TEDDY_EIO;
     }
