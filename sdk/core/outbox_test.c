@@ -406,8 +406,10 @@ static void expiry_in_the_middle_of_a_frame(void **state)
     world_run(w, 2000);
     assert_int_equal(w->says, 0);
     w->send_rc = TEDDY_OK;
+    uint64_t from = w->now;
     world_run(w, 200);
     assert_true(was_dropped(w, id, "expired"));
+    assert_in_range(world_last(w, TEDDY_EVENT_DROPPED)->at, from, from + 100);
     world_run(w, 100);
     assert_int_equal(w->says, 2);
     assert_string_equal(w->said_text, "next");

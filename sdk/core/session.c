@@ -282,7 +282,7 @@ int sdk_session_run(struct teddy_client *c)
         return rc;
     }
     rc = clocks(c);
-    if (rc == TEDDY_OK) {
+    if (rc == TEDDY_OK && !c->stop_asked) {
         rc = sdk_frames_pump(c);
     }
     return rc < 0 ? rc : TEDDY_AGAIN;
