@@ -55,9 +55,10 @@ void writer_hex(struct writer *w, const uint8_t *data, size_t len)
         w->overflow = true;
         return;
     }
-    for (size_t i = 0; i < len; i++) {
-        w->buf[w->len++] = hex_digits[data[i] >> 4];
-        w->buf[w->len++] = hex_digits[data[i] & 15];
+    for (char *to = w->buf + w->len; len > 0; len--) {
+        *to++ = hex_digits[*data >> 4];
+        *to++ = hex_digits[*data++ & 15];
+        w->len += 2;
     }
 }
 

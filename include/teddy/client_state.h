@@ -122,7 +122,7 @@ struct teddy_client {
     struct teddy_url url;
     struct teddy_client_config config;
     uint64_t clock;          /* the caller's */
-    uint64_t last_seq;       /* of the last echo */
+    uint32_t last_seq;       /* of the last echo */
     struct downlink_id last; /* of the server's queue, taken by the application; 0.0: none */
     struct teddy_offer offer;
     uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */

@@ -261,9 +261,8 @@ static void halt(struct teddy_client *c)
     sdk_session_end(c);
     c->deadline = c->now + 1;
     (void)sdk_last_save(c);
-    c->tokenless = false;
-    c->refresh_sent = false;
-    c->expiry_known = c->refresh_planned = false;
+    sdk_tokens_drop(c);
+    c->tokenless = false; /* as far as is known */
     wipe(c->rx, c->rx_len);
     wipe(c->nonce, sizeof c->nonce);
     wipe(c->accept, sizeof c->accept);

@@ -246,8 +246,8 @@ void sdk_session_online(struct teddy_client *c, bool welcomed);
 bool sdk_head_id(const struct teddy_client *c, char out[21]);
 /* Acts on one whole text message, rx[0..len), with room for a NUL behind. */
 void sdk_message_take(struct teddy_client *c, size_t len);
-/* The member's number, 0 when it is none; as seconds, the most that 32 bits hold. */
+/* The member's number, 0 when it is none; or the most that 32 bits hold. */
 uint64_t sdk_member_number(const struct json_object *o, const char *name);
-uint32_t sdk_member_seconds(const struct json_object *o, const char *name);
+uint32_t sdk_member_u32(const struct json_object *o, const char *name);
 
 #endif

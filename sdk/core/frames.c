@@ -209,7 +209,7 @@ static void finish(struct teddy_client *c)
         c->hold = SDK_HOLD_NONE;
         c->more = true;
     } else if (kind == SDK_FRAME_SAY) {
-        c->more = c->outbox.expiring || c->more; /* what expired meanwhile could not be dropped */
+        c->more = true; /* what expired meanwhile could not be dropped */
         finish_say(c);
     }
 }

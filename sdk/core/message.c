@@ -22,7 +22,7 @@ uint64_t sdk_member_number(const struct json_object *o, const char *name)
     return json_u64(o, name, &n) == TEDDY_OK ? n : 0;
 }
 
-uint32_t sdk_member_seconds(const struct json_object *o, const char *name)
+uint32_t sdk_member_u32(const struct json_object *o, const char *name)
 {
     uint64_t n = sdk_member_number(o, name);
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
@@ -54,7 +54,7 @@ static void emit_said(struct teddy_client *c, enum teddy_event_type type, const 
 
 static void on_welcome(struct teddy_client *c, const struct sdk_message *m)
 {
-    uint32_t heartbeat_s = sdk_member_seconds(&m->o, "heartbeat_s");
+    uint32_t heartbeat_s = sdk_member_u32(&m->o, "heartbeat_s");
     uint64_t time = sdk_member_number(&m->o, "time");
     if (heartbeat_s >= 1 && heartbeat_s <= 3600) {
         c->silence_ms = heartbeat_s * 2500;
@@ -74,7 +74,7 @@ static void on_echo(struct teddy_client *c, const struct sdk_message *m)
     /* An older server repeats no ids: its echo is of what was said last. */
     bool ours = m->id[0] != '\0' ? strcmp(m->id, id) == 0 : !c->welcomed && c->head_sent;
     if (ours) {
-        c->last_seq = sdk_member_number(&m->o, "seq");
+        c->last_seq = sdk_member_u32(&m->o, "seq");
         sdk_session_said(c);
         emit_said(c, TEDDY_EVENT_ECHO, id, m);
     }
@@ -95,7 +95,7 @@ static bool about_head(const struct teddy_client *c, const struct sdk_message *m
     if (m->id[0] != '\0') {
         return strcmp(m->id, id) == 0;
     }
-    uint64_t seq = sdk_member_number(&m->o, "seq");
+    uint32_t seq = sdk_member_u32(&m->o, "seq");
     if (seq != 0) {
         return seq > c->last_seq;
     }
@@ -117,7 +117,7 @@ static void on_error(struct teddy_client *c, const struct sdk_message *m)
 
 static void on_token_expiring(struct teddy_client *c, const struct sdk_message *m)
 {
-    uint32_t left_s = sdk_member_seconds(&m->o, "expires_in");
+    uint32_t left_s = sdk_member_u32(&m->o, "expires_in");
     c->expires_at = c->now + sdk_least(left_s, SDK_SPAN_MS / 1000) * 1000;
     c->expiry_known = true;
     if (!c->refresh_sent) {

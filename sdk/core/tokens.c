@@ -125,7 +125,7 @@ static void record_make(struct teddy_client *c, struct span access, struct span 
 int sdk_tokens_take(struct teddy_client *c, const struct json_object *o, size_t len)
 {
     struct span access = sdk_member_text(o, "access"), refresh = sdk_member_text(o, "refresh");
-    uint32_t lifetime_s = sdk_member_seconds(o, "expires_in");
+    uint32_t lifetime_s = sdk_member_u32(o, "expires_in");
     if (lifetime_s == 0 || !token_ok(access) || !token_ok(refresh)) {
         return TEDDY_EPROTO;
     }
