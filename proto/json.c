@@ -377,21 +377,31 @@ static int copy_string(struct span s, char *out, size_t cap, size_t *len)
     return TEDDY_OK;
 }
 
-int json_string(const struct json_object *obj, const char *name, char *out, size_t cap, size_t *len)
+int json_unescape(const struct json_member *m, char *out, size_t cap, size_t *len)
 {
-    const struct json_member *m = json_find(obj, name);
-    int err = TEDDY_ENOTFOUND;
-    size_t n = 0;
+    int err = TEDDY_EINVAL;
 
     if (cap == 0)
         return TEDDY_ENOSPC;
-    if (m != NULL)
-        err = m->type == JSON_STRING ? copy_string(m->value, out, cap, &n) : TEDDY_EINVAL;
+    if (m->type == JSON_STRING)
+        err = copy_string(m->value, out, cap, len);
     if (err != TEDDY_OK)
-        n = 0;
-    out[n] = '\0';
-    *len = n;
+        *len = 0;
+    out[*len] = '\0';
     return err;
+}
+
+int json_string(const struct json_object *obj, const char *name, char *out, size_t cap, size_t *len)
+{
+    const struct json_member *m = json_find(obj, name);
+
+    if (m != NULL)
+        return json_unescape(m, out, cap, len);
+    *len = 0;
+    if (cap == 0)
+        return TEDDY_ENOSPC;
+    out[0] = '\0';
+    return TEDDY_ENOTFOUND;
 }
 
 int json_u64(const struct json_object *obj, const char *name, uint64_t *out)

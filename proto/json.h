@@ -58,6 +58,10 @@ const struct json_member *json_find(const struct json_object *obj, const char *n
 TEDDY_MUST_CHECK int json_string(const struct json_object *obj, const char *name, char *out,
                                  size_t cap, size_t *len) __asm__("proto_json_string");
 
+/* The same of a member that was found. out may be where the string itself stands: it never grows,
+ * and its closing quote makes room for the NUL. */
+TEDDY_MUST_CHECK int json_unescape(const struct json_member *m, char *out, size_t cap, size_t *len);
+
 /* The member's whole number, 0 to 2^53. TEDDY_ENOTFOUND; TEDDY_EINVAL: not such a number. */
 TEDDY_MUST_CHECK int json_u64(const struct json_object *obj, const char *name, uint64_t *out);
 

@@ -250,7 +250,7 @@ const char *ws_close_word_of(int err)
     }
 }
 
-size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, uint64_t payload_len,
+size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, size_t payload_len,
                  const uint8_t *mask)
 {
     size_t bytes = payload_len < 126 ? 0 : payload_len < 65536 ? 2 : 8;

@@ -85,7 +85,7 @@ enum ws_close_code ws_close_code_of(int err);
 const char *ws_close_word_of(int err);
 
 /* Writes a final frame's header; returns its length. mask is NULL at the server. */
-size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, uint64_t payload_len,
+size_t ws_header(uint8_t out[WS_HEADER_MAX], uint8_t opcode, size_t payload_len,
                  const uint8_t *mask);
 /* XORs len bytes with the mask, starting at the mask's first byte. */
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4]);

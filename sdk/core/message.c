@@ -6,13 +6,13 @@
 static const char *take_string(struct teddy_client *c, const struct json_object *o,
                                const char *name, size_t *len)
 {
-    struct span value = sdk_member_text(o, name);
+    const struct json_member *m = json_find(o, name);
     *len = 0;
-    if (value.len == 0) {
+    if (m == NULL || m->type != JSON_STRING) {
         return "";
     }
-    char *at = (char *)c->rx + (value.p - (const char *)c->rx);
-    (void)!json_string(o, name, at, value.len + 1, len);
+    char *at = (char *)c->rx + (m->value.p - (const char *)c->rx);
+    (void)!json_unescape(m, at, m->value.len + 1, len);
     return at;
 }
 
