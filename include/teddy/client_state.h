@@ -32,12 +32,9 @@ struct teddy_outbox {
 
 /* A message of the server's queue that the application has not taken yet; its text is in rx. */
 struct teddy_offer {
-    uint64_t expires_s;
-    uint32_t again_at;
+    struct teddy_message message; /* but its id in words */
     struct downlink_id id;
-    const char *text;
-    size_t text_len;
-    bool is_data;
+    uint32_t again_at;
 };
 
 #define TEDDY_LAST_LEN 25 /* bytes of TEDDY_RECORD_LAST */

@@ -66,17 +66,16 @@ void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m)
 {
     struct teddy_offer *o = &c->offer;
     if (downlink_id_parse(span_of(m->id), &o->id) != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_WARN, "a message without a proper id");
-        return;
+        return; /* no message of ours */
     }
     if (downlink_id_compare(&o->id, &c->last) <= 0) {
         c->wanted |= SDK_FRAME_ACK; /* seen: our ack was lost */
         return;
     }
-    o->text = m->text;
-    o->text_len = m->text_len;
-    o->is_data = m->is_data;
-    o->expires_s = sdk_member_number(&m->o, "expires");
+    o->message.text = m->text;
+    o->message.text_len = m->text_len;
+    o->message.is_data = m->is_data;
+    o->message.expires_s = sdk_member_number(&m->o, "expires");
     o->again_at = c->now;
     c->hold = SDK_HOLD_OFFER;
 }
@@ -91,12 +90,10 @@ int sdk_downlink_offer(struct teddy_client *c)
     struct writer w = writer_on(id, sizeof id);
     downlink_id_write(&w, &o->id);
     (void)writer_end(&w);
-    const struct teddy_message m = {.id = id,
-                                    .text = o->text,
-                                    .text_len = o->text_len,
-                                    .is_data = o->is_data,
-                                    .expires_s = o->expires_s};
-    if (c->config.on_message != NULL && !c->config.on_message(c->config.user, &m)) {
+    o->message.id = id;
+    bool taken = c->config.on_message == NULL || c->config.on_message(c->config.user, &o->message);
+    o->message.id = NULL;
+    if (!taken) {
         o->again_at = c->now + TEDDY_OFFER_MS;
         return TEDDY_AGAIN;
     }
