@@ -19,54 +19,55 @@ static bool ipv6_ok(struct span host)
     return span_within(host, ":.") && memchr(host.p, ':', host.len) != NULL;
 }
 
-static const char *behind_scheme(const char *text, bool allow_plain, struct teddy_url *out)
+static bool begins_with(const char *text, const char *prefix)
 {
-    size_t len = strlen(text);
-    out->tls = len > 8 && memcmp(text, "https://", 8) == 0;
-    out->port = out->tls ? 443 : 80;
-    if (out->tls) {
-        return text + 8;
-    }
-    return allow_plain && len > 7 && memcmp(text, "http://", 7) == 0 ? text + 7 : NULL;
+    size_t len = strlen(prefix);
+    return strlen(text) > len && memcmp(text, prefix, len) == 0;
 }
 
-static size_t until(const char *text, char a, char b)
+/* The end of the text, or where this character or a slash stands. */
+static const char *until(const char *text, char stop)
 {
-    size_t n = 0;
-    while (text[n] != '\0' && text[n] != a && text[n] != b) {
-        n++;
+    while (*text != '\0' && *text != '/' && *text != stop) {
+        text++;
     }
-    return n;
+    return text;
 }
 
 int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
 {
-    if (text == NULL || (text = behind_scheme(text, allow_plain, out)) == NULL) {
+    if (text == NULL) {
         return TEDDY_EINVAL;
     }
+    out->tls = begins_with(text, "https://");
+    out->port = out->tls ? 443 : 80;
+    if (!out->tls && !(allow_plain && begins_with(text, "http://"))) {
+        return TEDDY_EINVAL;
+    }
+    text += out->tls ? 8 : 7;
     bool literal = *text == '[';
     out->authority = text;
     text += literal;
-    struct span host = {text, literal ? until(text, ']', ']') : until(text, ':', '/')};
-    text += host.len;
-    if (host.len > TEDDY_HOST_MAX || (literal && *text++ != ']') ||
+    const char *end = until(text, literal ? ']' : ':');
+    struct span host = {text, (size_t)(end - text)};
+    if (host.len > TEDDY_HOST_MAX || (literal && *end++ != ']') ||
         !(literal ? ipv6_ok(host) : name_ok(host))) {
         return TEDDY_EINVAL;
     }
     out->host = host.p;
     out->host_len = (uint8_t)host.len;
-    if (*text == ':') {
+    if (*end == ':') {
         uint64_t port;
-        struct span digits = {text + 1, until(text + 1, '/', '/')};
-        if (u64_parse(digits, &port) != TEDDY_OK || port == 0 || port > UINT16_MAX) {
+        text = end + 1;
+        end = until(text, '/');
+        if (u64_parse((struct span){text, (size_t)(end - text)}, &port) != TEDDY_OK || port == 0 ||
+            port > UINT16_MAX) {
             return TEDDY_EINVAL;
         }
         out->port = (uint16_t)port;
-        text = digits.p + digits.len;
     }
-    out->authority_len = (uint8_t)(text - out->authority);
-    text += *text == '/';
-    return *text == '\0' ? TEDDY_OK : TEDDY_EINVAL;
+    out->authority_len = (uint8_t)(end - out->authority);
+    return end[*end == '/'] == '\0' ? TEDDY_OK : TEDDY_EINVAL;
 }
 
 bool sdk_path_ok(const char *path)
