@@ -372,9 +372,13 @@ static void headers_have_the_shortest_form(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        assert_int_equal(ws_header(out, WS_TEXT, cases[i].len, NULL), cases[i].want_len);
+        size_t len = (size_t)cases[i].len;
+
+        if (len != cases[i].len)
+            continue; /* no payload on this machine is so long */
+        assert_int_equal(ws_header(out, WS_TEXT, len, NULL), cases[i].want_len);
         assert_memory_equal(out, cases[i].want, cases[i].want_len);
-        assert_int_equal(ws_header(out, WS_TEXT, cases[i].len, mask), cases[i].want_len + 4);
+        assert_int_equal(ws_header(out, WS_TEXT, len, mask), cases[i].want_len + 4);
         assert_int_equal(out[1], (uint8_t)cases[i].want[1] | 0x80);
         assert_memory_equal(out + cases[i].want_len, mask, 4);
     }
