@@ -146,8 +146,8 @@ TEDDY_MUST_CHECK int teddy_client_report(struct teddy_client *c, const char *jso
 /* Utterances queued and not yet echoed. */
 size_t teddy_client_pending(const struct teddy_client *c);
 void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out);
-/* What to wait for, besides the time: TEDDY_WANTS_READ, TEDDY_WANTS_WRITE, both, or neither while
- * the application has a message to take. */
+/* What to wait for, besides the time: TEDDY_WANTS_READ, TEDDY_WANTS_WRITE, both, or neither:
+ * nothing is read while the application has a message to take, or the port a record. */
 unsigned teddy_client_wants(const struct teddy_client *c);
 enum teddy_state teddy_client_state(const struct teddy_client *c);
 

@@ -188,8 +188,10 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
     c->stage = stage;
     c->deadline = c->now + (stage == SDK_CLOSING ? SDK_CLOSING_MS : c->config.step_timeout_ms);
     switch (stage) {
-    case SDK_PREPARE:
+    case SDK_RECALL:
         c->failure = (struct teddy_failure){0};
+        break;
+    case SDK_PREPARE:
         c->out_len = c->out_at = 0;
         sdk_show(c, goals[c->goal].shown);
         break;
@@ -255,6 +257,7 @@ static void halt(struct teddy_client *c)
     if (c->stage == SDK_SESSION) {
         c->our_close = WS_CLOSE_NORMAL;
         c->wanted = SDK_FRAME_CLOSE;
+        c->stage = SDK_CLOSING; /* what waits is not said behind the close */
         (void)sdk_frames_pump(c);
     }
     c->port->disconnect(c->ctx);

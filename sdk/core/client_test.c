@@ -480,6 +480,64 @@ static void stop_forgets_secrets_and_a_step_starts_over(void **state)
     assert_int_equal(w->claims, 2);
 }
 
+static void nothing_after_the_close(struct world *w, enum world_call call)
+{
+    assert_false(call == ON_SEND && w->toy_close != 0);
+}
+
+static void stop_says_nothing_after_its_close_frame(void **state)
+{
+    (void)state;
+    static const char report[] = "{\"heap\":1}";
+    struct world *w = &world;
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    assert_int_equal(teddy_client_report(&w->client, report, sizeof report - 1), TEDDY_OK);
+    w->on_call = nothing_after_the_close;
+    teddy_client_stop(&w->client);
+    assert_int_equal(w->toy_close, 1000);
+    w->on_call = NULL;
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    world_run(w, 10);
+    assert_int_equal(w->telemetry, 1);
+}
+
+/* What the last connection came to is no verdict on the next, which never began. */
+static void a_store_that_is_busy_is_no_refusal(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    w->plan.upgrade_status = 401;
+    server_drop(w);
+    while (world_count(w, TEDDY_EVENT_STATE) == 0 ||
+           world_last(w, TEDDY_EVENT_STATE)->status != 401) {
+        world_run(w, 100);
+    }
+    w->plan.upgrade_status = 0;
+    w->load_rcs[TEDDY_RECORD_TOKENS] = TEDDY_AGAIN;
+    world_run(w, 30000);
+    const struct seen *e = world_waiting(w);
+    assert_int_equal(e->err, TEDDY_ETIMEOUT);
+    assert_int_equal(e->status, 0);
+    w->load_rcs[TEDDY_RECORD_TOKENS] = TEDDY_OK;
+    world_until(w, TEDDY_STATE_ONLINE, 60000);
+    assert_int_equal(w->claims, 1);
+}
+
+static void an_utterance_after_a_month_of_silence(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->plan.heartbeat_s = 3600;
+    w->plan.expires_in = 100000000;
+    world_until(w, TEDDY_STATE_ONLINE, 1000);
+    world_run(w, UINT64_C(30) * 86400 * 1000);
+    assert_int_equal(w->upgrades, 1);
+    world_say(w, "good morning");
+    world_run(w, 1000);
+    assert_int_equal(world_count(w, TEDDY_EVENT_ECHO), 1);
+}
+
 static void stop_on_event(struct world *w, const struct teddy_event *e)
 {
     if (e->type == TEDDY_EVENT_ECHO) {
@@ -569,6 +627,9 @@ int main(void)
         cmocka_unit_test_setup(notices_a_wrong_clock, fresh),
         cmocka_unit_test_setup(stop_forgets_secrets_and_a_step_starts_over, fresh),
         cmocka_unit_test_setup(stop_works_from_within_an_event, fresh),
+        cmocka_unit_test_setup(stop_says_nothing_after_its_close_frame, fresh),
+        cmocka_unit_test_setup(a_store_that_is_busy_is_no_refusal, fresh),
+        cmocka_unit_test_setup(an_utterance_after_a_month_of_silence, fresh),
         cmocka_unit_test_setup(init_refuses_what_is_not_valid, fresh),
         cmocka_unit_test_setup(without_randomness_nothing_is_claimed, fresh),
     };

@@ -483,6 +483,33 @@ static void nothing_is_taken_before_the_welcome(void **state)
 
 static bool takes;
 
+static int keeps_the_first_alone(struct world *w, enum teddy_record record, const uint8_t *data,
+                                 size_t len)
+{
+    (void)record, (void)data, (void)len;
+    return w->taken == 1 ? TEDDY_OK : TEDDY_AGAIN;
+}
+
+static void an_ack_that_was_held_up_is_of_nothing_that_is_not_kept(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->send_rc = TEDDY_AGAIN;
+    world_say(w, "in the way");
+    world_step(w);
+    w->on_save = keeps_the_first_alone;
+    server_queue(w, "1.1", "\"text\":\"one\"");
+    server_queue(w, "1.2", "\"text\":\"two\"");
+    world_run(w, 100);
+    assert_int_equal(w->taken, 2);
+    w->send_rc = TEDDY_OK;
+    world_run(w, 100);
+    assert_string_not_equal(w->acked, "1.2");
+    w->on_save = NULL;
+    world_run(w, 100);
+    assert_string_equal(w->acked, "1.2");
+}
+
 static void stop_when_offered(struct world *w, const struct teddy_message *m)
 {
     (void)m;
@@ -573,6 +600,7 @@ int main(void)
         cmocka_unit_test_setup(no_application_takes_everything, online),
         cmocka_unit_test_setup(the_id_is_kept_before_the_ack_leaves, online),
         cmocka_unit_test_setup(the_ack_names_the_last_for_all_before, online),
+        cmocka_unit_test_setup(an_ack_that_was_held_up_is_of_nothing_that_is_not_kept, online),
         cmocka_unit_test_setup(what_comes_again_is_acked_but_not_offered, online),
         cmocka_unit_test_setup(hello_tells_the_last_after_a_reconnect_and_a_reboot, online),
         cmocka_unit_test_setup(a_failed_save_is_logged_and_acked, online),

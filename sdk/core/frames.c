@@ -136,7 +136,9 @@ static bool say_due(struct teddy_client *c)
 /* The frame that is owed next, or 0. */
 static uint32_t next_kind(struct teddy_client *c)
 {
-    uint32_t first = c->wanted & -c->wanted;
+    /* An ack names the last message taken: it waits until that one is kept, too. */
+    uint32_t wanted = c->wanted & ~(c->unkept ? (uint32_t)SDK_FRAME_ACK : 0);
+    uint32_t first = wanted & -wanted;
     if (c->stage == SDK_CLOSING) {
         return first & SDK_FRAME_CLOSE;
     }

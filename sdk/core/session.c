@@ -242,6 +242,12 @@ static int clocks(struct teddy_client *c)
 {
     uint32_t silent = c->now - c->heard_at;
     settle(c);
+    if (sdk_due(c, c->say_at)) {
+        c->say_at = c->now; /* which stays due, however long nothing is said (SDK_SPAN_MS) */
+    }
+    if (sdk_due(c, c->refresh_from)) {
+        c->refresh_from = c->now;
+    }
     if (silent >= c->silence_ms) {
         return TEDDY_ETIMEOUT;
     }
