@@ -6,7 +6,8 @@
  *
  * A state machine that never blocks and never allocates; time is told to it and randomness comes
  * from its port. All calls for one client come from one thread, or under one lock; none may be made
- * from within on_event except teddy_client_say, teddy_client_stop and the getters.
+ * from within a callback except teddy_client_say, teddy_client_report, teddy_client_stop and the
+ * getters. A say can itself call on_event (TEDDY_EVENT_DROPPED).
  *
  * A server that never answered `hello` with `welcome` is taken for an older one after
  * TEDDY_WELCOME_MS, or at its first message: the toy is then online in plain text, what comes after
@@ -98,7 +99,7 @@ struct teddy_client_config {
         *ws_endpoint; /* WS_ENDPOINT: NULL for /ws/esp32; "/" and the device id are appended */
     const char *device_id;
     const char *child_id;
-    const char *firmware; /* ≤ 32 characters, or NULL */
+    const char *firmware; /* ≤ 32 bytes of UTF-8 without control characters, or NULL */
     bool allow_plain;     /* http:// and ws://, for development on one machine */
     uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms,
         backoff_refused_ms;                                        /* 0: the default */

@@ -5,7 +5,7 @@
  * later, with the same arguments, from a later step. Each client has a port of its own (`ctx`),
  * used by one thread at a time.
  *
- * See sdk/port/posix for a complete one. */
+ * All but log must be there. See sdk/port/posix for a complete one. */
 #ifndef TEDDY_PORT_H
 #define TEDDY_PORT_H
 

@@ -339,6 +339,7 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
             break;
         }
     }
+    sdk_outbox_tick(c); /* what was said meanwhile gets its time */
     sdk_outbox_tell_room(c);
     c->in_step = false;
     if (c->stop_asked) {

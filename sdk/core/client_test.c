@@ -567,8 +567,8 @@ static void init_refuses_what_is_not_valid(void **state)
 {
     (void)state;
     struct world *w = &world;
-    struct teddy_client_config bad[10];
-    for (size_t i = 0; i < 10; i++) {
+    struct teddy_client_config bad[11];
+    for (size_t i = 0; i < 11; i++) {
         bad[i] = w->config;
     }
     bad[0].device_id = "no spaces";
@@ -581,7 +581,8 @@ static void init_refuses_what_is_not_valid(void **state)
     bad[7].firmware = "line\nfeed";
     bad[8].backoff_floor_ms = 70000;
     bad[9].backoff_cap_ms = UINT32_MAX;
-    for (size_t i = 0; i < 10; i++) {
+    bad[10].firmware = "del\x7f";
+    for (size_t i = 0; i < 11; i++) {
         w->log[0] = '\0';
         assert_int_equal(teddy_client_init(&w->client, &bad[i], &world_port, w, w->rx, sizeof w->rx,
                                            w->outbox, sizeof w->outbox),

@@ -208,6 +208,7 @@ static void finish(struct teddy_client *c)
     c->frame.kind = 0;
     if (kind == SDK_FRAME_REFRESH) {
         wipe(c->rx, c->rx_len); /* held for the token alone */
+        wipe(c->frame.chunk, sizeof c->frame.chunk);
         c->hold = SDK_HOLD_NONE;
         c->more = true;
     } else if (kind == SDK_FRAME_SAY) {

@@ -29,7 +29,7 @@ static bool firmware_ok(const char *firmware)
 {
     size_t len = firmware == NULL ? 0 : strlen(firmware);
     for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)firmware[i] < 0x20) {
+        if ((unsigned char)firmware[i] < 0x20 || firmware[i] == 0x7F) {
             return false;
         }
     }

@@ -492,6 +492,25 @@ static void a_report_on_its_way_is_not_replaced(void **state)
     assert_string_equal(w->report, "{\"type\":\"telemetry\",\"n\":2}");
 }
 
+static void a_report_that_ends_the_session_is_not_sent_again(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    char big[TEDDY_REPORT_MAX + 2] = "{\"a\":\"";
+    memset(big + 6, 'z', 200);
+    memcpy(big + 206, "\"}", 3);
+    w->piece = 50;
+    w->again = 1;
+    unsigned frames = w->frames;
+    assert_int_equal(teddy_client_report(&w->client, big, 208), TEDDY_OK);
+    while (w->frames == frames) {
+        world_step(w);
+    }
+    server_close(w, 1009, "too_big");
+    world_until(w, TEDDY_STATE_WAITING, 1000);
+    assert_int_equal(outbox(w).count, 0);
+}
+
 static void an_older_server_gets_no_report(void **state)
 {
     (void)state;
@@ -566,6 +585,7 @@ int main(void)
         cmocka_unit_test_setup(a_report_is_sent_once_with_its_type_first, fresh),
         cmocka_unit_test_setup(a_report_that_waits_is_replaced, fresh),
         cmocka_unit_test_setup(a_report_on_its_way_is_not_replaced, online),
+        cmocka_unit_test_setup(a_report_that_ends_the_session_is_not_sent_again, online),
         cmocka_unit_test_setup(an_older_server_gets_no_report, fresh),
         cmocka_unit_test_setup(bad_reports_are_refused, fresh),
     };

@@ -94,7 +94,9 @@ static void drop_refused(struct teddy_client *c)
     char id[21];
     bool about_it =
         c->failure.close == WS_CLOSE_TOO_BIG || c->failure.close == WS_CLOSE_INVALID_UTF8;
-    if (about_it && c->head_sent && sdk_head_id(c, id)) {
+    if (about_it && c->head_sent && c->says == 0) {
+        sdk_session_said(c); /* a report, which nobody asks about */
+    } else if (about_it && c->head_sent && sdk_head_id(c, id)) {
         sdk_session_said(c);
         struct teddy_event event;
         sdk_event(&event, TEDDY_EVENT_ERROR);
