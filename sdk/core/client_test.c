@@ -563,41 +563,6 @@ static void stop_works_from_within_an_event(void **state)
     assert_false(w->open);
 }
 
-static void init_refuses_what_is_not_valid(void **state)
-{
-    (void)state;
-    struct world *w = &world;
-    struct teddy_client_config bad[11];
-    for (size_t i = 0; i < 11; i++) {
-        bad[i] = w->config;
-    }
-    bad[0].device_id = "no spaces";
-    bad[1].child_id = "";
-    bad[2].server_url = NULL;
-    bad[3].server_url = "http://teddy.example";
-    bad[4].claim_endpoint = "api";
-    bad[5].ws_endpoint = "/ws?x";
-    bad[6].firmware = "a firmware's name of more than thirty-two";
-    bad[7].firmware = "line\nfeed";
-    bad[8].backoff_floor_ms = 70000;
-    bad[9].backoff_cap_ms = UINT32_MAX;
-    bad[10].firmware = "del\x7f";
-    for (size_t i = 0; i < 11; i++) {
-        w->log[0] = '\0';
-        assert_int_equal(teddy_client_init(&w->client, &bad[i], &world_port, w, w->rx, sizeof w->rx,
-                                           w->outbox, sizeof w->outbox),
-                         TEDDY_EINVAL);
-        assert_string_not_equal(w->log, "");
-    }
-    assert_int_equal(teddy_client_init(&w->client, &w->config, &world_port, w, w->rx,
-                                       TEDDY_BUFFER_MIN - 1, w->outbox, 10),
-                     TEDDY_EINVAL);
-    w->rng_broken = true;
-    assert_int_equal(teddy_client_init(&w->client, &w->config, &world_port, w, w->rx, sizeof w->rx,
-                                       w->outbox, 10),
-                     TEDDY_EIO);
-}
-
 static void without_randomness_nothing_is_claimed(void **state)
 {
     (void)state;
@@ -631,7 +596,6 @@ int main(void)
         cmocka_unit_test_setup(stop_says_nothing_after_its_close_frame, fresh),
         cmocka_unit_test_setup(a_store_that_is_busy_is_no_refusal, fresh),
         cmocka_unit_test_setup(an_utterance_after_a_month_of_silence, fresh),
-        cmocka_unit_test_setup(init_refuses_what_is_not_valid, fresh),
         cmocka_unit_test_setup(without_randomness_nothing_is_claimed, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
