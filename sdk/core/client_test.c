@@ -563,18 +563,6 @@ static void stop_works_from_within_an_event(void **state)
     assert_false(w->open);
 }
 
-static void without_randomness_nothing_is_claimed(void **state)
-{
-    (void)state;
-    struct world *w = &world;
-    w->rng_broken = true;
-    world_until(w, TEDDY_STATE_WAITING, 100);
-    assert_int_equal(w->claims, 0);
-    assert_int_equal(world_waiting(w)->err, TEDDY_EIO);
-    w->rng_broken = false;
-    world_until(w, TEDDY_STATE_ONLINE, 2000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -596,7 +584,6 @@ int main(void)
         cmocka_unit_test_setup(stop_says_nothing_after_its_close_frame, fresh),
         cmocka_unit_test_setup(a_store_that_is_busy_is_no_refusal, fresh),
         cmocka_unit_test_setup(an_utterance_after_a_month_of_silence, fresh),
-        cmocka_unit_test_setup(without_randomness_nothing_is_claimed, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

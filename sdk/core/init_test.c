@@ -1,4 +1,4 @@
-/* What teddy_client_init takes and refuses. */
+/* What teddy_client_init refuses, and what a toy without randomness does. */
 #include <string.h>
 
 #include "world.h"
@@ -41,10 +41,24 @@ static void init_refuses_what_is_not_valid(void **state)
                      TEDDY_EIO);
 }
 
+static void without_randomness_nothing_is_claimed(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    world_init(w);
+    w->rng_broken = true;
+    world_until(w, TEDDY_STATE_WAITING, 100);
+    assert_int_equal(w->claims, 0);
+    assert_int_equal(world_waiting(w)->err, TEDDY_EIO);
+    w->rng_broken = false;
+    world_until(w, TEDDY_STATE_ONLINE, 2000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(init_refuses_what_is_not_valid),
+        cmocka_unit_test(without_randomness_nothing_is_claimed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
