@@ -432,7 +432,6 @@ static void switch_on(struct toy *t)
                                                .child_id = "c",
                                                .firmware = "1",
                                                .on_event = on_event,
-                                               .on_message = on_message,
                                                .user = t};
 
     memset(t->client, 0xa5, sizeof *t->client);
@@ -442,6 +441,7 @@ static void switch_on(struct toy *t)
     t->last_epoch = t->last_n = 0;
     HOLDS(teddy_client_init(t->client, &config, &port, t, t->rx, t->rx_len, t->outbox,
                             OUTBOX_LEN) == TEDDY_OK);
+    teddy_client_on_message(t->client, on_message);
 }
 
 static void step(struct toy *t)

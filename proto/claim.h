@@ -50,7 +50,8 @@ static inline size_t claim_signed_bytes(const char *device_id, const char *child
                    : claim_signed_as_sent(device_id, child_id, nonce, out);
 }
 
-/* Writes the request body. firmware may be NULL. */
+/* Writes the request body. firmware may be NULL; it holds no `"`, no backslash and no control
+ * character, as the rest cannot. */
 void claim_write(struct writer *w, const char *device_id, const char *child_id, const char *nonce,
                  const uint8_t mac[LIMIT_MAC_LEN], const char *firmware);
 

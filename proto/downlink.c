@@ -2,15 +2,10 @@
 
 #include "proto/text.h"
 
-#define DIGITS_MAX 13 /* of DOWNLINK_PART_MAX */
-
-static int parse_part(struct span text, uint64_t *out)
+static bool parse_part(struct span text, uint32_t *out)
 {
-    if (text.len > DIGITS_MAX || (text.len > 1 && text.p[0] == '0'))
-        return TEDDY_EPROTO;
-    if (u64_parse(text, out) != TEDDY_OK || *out > DOWNLINK_PART_MAX)
-        return TEDDY_EPROTO;
-    return TEDDY_OK;
+    return u32_parse(text, out) == TEDDY_OK && *out <= DOWNLINK_PART_MAX &&
+           (text.len == 1 || text.p[0] != '0');
 }
 
 int downlink_id_parse(struct span text, struct downlink_id *out)
@@ -23,8 +18,8 @@ int downlink_id_parse(struct span text, struct downlink_id *out)
         dot++;
     if (dot == text.len)
         return TEDDY_EPROTO;
-    if (parse_part((struct span){text.p, dot}, &id.epoch) != TEDDY_OK ||
-        parse_part((struct span){text.p + dot + 1, text.len - dot - 1}, &id.n) != TEDDY_OK)
+    if (!parse_part((struct span){text.p, dot}, &id.epoch) ||
+        !parse_part((struct span){text.p + dot + 1, text.len - dot - 1}, &id.n))
         return TEDDY_EPROTO;
     *out = id;
     return TEDDY_OK;

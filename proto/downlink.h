@@ -8,12 +8,12 @@
 #include "proto/writer.h"
 #include "teddy/err.h"
 
-#define DOWNLINK_PART_MAX (UINT64_C(1) << 40) /* of epoch and of n */
-#define DOWNLINK_ID_TEXT  28                  /* bytes of the longest, with its NUL */
+#define DOWNLINK_PART_MAX (UINT32_MAX - 1) /* of epoch and of n */
+#define DOWNLINK_ID_TEXT  22               /* bytes of the longest, with its NUL */
 
 /* 0.0, which no message has, stands for none. */
 struct downlink_id {
-    uint64_t epoch, n;
+    uint32_t epoch, n;
 };
 
 /* TEDDY_EPROTO, and *out is 0.0, when text is not two numbers of digits alone with one dot between,

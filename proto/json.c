@@ -176,14 +176,16 @@ static int read_scalar(struct reader *r, struct span *value, uint8_t *type)
     return err;
 }
 
-/* A name and its colon. */
+/* A name and its colon. An escape would be a second spelling of the same name. */
 static int read_name(struct reader *r, struct span *name)
 {
     int err;
 
     skip_space(r);
     err = read_string(r, name);
-    return err == TEDDY_OK && !accept(r, ':') ? TEDDY_EPROTO : err;
+    if (err == TEDDY_OK && (memchr(name->p, '\\', name->len) != NULL || !accept(r, ':')))
+        err = TEDDY_EPROTO;
+    return err;
 }
 
 /* The character as UTF-8; returns its length. */
@@ -200,45 +202,19 @@ static size_t put_utf8(uint32_t c, uint8_t out[4])
     return n;
 }
 
-/* One character of a checked string as UTF-8. Returns its length, 0 at the end of the string. */
-static size_t next_char(struct reader *r, uint8_t out[4])
+static const struct json_member *find(const struct json_object *obj, struct span name)
 {
-    uint32_t c = 0;
-    size_t n = 0;
-
-    if (take(r, '\\'))
-        return read_escape(r, &c) == TEDDY_OK ? put_utf8(c, out) : 0;
-    if (r->p < r->end) {
-        do {
-            out[n++] = (uint8_t)*r->p++;
-        } while (n < 4 && r->p < r->end && ((uint8_t)*r->p & 0xC0) == 0x80);
+    for (size_t i = 0; i < obj->count; i++) {
+        if (span_eq(json_name(&obj->members[i]), name))
+            return &obj->members[i];
     }
-    return n;
-}
-
-/* True when two checked strings say the same, however each is written. */
-static bool same_string(struct span a, struct span b)
-{
-    struct reader x = {a.p, a.p + a.len};
-    struct reader y = {b.p, b.p + b.len};
-    uint8_t cx[4];
-    uint8_t cy[4];
-    size_t n;
-
-    do {
-        n = next_char(&x, cx);
-        if (n != next_char(&y, cy) || memcmp(cx, cy, n) != 0)
-            return false;
-    } while (n > 0);
-    return true;
+    return NULL;
 }
 
 static int add_member(struct json_object *out, struct span name, struct span value, uint8_t type)
 {
-    for (size_t i = 0; i < out->count; i++) {
-        if (same_string(json_name(&out->members[i]), name))
-            return TEDDY_EDUP;
-    }
+    if (find(out, name) != NULL)
+        return TEDDY_EDUP;
     if (out->count == JSON_MEMBERS_MAX || name.len > UINT16_MAX)
         return TEDDY_ETOOBIG;
     out->members[out->count++] = (struct json_member){value, name.p, (uint16_t)name.len, type};
@@ -349,29 +325,28 @@ int json_parse(struct span text, struct json_object *out)
 
 const struct json_member *json_find(const struct json_object *obj, const char *name)
 {
-    struct span wanted = span_of(name); /* our own names hold nothing that would need an escape */
-
-    for (size_t i = 0; i < obj->count; i++) {
-        if (same_string(json_name(&obj->members[i]), wanted))
-            return &obj->members[i];
-    }
-    return NULL;
+    return find(obj, span_of(name));
 }
 
 /* Unescapes a checked string into out, without a NUL. */
 static int copy_string(struct span s, char *out, size_t cap, size_t *len)
 {
     struct reader r = {s.p, s.p + s.len};
-    uint8_t c[4];
-    size_t n;
 
-    *len = 0;
-    while ((n = next_char(&r, c)) > 0) {
-        if (c[0] == '\0')
+    for (*len = 0; r.p < r.end;) {
+        uint8_t utf8[4] = {(uint8_t)*r.p++};
+        size_t n = 1;
+        uint32_t c;
+
+        if (utf8[0] == '\\') {
+            (void)!read_escape(&r, &c);
+            n = put_utf8(c, utf8);
+        }
+        if (utf8[0] == '\0')
             return TEDDY_EINVAL;
         if (n >= cap - *len)
             return TEDDY_ENOSPC;
-        memcpy(out + *len, c, n);
+        memcpy(out + *len, utf8, n);
         *len += n;
     }
     return TEDDY_OK;

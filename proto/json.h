@@ -1,7 +1,7 @@
 /* The flat reader of what toys send and get (RFC 8259): one object, its members listed without
  * copying. The whole text is checked, nested values included (to JSON_DEPTH_MAX, without
- * recursion); a duplicate member of the object is refused, also when one of the two is written with
- * escapes (the names inside nested objects are not compared: nobody reads them here). Numbers are
+ * recursion); a duplicate member of the object is refused (the names inside nested objects are not
+ * compared: nobody reads them here), and so is a name that is written with an escape. Numbers are
  * kept as text, never as a float. Threads: any (no state). Blocks: no. Allocates: no. */
 #ifndef PROTO_JSON_H
 #define PROTO_JSON_H
@@ -35,16 +35,17 @@ struct json_object {
     size_t count;
 };
 
-/* The member's name, between its quotes, escapes as sent. */
+/* The member's name, between its quotes. */
 static inline struct span json_name(const struct json_member *m)
 {
     return (struct span){m->name, m->name_len};
 }
 
 /* Reads the one object that `text` is (white space around it allowed). The spans point into `text`.
- * TEDDY_EPROTO: not a JSON object; TEDDY_EUTF8: not UTF-8, or a lone surrogate as an escape;
- * TEDDY_EDUP: a duplicate member; TEDDY_ETOOBIG: more than JSON_MEMBERS_MAX members or
- * JSON_DEPTH_MAX levels, or a name over 65,535 bytes. After an error the object is empty. */
+ * TEDDY_EPROTO: not a JSON object, or a name with an escape; TEDDY_EUTF8: not UTF-8, or a lone
+ * surrogate as an escape; TEDDY_EDUP: a duplicate member; TEDDY_ETOOBIG: more than JSON_MEMBERS_MAX
+ * members or JSON_DEPTH_MAX levels, or a name over 65,535 bytes. After an error the object is
+ * empty. */
 TEDDY_MUST_CHECK int json_parse(struct span text, struct json_object *out);
 
 /* The member of that name, or NULL. */

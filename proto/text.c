@@ -142,17 +142,33 @@ int u64_parse(struct span text, uint64_t *out)
     return TEDDY_OK;
 }
 
-bool span_within(struct span s, const char *others)
+int u32_parse(struct span text, uint32_t *out)
 {
-    size_t len = strlen(others);
+    uint32_t n = 0;
 
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned c = (unsigned char)s.p[i];
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned char)text.p[i] - (unsigned)'0';
 
-        if (c - '0' > 9 && (c | 0x20) - 'a' > 25 && memchr(others, (int)c, len) == NULL)
-            return false;
+        if (digit > 9)
+            return TEDDY_EPROTO;
+        n = n > (UINT32_MAX - digit) / 10 ? UINT32_MAX : n * 10 + digit;
     }
-    return true;
+    *out = n;
+    return text.len > 0 ? TEDDY_OK : TEDDY_EPROTO;
+}
+
+size_t span_run(struct span s, const char *others)
+{
+    size_t n = 0;
+
+    while (n < s.len) {
+        unsigned c = (unsigned char)s.p[n];
+
+        if (c - '0' > 9 && (c | 0x20) - 'a' > 25 && memchr(others, (int)c, strlen(others)) == NULL)
+            break;
+        n++;
+    }
+    return n;
 }
 
 static unsigned lower(char c)

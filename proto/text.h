@@ -29,8 +29,15 @@ void wipe(void *p, size_t len);
 /* Parses a decimal without sign, leading zeros allowed to 20 digits; TEDDY_EPROTO on anything else.
  */
 TEDDY_MUST_CHECK int u64_parse(struct span text, uint64_t *out);
-/* True when all of s is A-Z a-z 0-9 or one of others; also of nothing. */
-bool span_within(struct span s, const char *others);
+/* The same, of 32 bits: what is more counts as UINT32_MAX. Any number of digits. */
+TEDDY_MUST_CHECK int u32_parse(struct span text, uint32_t *out);
+/* How many bytes of s, from its first on, are A-Z a-z 0-9 or one of others. */
+size_t span_run(struct span s, const char *others);
+/* True when all of s is; also of nothing. */
+static inline bool span_within(struct span s, const char *others)
+{
+    return span_run(s, others) == s.len;
+}
 /* ASCII only, case-insensitive equality. */
 bool span_ieq(struct span a, const char *text);
 

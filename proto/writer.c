@@ -69,14 +69,11 @@ static bool is_plain(uint8_t byte)
 
 void writer_json_byte(struct writer *w, uint8_t byte)
 {
-    static const char letters[] = "\"\\bfnrt", meant[] = "\"\\\b\f\n\r\t";
-    const char *short_form = memchr(meant, byte, sizeof meant - 1);
-
     if (is_plain(byte)) {
         writer_bytes(w, &byte, 1);
-    } else if (short_form != NULL) {
+    } else if (byte == '"' || byte == '\\') {
         writer_bytes(w, "\\", 1);
-        writer_bytes(w, letters + (short_form - meant), 1);
+        writer_bytes(w, &byte, 1);
     } else {
         writer_text(w, "\\u00");
         writer_hex(w, &byte, 1);

@@ -38,38 +38,21 @@ void ws_close_read(const uint8_t *data, size_t len, uint16_t *code, struct span 
     *reason = (struct span){(const char *)data + 2, len - 2};
 }
 
-/* Takes the next word of *rest; words are parted by single spaces. */
-static struct span next_word(struct span *rest)
-{
-    struct span word = {rest->p, 0};
-
-    while (word.len < rest->len && word.p[word.len] != ' ')
-        word.len++;
-    rest->p += word.len;
-    rest->len -= word.len;
-    if (rest->len > 0) {
-        rest->p++;
-        rest->len--;
-    }
-    return word;
-}
-
 void ws_reason_read(struct span reason, struct span *word, uint32_t *retry_ms)
 {
-    static const char key[] = "retry_ms=";
+    static const char key[] = " retry_ms=";
     const size_t key_len = sizeof key - 1;
-    uint64_t n;
+    const char *end = reason.p + reason.len;
 
+    word->p = reason.p;
+    word->len = span_run(reason, "_-");
     *retry_ms = 0;
-    *word = next_word(&reason);
-    while (reason.len > 0) {
-        struct span w = next_word(&reason);
-
-        if (w.len <= key_len || memcmp(w.p, key, key_len) != 0)
-            continue;
-        if (u64_parse((struct span){w.p + key_len, w.len - key_len}, &n) == TEDDY_OK)
-            *retry_ms = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-        return;
+    reason.p += word->len;
+    if ((size_t)(end - reason.p) > key_len && memcmp(reason.p, key, key_len) == 0) {
+        reason.p += key_len;
+        reason.len = (size_t)(end - reason.p);
+        reason.len = span_run(reason, "");
+        (void)!u32_parse(reason, retry_ms);
     }
 }
 

@@ -175,7 +175,7 @@ static bool check_load(const struct sim_args *a, int *status)
         return usage(status, "--down takes --admin, and --tls-admin with --tls-server", "");
     if ((a->faults & restart) != 0 && a->restart_command == NULL)
         return usage(status, "the fault restart takes --restart-command", "");
-    if (a->backoff_cap_ms != 0 && a->backoff_floor_ms > a->backoff_cap_ms)
+    if (a->times.backoff_floor_ms > a->times.backoff_cap_ms)
         return usage(status, "--backoff-floor-ms is over --backoff-cap-ms", "");
     return true;
 }
@@ -212,6 +212,7 @@ static void defaults(struct sim_args *out)
         .start_rate = 200,
         .settle_s = 120,
         .restarts = 1,
+        .times = TEDDY_TIMES,
     };
 }
 
@@ -259,16 +260,16 @@ bool args_parse(int argc, char **argv, struct sim_args *a, int *status)
         {"child", "C", "their child_id; default sim-child", TEXT, &a->child, 0, 0},
         {"backoff-floor-ms", "N",
          "the shortest wait of a toy after a failure; defaults as in the SDK", NUMBER,
-         &a->backoff_floor_ms, 1, hour},
+         &a->times.backoff_floor_ms, 1, hour},
         {"backoff-base-ms", "N", "the bound of the first wait, doubling", NUMBER,
-         &a->backoff_base_ms, 1, hour},
-        {"backoff-cap-ms", "N", "the longest", NUMBER, &a->backoff_cap_ms, 1, hour},
+         &a->times.backoff_base_ms, 1, hour},
+        {"backoff-cap-ms", "N", "the longest", NUMBER, &a->times.backoff_cap_ms, 1, hour},
         {"backoff-refused-ms", "N", "the first after a refusal that people must mend", NUMBER,
-         &a->backoff_refused_ms, 1, hour},
-        {"step-timeout-ms", "N", "for connecting, or an answer", NUMBER, &a->step_timeout_ms, 1,
-         hour},
-        {"echo-timeout-ms", "N", "before an utterance is said again", NUMBER, &a->echo_timeout_ms,
+         &a->times.backoff_refused_ms, 1, hour},
+        {"step-timeout-ms", "N", "for connecting, or an answer", NUMBER, &a->times.step_timeout_ms,
          1, hour},
+        {"echo-timeout-ms", "N", "before an utterance is said again", NUMBER,
+         &a->times.echo_timeout_ms, 1, hour},
         {"progress", "", "a line of progress each second, also when stderr is no terminal", FLAG,
          &a->progress, 0, 0},
         {"json", "", "the report as JSON", FLAG, &a->json, 0, 0},

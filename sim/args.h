@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "teddy/client.h"
+
 enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
 
 struct sim_args {
@@ -15,8 +17,7 @@ struct sim_args {
     uint32_t duration_s, settle_s;
     uint32_t fault_rate, restarts;
     uint32_t faults; /* a bit each of enum sim_fault */
-    uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms, backoff_refused_ms;
-    uint32_t step_timeout_ms, echo_timeout_ms;
+    struct teddy_times times;
     uint64_t seed;
     bool has_seed, progress, json;
 };

@@ -158,19 +158,17 @@ static int client_begin(struct toy *t)
         .child_id = a->child,
         .firmware = "teddy-sim",
         .allow_plain = args_loopback(url),
-        .backoff_floor_ms = a->backoff_floor_ms,
-        .backoff_base_ms = a->backoff_base_ms,
-        .backoff_cap_ms = a->backoff_cap_ms,
-        .backoff_refused_ms = a->backoff_refused_ms,
-        .step_timeout_ms = a->step_timeout_ms,
-        .echo_timeout_ms = a->echo_timeout_ms,
+        .times = &a->times,
         .on_event = on_event,
-        .on_message = on_message,
         .user = t,
     };
 
-    return teddy_client_init(&t->client, &config, &sim_port, t, t->rx, sizeof t->rx, t->outbox,
-                             sizeof t->outbox);
+    int err = teddy_client_init(&t->client, &config, &sim_port, t, t->rx, sizeof t->rx, t->outbox,
+                                sizeof t->outbox);
+
+    if (err == TEDDY_OK)
+        teddy_client_on_message(&t->client, on_message);
+    return err;
 }
 
 static void log_error(void *user, enum teddy_log_level level, const char *line)

@@ -141,7 +141,7 @@ static bool check(const struct args *a, int *status)
         return usage(status, "--id and --child are 1 to 64 of A-Z a-z 0-9 _ -", "");
     if (a->firmware && strlen(a->firmware) > LIMIT_FIRMWARE_LEN)
         return usage(status, "--firmware is at most 32 bytes", "");
-    if (a->backoff_cap_ms && a->backoff_floor_ms > a->backoff_cap_ms)
+    if (a->times.backoff_floor_ms > a->times.backoff_cap_ms)
         return usage(status, "--backoff-floor-ms is over --backoff-cap-ms", "");
     return true;
 }
@@ -161,6 +161,7 @@ static void defaults(struct args *out)
     out->ws_endpoint = environment("WS_ENDPOINT");
     out->linger_s = 30; /* over what a draining server asks to wait by default */
     out->ahead = 1;
+    out->times = (struct teddy_times)TEDDY_TIMES;
 }
 
 #define ROWS_MAX 32
@@ -215,12 +216,12 @@ bool args_parse(int argc, char **argv, struct args *out, int *status)
         {"quiet", FLAG, &quiet, 0, 0},
         {"json", FLAG, &json, 0, 0},
         {"verbose", FLAG, &out->verbose, 0, 0},
-        {"backoff-floor-ms", NUMBER, &out->backoff_floor_ms, 1, hour},
-        {"backoff-base-ms", NUMBER, &out->backoff_base_ms, 1, hour},
-        {"backoff-cap-ms", NUMBER, &out->backoff_cap_ms, 1, hour},
-        {"backoff-refused-ms", NUMBER, &out->backoff_refused_ms, 1, hour},
-        {"step-timeout-ms", NUMBER, &out->step_timeout_ms, 1, hour},
-        {"echo-timeout-ms", NUMBER, &out->echo_timeout_ms, 1, hour},
+        {"backoff-floor-ms", NUMBER, &out->times.backoff_floor_ms, 1, hour},
+        {"backoff-base-ms", NUMBER, &out->times.backoff_base_ms, 1, hour},
+        {"backoff-cap-ms", NUMBER, &out->times.backoff_cap_ms, 1, hour},
+        {"backoff-refused-ms", NUMBER, &out->times.backoff_refused_ms, 1, hour},
+        {"step-timeout-ms", NUMBER, &out->times.step_timeout_ms, 1, hour},
+        {"echo-timeout-ms", NUMBER, &out->times.echo_timeout_ms, 1, hour},
     };
 
     _Static_assert(sizeof rows / sizeof rows[0] <= ROWS_MAX, "ROWS_MAX");

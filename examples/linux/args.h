@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "teddy/client.h"
+
 enum output { OUTPUT_PEOPLE, OUTPUT_QUIET, OUTPUT_JSON };
 
 struct args {
@@ -13,8 +15,7 @@ struct args {
     const char *claim_endpoint, *ws_endpoint;
     enum output output;
     bool allow_plain, verbose;
-    uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms, backoff_refused_ms;
-    uint32_t step_timeout_ms, echo_timeout_ms;
+    struct teddy_times times;
     uint32_t linger_s, ahead;
 };
 

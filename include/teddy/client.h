@@ -7,11 +7,7 @@
  * A state machine that never blocks and never allocates; time is told to it and randomness comes
  * from its port. All calls for one client come from one thread, or under one lock; none may be made
  * from within a callback except teddy_client_say, teddy_client_report, teddy_client_stop and the
- * getters. A say can itself call on_event (TEDDY_EVENT_DROPPED).
- *
- * A server that never answered `hello` with `welcome` is taken for an older one after
- * TEDDY_WELCOME_MS, or at its first message: the toy is then online in plain text, what comes after
- * an utterance is its echo, anything else a reply, and nothing is refreshed in session. */
+ * getters. A say can itself call on_event (TEDDY_EVENT_DROPPED). */
 #ifndef TEDDY_CLIENT_H
 #define TEDDY_CLIENT_H
 
@@ -57,7 +53,7 @@ struct teddy_event {
     const char *id;
     const char *text;
     size_t text_len;
-    uint64_t seq;
+    uint32_t seq;
     bool done;
     uint32_t wait_ms;
     uint32_t expires_in; /* seconds */
@@ -70,7 +66,7 @@ struct teddy_message {
     const char *text; /* UTF-8, NUL-terminated; of a `data` message its JSON text */
     size_t text_len;
     bool is_data;
-    uint64_t expires_s; /* seconds since 1970; 0: never. Not judged by the SDK. */
+    uint32_t expires_s; /* seconds since 1970; 0: never. Not judged by the SDK. */
 };
 
 /* What becomes of an utterance when the outbox has no room for it, and when it waits for long. */
@@ -86,10 +82,22 @@ struct teddy_say {
 
 /* The outbox, as it is now. */
 struct teddy_outbox_state {
-    size_t count;       /* utterances and reports waiting, the one on its way included */
+    size_t count;       /* utterances not yet echoed, the one on its way included */
     size_t room;        /* bytes of the longest utterance that would be taken now */
-    uint64_t oldest_id; /* of the first utterance waiting, 0: none */
+    uint64_t oldest_id; /* of the first of them, 0: none */
 };
+
+/* Waits, in milliseconds, as config.h describes them; none over TEDDY_RETRY_MAX_MS. */
+struct teddy_times {
+    uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms, backoff_refused_ms;
+    uint32_t step_timeout_ms, echo_timeout_ms;
+};
+#define TEDDY_TIMES                                                                                \
+    {                                                                                              \
+        .backoff_floor_ms = TEDDY_BACKOFF_FLOOR_MS, .backoff_base_ms = TEDDY_BACKOFF_BASE_MS,      \
+        .backoff_cap_ms = TEDDY_BACKOFF_CAP_MS, .backoff_refused_ms = TEDDY_BACKOFF_REFUSED_MS,    \
+        .step_timeout_ms = TEDDY_STEP_TIMEOUT_MS, .echo_timeout_ms = TEDDY_ECHO_TIMEOUT_MS,        \
+    }
 
 struct teddy_client_config {
     const char *server_url; /* SERVER_URL: https://host[:port]; http:// only when allow_plain. No
@@ -99,18 +107,10 @@ struct teddy_client_config {
         *ws_endpoint; /* WS_ENDPOINT: NULL for /ws/esp32; "/" and the device id are appended */
     const char *device_id;
     const char *child_id;
-    const char *firmware; /* ≤ 32 bytes of UTF-8 without control characters, or NULL */
-    bool allow_plain;     /* http:// and ws://, for development on one machine */
-    uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms,
-        backoff_refused_ms;                                        /* 0: the default */
-    uint32_t step_timeout_ms, echo_timeout_ms;                     /* 0: the default */
+    const char *firmware;            /* ≤ 32 of A-Z a-z 0-9 and " .-_+~:/()", or NULL */
+    bool allow_plain;                /* http:// and ws://, for development on one machine */
+    const struct teddy_times *times; /* copied; NULL: TEDDY_TIMES */
     void (*on_event)(void *user, const struct teddy_event *event); /* may be NULL */
-    /* Takes a message of the server's queue: true, and the SDK keeps its id across restarts, then
-     * acks it; it does not come again, but for a power cut in between. false: not now; it is
-     * offered again every TEDDY_OFFER_MS, and nothing else is read from the server meanwhile, so
-     * take it well within the server's patience (75 s). m is valid during the call. NULL: each
-     * message is taken and dropped. */
-    bool (*on_message)(void *user, const struct teddy_message *m);
     void *user;
 };
 
@@ -126,6 +126,16 @@ TEDDY_MUST_CHECK int teddy_client_init(struct teddy_client *c,
                                        const struct teddy_client_config *config,
                                        const struct teddy_port *port, void *port_ctx, uint8_t *rx,
                                        size_t rx_len, uint8_t *outbox, size_t outbox_len);
+
+/* Who takes the messages of the server's queue, told before the first step. Without it they stay in
+ * that queue until they expire, and the code for them is not linked.
+ *
+ * on_message returns true, and the SDK keeps the message's id across restarts, then acks it: it
+ * does not come again, but for a power cut in between. false: not now; it is offered again every
+ * TEDDY_OFFER_MS, and nothing else is read from the server meanwhile, so take it well within the
+ * server's patience (75 s). user: the configuration's; m is valid during the call. */
+void teddy_client_on_message(struct teddy_client *c,
+                             bool (*on_message)(void *user, const struct teddy_message *m));
 
 /* Does what can be done now, without blocking. now_ms: a monotonic clock. *wait_ms: call again
  * after that long at the latest, or as soon as the transport can be read or written, as

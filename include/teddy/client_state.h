@@ -34,10 +34,9 @@ struct teddy_outbox {
 struct teddy_offer {
     struct teddy_message message; /* but its id in words */
     struct downlink_id id;
-    uint32_t again_at;
 };
 
-#define TEDDY_LAST_LEN 25 /* bytes of TEDDY_RECORD_LAST */
+#define TEDDY_LAST_LEN 13 /* bytes of TEDDY_RECORD_LAST */
 
 /* The HTTP answer being read, or the session's input. rx holds what is taken (body or message) from
  * 0 to done_len, and what has arrived but is not looked at from raw_at to raw_end. */
@@ -46,7 +45,7 @@ struct teddy_input {
 };
 
 struct teddy_answer {
-    uint64_t length; /* of the body */
+    uint32_t length; /* of the body */
     int status;      /* 0: the head is not whole yet */
 };
 
@@ -70,7 +69,8 @@ struct teddy_failure {
     char code[33];
 };
 
-/* What is used most stands first: the shortest instructions of a small machine reach 128 bytes. */
+/* What is used most stands first, and flags are whole words: the shortest instructions of a small
+ * machine reach words within 128 bytes. */
 struct teddy_client {
     uint32_t now; /* the low 32 bits of the caller's clock (sdk_due) */
     uint32_t deadline;
@@ -79,55 +79,57 @@ struct teddy_client {
     const struct teddy_port *port;
     void *ctx;
     struct teddy_input in;
-    size_t out_len, out_at; /* the request in rx */
-    size_t record_len;      /* the token record in rx, from 0 */
-    uint32_t opened_at, online_at;
-    uint32_t heard_at, moved_at; /* last byte in; last byte out, or the frame's start */
-    uint32_t say_at;             /* when the head is due */
-    uint32_t silence_ms;
-    uint32_t lifetime_s;   /* of access, as it was given */
-    uint32_t expires_at;   /* of access, if that is known (expiry_known) */
-    uint32_t refresh_at;   /* when to ask for a new pair, if at all (refresh_planned) */
-    uint32_t refresh_from; /* no sooner than this, whatever the server says */
+    size_t out_len;    /* of the request in rx */
+    size_t record_len; /* of the token record in rx, from 0 */
     uint32_t stage, goal;
     uint32_t hold;   /* why nothing is read: what is in rx is still in use */
     uint32_t wanted; /* frames to be made, a bit each */
-    uint32_t says;   /* times the head was said in this session */
+    uint32_t online; /* welcomed */
+    uint32_t more;   /* the step stopped at its bound, not for want of input */
+    uint32_t stop_asked;
+    uint32_t refresh_sent; /* the refresh token was presented and no answer came: it may be spent */
+    uint32_t refresh_planned;
+    uint32_t refresh_at;           /* when to ask for a new pair, if at all (refresh_planned) */
+    uint32_t refresh_from;         /* no sooner than this, whatever the server says */
+    uint32_t says;                 /* times the head was said in this session */
+    uint32_t say_at;               /* when the head is due */
+    uint32_t head_sent;            /* the outbox's head was said in this session */
+    uint32_t head_done;            /* and is echoed while still on its way out again */
+    uint32_t unkept;               /* `kept` is not saved yet */
+    const struct sdk_queue *queue; /* NULL: none is taken */
+    uint32_t silence_ms;
+    uint32_t heard_at, moved_at; /* last byte in; last byte out, or the frame's start */
+    uint32_t probed;             /* we pinged since we last heard anything */
+    uint32_t shown;              /* enum teddy_state, as the last event said */
     struct teddy_outbox outbox;
-
-    uint8_t shown;              /* enum teddy_state, as the last event said */
-    uint8_t attempts, refusals; /* failures in a row, of either class */
+    size_t out_at;
+    uint32_t online_at;
+    uint32_t lifetime_s; /* of access, as it was given */
+    uint32_t expires_at; /* of access, if that is known (expiry_known) */
+    uint32_t expiry_known;
+    uint32_t in_step;
+    uint32_t claimed;   /* the pair being saved comes from a claim */
+    uint32_t tokenless; /* what the port keeps is no good, or nothing: claim */
     uint16_t our_close;
-    bool in_step, stop_asked;
-    bool more;         /* the step stopped at its bound, not for want of input */
-    bool claimed;      /* the pair being saved comes from a claim */
-    bool tokenless;    /* what the port keeps is no good, or nothing: claim */
-    bool refresh_sent; /* the refresh token was presented and no answer came: it may be spent */
-    bool expiry_known, refresh_planned;
-    bool online;
-    bool modern;    /* the server answered hello before: it is never taken for an older one */
-    bool welcomed;  /* the server knows ids, refresh and the rest */
-    bool head_sent; /* the outbox's head was said in this session */
-    bool head_done; /* and is echoed while still on its way out again */
-    bool probed;    /* we pinged since we last heard anything */
-    bool unkept;    /* `kept` is not saved yet */
+    uint8_t attempts, refusals; /* failures in a row, of either class */
 
     struct teddy_frame frame;
     struct ws_decoder decoder;
     struct teddy_answer answer;
     struct teddy_failure failure;
     struct teddy_url url;
+    struct teddy_times times;
     struct teddy_client_config config;
     uint64_t clock;          /* the caller's */
     uint32_t last_seq;       /* of the last echo */
     struct downlink_id last; /* of the server's queue, taken by the application; 0.0: none */
     struct teddy_offer offer;
+    bool (*on_message)(void *user, const struct teddy_message *m);
     uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */
     uint8_t pong_len;
     uint8_t pong[WS_CONTROL_MAX];
     char host[TEDDY_HOST_MAX + 1];
-    char nonce[33];
-    char accept[WS_ACCEPT_LEN + 1];
+    char nonce[25];
     uint8_t digest[32];
 };
 

@@ -43,11 +43,6 @@
 #define TEDDY_ECHO_TIMEOUT_MS 10000
 #endif
 
-/* A server that does not answer `hello` within this is taken for an older one, which only echoes
- * plain text. */
-#ifndef TEDDY_WELCOME_MS
-#define TEDDY_WELCOME_MS 5000
-#endif
 /* The longest wait a server's Retry-After or retry_ms can impose. */
 #ifndef TEDDY_RETRY_MAX_MS
 #define TEDDY_RETRY_MAX_MS 86400000

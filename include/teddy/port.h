@@ -25,7 +25,7 @@ enum teddy_log_level { TEDDY_LOG_ERROR, TEDDY_LOG_WARN, TEDDY_LOG_INFO, TEDDY_LO
 /* What the core keeps across restarts, each a record of its own. */
 enum teddy_record {
     TEDDY_RECORD_TOKENS, /* written at each claim and refresh */
-    TEDDY_RECORD_LAST,   /* 25 bytes, written at each message of the server's queue */
+    TEDDY_RECORD_LAST,   /* 13 bytes, written at each message of the server's queue */
 };
 #define TEDDY_RECORDS 2
 

@@ -17,16 +17,16 @@ static uint32_t scaled(uint32_t r, uint32_t bound)
     return (uint32_t)(((uint64_t)r * (bound + 1)) >> 32);
 }
 
-uint32_t sdk_backoff_ms(const struct teddy_client_config *config, unsigned n, uint32_t r)
+uint32_t sdk_backoff_ms(const struct teddy_times *times, unsigned n, uint32_t r)
 {
-    uint32_t wait = scaled(r, doubled(config->backoff_base_ms, n, config->backoff_cap_ms));
-    return wait < config->backoff_floor_ms ? config->backoff_floor_ms : wait;
+    uint32_t wait = scaled(r, doubled(times->backoff_base_ms, n, times->backoff_cap_ms));
+    return wait < times->backoff_floor_ms ? times->backoff_floor_ms : wait;
 }
 
-uint32_t sdk_refused_ms(const struct teddy_client_config *config, unsigned n, uint32_t r)
+uint32_t sdk_refused_ms(const struct teddy_times *times, unsigned n, uint32_t r)
 {
     n = n < DOUBLINGS_MAX ? n : DOUBLINGS_MAX;
-    uint32_t wait = doubled(config->backoff_refused_ms, n, TEDDY_RETRY_MAX_MS);
+    uint32_t wait = doubled(times->backoff_refused_ms, n, TEDDY_RETRY_MAX_MS);
     /* A quarter of jitter on top: a fleet that was refused together does not come back together. */
     return sdk_least(wait + scaled(r, wait / 4), TEDDY_RETRY_MAX_MS);
 }

@@ -242,8 +242,9 @@ static void the_session_may_begin_with_the_answer(void **state)
     (void)state;
     struct world *w = &world;
     world_init(w);
-    w->plan.raw_session = "\x81\x1f{\"type\":\"reply\",\"text\":\"early\"}\x89\x01!";
-    w->plan.raw_session_len = 2 + 31 + 3;
+    w->plan.raw_session =
+        "\x81\x12{\"type\":\"welcome\"}\x81\x1f{\"type\":\"reply\",\"text\":\"early\"}\x89\x01!";
+    w->plan.raw_session_len = 2 + 18 + 2 + 31 + 3;
     world_until(w, TEDDY_STATE_ONLINE, 1000);
     world_run(w, 10);
     assert_string_equal(world_last(w, TEDDY_EVENT_REPLY)->text, "early");

@@ -1,7 +1,6 @@
 #include "proto/claim.h"
 #include "core.h"
 #include "proto/endpoints.h"
-#include "proto/text.h"
 
 static void write_body(struct teddy_client *c, struct writer *w)
 {
@@ -9,22 +8,11 @@ static void write_body(struct teddy_client *c, struct writer *w)
                 c->config.firmware);
 }
 
-static int fresh_nonce(struct teddy_client *c)
-{
-    uint8_t bytes[16];
-    if (c->port->random(c->ctx, bytes, sizeof bytes) != TEDDY_OK) {
-        return TEDDY_EIO;
-    }
-    struct writer w = writer_on(c->nonce, sizeof c->nonce);
-    writer_hex(&w, bytes, sizeof bytes);
-    return writer_end(&w);
-}
-
 /* The message to sign stays in rx while the port signs it: out_len says that it is there. */
 int sdk_claim_prepare(struct teddy_client *c)
 {
     if (c->out_len == 0) {
-        int rc = fresh_nonce(c);
+        int rc = sdk_nonce(c);
         if (rc != TEDDY_OK) {
             return rc;
         }

@@ -48,9 +48,9 @@ void sdk_log(const struct teddy_client *c, enum teddy_log_level level, const cha
     }
 }
 
-void sdk_clock_check(struct teddy_client *c, uint64_t server_s)
+void sdk_clock_check(struct teddy_client *c, uint32_t server_s)
 {
-    int64_t skew = (int64_t)(c->port->wall_time(c->ctx) - server_s);
+    int32_t skew = (int32_t)((uint32_t)c->port->wall_time(c->ctx) - server_s);
     if (c->url.tls) {
         c->port->server_time(c->ctx, server_s);
     }
@@ -65,16 +65,10 @@ void sdk_clock_check(struct teddy_client *c, uint64_t server_s)
 void sdk_failure_code(struct teddy_client *c, struct span word)
 {
     char *code = c->failure.code;
-    code[0] = '\0';
-    for (size_t i = 0; i < word.len; i++) {
-        char ch = word.p[i];
-        bool ok = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '_' || ch == '-';
-        if (!ok || i + 1 == sizeof c->failure.code) {
-            code[0] = '\0'; /* not a code of any server of ours: nothing of it is repeated */
-            return;
-        }
-        code[i] = ch;
-        code[i + 1] = '\0';
+    /* Otherwise it is no code of any server of ours: nothing of it is repeated. */
+    if (word.len < sizeof c->failure.code && span_within(word, "_-")) {
+        memcpy(code, word.p, word.len);
+        code[word.len] = '\0';
     }
 }
 
@@ -87,18 +81,27 @@ uint32_t sdk_random32(struct teddy_client *c)
     return r;
 }
 
+int sdk_nonce(struct teddy_client *c)
+{
+    uint8_t bytes[SDK_NONCE_BYTES];
+    int rc = c->port->random(c->ctx, bytes, sizeof bytes);
+    base64_encode(bytes, sizeof bytes, c->nonce);
+    return rc == TEDDY_OK ? TEDDY_OK : TEDDY_EIO;
+}
+
 static int run_idle(struct teddy_client *c)
 {
     (void)c;
     return TEDDY_OK;
 }
 
+static int run_recall(struct teddy_client *c)
+{
+    return c->queue != NULL ? c->queue->load(c) : TEDDY_OK;
+}
+
 static int run_choose(struct teddy_client *c)
 {
-    int rc = sdk_last_save(c);
-    if (rc != TEDDY_OK) {
-        return rc;
-    }
     if (c->tokenless) {
         c->goal = SDK_CLAIM;
     } else if (c->goal == SDK_CONNECT_SESSION && (c->refresh_sent || sdk_tokens_expired(c))) {
@@ -169,7 +172,7 @@ struct stage_row {
 /* On a failure every stage leads to SDK_WAIT, by way of fail. */
 static const struct stage_row stages[] = {
     [SDK_IDLE] = {.run = run_idle, .next = SDK_RECALL},
-    [SDK_RECALL] = {.run = sdk_last_load, .next = SDK_CHOOSE},
+    [SDK_RECALL] = {.run = run_recall, .next = SDK_CHOOSE},
     [SDK_CHOOSE] = {.run = run_choose, .next = SDK_LOAD},
     [SDK_LOAD] = {.run = run_load, .next = SDK_PREPARE},
     [SDK_PREPARE] = {.run = run_prepare, .next = SDK_RESOLVE},
@@ -186,7 +189,7 @@ static const struct stage_row stages[] = {
 static void enter(struct teddy_client *c, enum sdk_stage stage)
 {
     c->stage = stage;
-    c->deadline = c->now + (stage == SDK_CLOSING ? SDK_CLOSING_MS : c->config.step_timeout_ms);
+    c->deadline = c->now + (stage == SDK_CLOSING ? SDK_CLOSING_MS : c->times.step_timeout_ms);
     switch (stage) {
     case SDK_RECALL:
         c->failure = (struct teddy_failure){0};
@@ -211,7 +214,7 @@ static uint32_t wait_for(struct teddy_client *c, bool refused)
 {
     uint8_t *failures = refused ? &c->refusals : &c->attempts;
     uint32_t wait =
-        (refused ? sdk_refused_ms : sdk_backoff_ms)(&c->config, *failures, sdk_random32(c));
+        (refused ? sdk_refused_ms : sdk_backoff_ms)(&c->times, *failures, sdk_random32(c));
     uint32_t asked = sdk_least(c->failure.retry_ms, TEDDY_RETRY_MAX_MS);
     *failures = (uint8_t)sdk_least(*failures + 1u, UINT8_MAX);
     return wait < asked ? asked : wait;
@@ -263,12 +266,13 @@ static void halt(struct teddy_client *c)
     c->port->disconnect(c->ctx);
     sdk_session_end(c);
     c->deadline = c->now + 1;
-    (void)sdk_last_save(c);
+    if (c->unkept) {
+        (void)c->queue->save(c);
+    }
     sdk_tokens_drop(c);
     c->tokenless = false; /* as far as is known */
     wipe(c->rx, c->rx_len);
     wipe(c->nonce, sizeof c->nonce);
-    wipe(c->accept, sizeof c->accept);
     wipe(c->digest, sizeof c->digest);
     c->stage = SDK_IDLE;
     sdk_show(c, TEDDY_STATE_IDLE);
@@ -373,6 +377,7 @@ int teddy_client_forget(struct teddy_client *c)
 {
     teddy_client_stop(c);
     sdk_outbox_clear(&c->outbox);
-    sdk_last_forget(c);
+    c->last = (struct downlink_id){0, 0};
+    c->unkept = false;
     return c->port->erase(c->ctx);
 }

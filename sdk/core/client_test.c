@@ -95,7 +95,7 @@ static void survives_a_corrupted_record(void **state)
     struct world *w = &world;
     uint8_t good[TEDDY_RECORD_MAX];
     world_until(w, TEDDY_STATE_ONLINE, 1000);
-    size_t len = w->record_len[0], prefix = 10;
+    size_t len = w->record_len[0], prefix = 5;
     memcpy(good, w->records[0], len);
     for (size_t cut = 1; cut < len; cut++) {
         unsigned claims = w->claims;
@@ -278,7 +278,8 @@ static const struct close_row closes[] = {
     {1008, "device_disabled", 60000, 75000, SESSION, "device_disabled"},
     {1008, "rate_limited", 250, 1000, SESSION, "rate_limited"},
     {1008, "rate_limited retry_ms=45678", 45678, 45678, SESSION, "rate_limited"},
-    {1008, "Who are you?", 60000, 75000, REFRESH, ""},
+    {1008, "Who are you?", 60000, 75000, REFRESH, "Who"},
+    {1008, "(no", 60000, 75000, REFRESH, ""},
     {1008, "", 60000, 75000, REFRESH, ""},
     {1011, "internal", 250, 1000, SESSION, "internal"},
     {1001, "going_away retry_ms=20001", 20001, 20001, SESSION, "going_away"},

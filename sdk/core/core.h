@@ -81,7 +81,7 @@ struct sdk_message {
     const char *id, *code;
     const char *text;
     size_t text_len;
-    bool done, is_data;
+    bool done;
 };
 
 #define SDK_POLL_MS     20 /* between calls of a port's function that says AGAIN without a socket */
@@ -114,12 +114,17 @@ void sdk_emit(struct teddy_client *c, struct teddy_event *event);
 void sdk_show(struct teddy_client *c, enum teddy_state state);
 void sdk_log(const struct teddy_client *c, enum teddy_log_level level, const char *line);
 /* Compares the port's clock with the server's, and hands the latter on when TLS vouches for it. */
-void sdk_clock_check(struct teddy_client *c, uint64_t server_s);
+void sdk_clock_check(struct teddy_client *c, uint32_t server_s);
 /* Takes an answer's or close reason's first word, if it is one. */
 void sdk_failure_code(struct teddy_client *c, struct span word);
 
 /* 32 bits of the port's generator; all ones when it fails. */
 uint32_t sdk_random32(struct teddy_client *c);
+
+/* Fills c->nonce with 16 random bytes in base64: a claim's nonce, a Sec-WebSocket-Key. TEDDY_EIO.
+ */
+#define SDK_NONCE_BYTES 16
+int sdk_nonce(struct teddy_client *c);
 
 /* url.c: TEDDY_EINVAL for anything but scheme://host[:port][/]. */
 TEDDY_MUST_CHECK int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out);
@@ -151,22 +156,28 @@ int sdk_save(struct teddy_client *c, enum teddy_record record, const uint8_t *da
  * error). */
 int sdk_tokens_save(struct teddy_client *c);
 
-/* downlink.c: the messages of the server's queue. */
-/* Loads the id of the last one taken. TEDDY_AGAIN. */
-int sdk_last_load(struct teddy_client *c);
-/* Saves it. TEDDY_AGAIN; TEDDY_OK also when that failed, or nothing is to be saved. */
-int sdk_last_save(struct teddy_client *c);
-void sdk_last_forget(struct teddy_client *c);
-void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m);
-/* Offers the message to the application. TEDDY_OK: it took it. */
-int sdk_downlink_offer(struct teddy_client *c);
+/* downlink.c: the messages of the server's queue. A toy that takes none (no
+ * teddy_client_on_message) links none of it: the rest calls it through c->queue, which is NULL
+ * then. */
+struct sdk_queue {
+    /* Loads the id of the last one taken. TEDDY_AGAIN. */
+    int (*load)(struct teddy_client *c);
+    /* Saves it. TEDDY_AGAIN; TEDDY_OK also when that failed, or nothing is to be saved. */
+    int (*save)(struct teddy_client *c);
+    void (*take)(struct teddy_client *c, struct sdk_message *m);
+    /* One step of what rx is held for: it is offered to the application, then its id is saved. */
+    int (*hold)(struct teddy_client *c);
+    /* Writes the last one's id behind `before`, which opens its string. */
+    void (*write_last)(const struct teddy_client *c, struct writer *w, const char *before);
+};
 
-/* owner.c: eight bytes that differ for another device, server or (NULL: any) child. */
-void sdk_owner(const struct teddy_client *c, const char *child_id, uint8_t out[8]);
+/* owner.c: bytes that differ for another device, server or child (empty: any). */
+#define SDK_OWNER_LEN 4
+void sdk_owner(const struct teddy_client *c, const char *child_id, uint8_t out[SDK_OWNER_LEN]);
 
 /* backoff.c: the wait after the n-th failure (from 0); r: 32 random bits. */
-uint32_t sdk_backoff_ms(const struct teddy_client_config *config, unsigned n, uint32_t r);
-uint32_t sdk_refused_ms(const struct teddy_client_config *config, unsigned n, uint32_t r);
+uint32_t sdk_backoff_ms(const struct teddy_times *times, unsigned n, uint32_t r);
+uint32_t sdk_refused_ms(const struct teddy_times *times, unsigned n, uint32_t r);
 
 /* verdict.c: where a failed step leads, in bits of enum sdk_verdict. */
 unsigned sdk_verdict_of(unsigned goal, const struct teddy_failure *failure);
@@ -214,6 +225,11 @@ void sdk_decimal(uint64_t n, char out[21]);
 bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry);
 /* What the time does to the outbox: new entries get theirs, old ones expire. */
 void sdk_outbox_tick(struct teddy_client *c);
+/* The offset of the first entry that is not on its way. */
+size_t sdk_waiting_from(const struct teddy_client *c);
+/* Adds an entry, by the policy. TEDDY_EFULL; TEDDY_ETOOBIG. */
+int sdk_push(struct teddy_client *c, const char *text, const struct sdk_entry *entry,
+             enum teddy_when_full when_full);
 /* The event for who was refused, once there is room. */
 void sdk_outbox_tell_room(struct teddy_client *c);
 
@@ -237,17 +253,13 @@ uint32_t sdk_session_wake(const struct teddy_client *c);
 void sdk_session_hold(struct teddy_client *c, enum sdk_hold why);
 /* The head is done with: removed, as soon as no frame is being made of it. */
 void sdk_session_said(struct teddy_client *c);
-/* What the server said makes the session count as online; welcomed: it knows ids, refresh and the
- * rest. */
-void sdk_session_online(struct teddy_client *c, bool welcomed);
 
 /* message.c */
 /* True, with the id in decimal, when there is an utterance that the server has not echoed yet. */
 bool sdk_head_id(const struct teddy_client *c, char out[21]);
 /* Acts on one whole text message, rx[0..len), with room for a NUL behind. */
 void sdk_message_take(struct teddy_client *c, size_t len);
-/* The member's number, 0 when it is none; or the most that 32 bits hold. */
-uint64_t sdk_member_number(const struct json_object *o, const char *name);
-uint32_t sdk_member_u32(const struct json_object *o, const char *name);
+/* The member's whole number, or the most that 32 bits hold; 0 when it is none. */
+uint32_t sdk_member_number(const struct json_object *o, const char *name);
 
 #endif

@@ -6,23 +6,39 @@
 
 /* The record: version, whose it is (device and server; ids go on when the toy gets another child),
  * epoch, n. */
-#define LAST_VERSION 1
+#define LAST_VERSION 2
 #define LAST_OWNER   1
-#define LAST_ID      (LAST_OWNER + 8)
+#define LAST_ID      (LAST_OWNER + SDK_OWNER_LEN)
 
 _Static_assert(LAST_ID + sizeof(struct downlink_id) == TEDDY_LAST_LEN, "as client_state.h says");
 
 static void record_make(struct teddy_client *c)
 {
     c->kept[0] = LAST_VERSION;
-    sdk_owner(c, NULL, c->kept + LAST_OWNER);
+    sdk_owner(c, "", c->kept + LAST_OWNER);
     memcpy(c->kept + LAST_ID, &c->last, sizeof c->last); /* read by this machine alone */
 }
 
-int sdk_last_load(struct teddy_client *c)
+static int save(struct teddy_client *c)
+{
+    int rc = sdk_save(c, TEDDY_RECORD_LAST, c->kept, sizeof c->kept);
+    if (rc == TEDDY_AGAIN) {
+        return rc;
+    }
+    c->unkept = false;
+    if (rc != TEDDY_OK) {
+        sdk_log(c, TEDDY_LOG_ERROR, "the last message's id could not be saved");
+    }
+    return TEDDY_OK;
+}
+
+static int load(struct teddy_client *c)
 {
     size_t len = 0;
-    int rc = c->port->load(c->ctx, TEDDY_RECORD_LAST, c->rx, TEDDY_RECORD_MAX, &len);
+    int rc = c->unkept ? save(c) : TEDDY_OK;
+    if (rc == TEDDY_OK) {
+        rc = c->port->load(c->ctx, TEDDY_RECORD_LAST, c->rx, TEDDY_RECORD_MAX, &len);
+    }
     if (rc == TEDDY_AGAIN) {
         return rc;
     }
@@ -40,29 +56,21 @@ int sdk_last_load(struct teddy_client *c)
     return TEDDY_OK;
 }
 
-int sdk_last_save(struct teddy_client *c)
+/* Of a message with `data`, its text is the JSON that stands there. */
+static bool take_data(struct teddy_client *c, struct sdk_message *m)
 {
-    if (!c->unkept) {
-        return TEDDY_OK;
+    const struct json_member *data = json_find(&m->o, "data");
+    if (data == NULL) {
+        return false;
     }
-    int rc = sdk_save(c, TEDDY_RECORD_LAST, c->kept, sizeof c->kept);
-    if (rc == TEDDY_AGAIN) {
-        return rc;
-    }
-    c->unkept = false;
-    if (rc != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_ERROR, "the last message's id could not be saved");
-    }
-    return TEDDY_OK;
+    bool quoted = data->type == JSON_STRING;
+    m->text = data->value.p - quoted;
+    m->text_len = data->value.len + 2u * quoted;
+    c->rx[m->text + m->text_len - (const char *)c->rx] = '\0'; /* where a comma or a brace was */
+    return true;
 }
 
-void sdk_last_forget(struct teddy_client *c)
-{
-    c->last = (struct downlink_id){0, 0};
-    c->unkept = false;
-}
-
-void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m)
+static void take(struct teddy_client *c, struct sdk_message *m)
 {
     struct teddy_offer *o = &c->offer;
     if (downlink_id_parse(span_of(m->id), &o->id) != TEDDY_OK) {
@@ -72,33 +80,64 @@ void sdk_downlink_take(struct teddy_client *c, const struct sdk_message *m)
         c->wanted |= SDK_FRAME_ACK; /* seen: our ack was lost */
         return;
     }
+    o->message.expires_s = sdk_member_number(&m->o, "expires");
+    o->message.is_data = take_data(c, m);
     o->message.text = m->text;
     o->message.text_len = m->text_len;
-    o->message.is_data = m->is_data;
-    o->message.expires_s = sdk_member_number(&m->o, "expires");
-    o->again_at = c->now;
     c->hold = SDK_HOLD_OFFER;
+    c->deadline = c->now; /* until when it is not offered */
 }
 
-int sdk_downlink_offer(struct teddy_client *c)
+/* True when the application took it. */
+static bool offer(struct teddy_client *c)
 {
     struct teddy_offer *o = &c->offer;
     char id[DOWNLINK_ID_TEXT];
-    if (!sdk_due(c, o->again_at)) {
-        return TEDDY_AGAIN;
-    }
     struct writer w = writer_on(id, sizeof id);
     downlink_id_write(&w, &o->id);
     (void)writer_end(&w);
     o->message.id = id;
-    bool taken = c->config.on_message == NULL || c->config.on_message(c->config.user, &o->message);
+    bool taken = c->on_message(c->config.user, &o->message);
     o->message.id = NULL;
-    if (!taken) {
-        o->again_at = c->now + TEDDY_OFFER_MS;
+    return taken;
+}
+
+static int hold(struct teddy_client *c)
+{
+    if (c->hold == SDK_HOLD_KEEP) {
+        if (save(c) == TEDDY_AGAIN) {
+            return TEDDY_AGAIN;
+        }
+        c->wanted |= SDK_FRAME_ACK;
+        c->more = true; /* the ack leaves before the next message is offered */
+        c->hold = SDK_HOLD_NONE;
         return TEDDY_AGAIN;
     }
-    c->last = o->id;
+    if (!sdk_due(c, c->deadline)) {
+        return TEDDY_AGAIN;
+    }
+    if (!offer(c)) {
+        c->deadline = c->now + TEDDY_OFFER_MS;
+        return TEDDY_AGAIN;
+    }
+    c->last = c->offer.id;
     record_make(c);
     c->unkept = true;
+    sdk_session_hold(c, SDK_HOLD_KEEP);
     return TEDDY_OK;
+}
+
+static void write_last(const struct teddy_client *c, struct writer *w, const char *before)
+{
+    writer_text(w, before);
+    downlink_id_write(w, &c->last);
+    writer_text(w, "\"");
+}
+
+void teddy_client_on_message(struct teddy_client *c,
+                             bool (*on_message)(void *user, const struct teddy_message *m))
+{
+    static const struct sdk_queue queue = {load, save, take, hold, write_last};
+    c->on_message = on_message;
+    c->queue = on_message != NULL ? &queue : NULL;
 }

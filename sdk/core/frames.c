@@ -65,23 +65,17 @@ static void write_close(struct teddy_client *c, struct writer *w)
     }
 }
 
-static void write_last(const struct teddy_client *c, struct writer *w, const char *before)
-{
-    writer_text(w, before);
-    downlink_id_write(w, &c->last);
-    writer_text(w, "\"");
-}
-
 static void write_hello(struct teddy_client *c, struct writer *w)
 {
     writer_text(w, "{\"type\":\"hello\",\"sdk\":\"" TEDDY_SDK_VERSION "\",\"max\":");
     writer_u64(w, c->decoder.max_message);
     if (c->config.firmware != NULL) {
-        writer_text(w, ",\"firmware\":");
-        writer_json_string(w, span_of(c->config.firmware));
+        writer_text(w, ",\"firmware\":\"");
+        writer_text(w, c->config.firmware);
+        writer_text(w, "\"");
     }
     if (c->last.epoch != 0) {
-        write_last(c, w, ",\"last\":\"");
+        c->queue->write_last(c, w, ",\"last\":\"");
     }
     writer_text(w, "}");
 }
@@ -93,7 +87,7 @@ static void write_refresh(struct teddy_client *c, struct writer *w)
     c->frame.body_len = strlen(sdk_token(c));
     c->frame.tail = "\"}";
     c->refresh_sent = true;
-    c->refresh_at = c->now + 2 * c->config.step_timeout_ms;
+    c->refresh_at = c->now + 2 * c->times.step_timeout_ms;
 }
 
 static void write_say(struct teddy_client *c, struct writer *w)
@@ -111,26 +105,16 @@ static void write_say(struct teddy_client *c, struct writer *w)
         return;
     }
     c->says++;
-    if (c->welcomed) {
-        writer_text(w, "{\"type\":\"text\",\"id\":\"");
-        writer_u64(w, head.id);
-        writer_text(w, "\",\"text\":\"");
-        f->escape = true;
-        f->tail = "\"}";
-    }
+    writer_text(w, "{\"type\":\"text\",\"id\":\"");
+    writer_u64(w, head.id);
+    writer_text(w, "\",\"text\":\"");
+    f->escape = true;
+    f->tail = "\"}";
 }
 
-static bool say_due(struct teddy_client *c)
+static bool say_due(const struct teddy_client *c)
 {
-    struct sdk_entry head;
-    if (!c->online || !sdk_due(c, c->say_at) || !sdk_head(c, &head)) {
-        return false;
-    }
-    if (head.kind == SDK_SAY || c->welcomed) {
-        return true;
-    }
-    sdk_session_said(c); /* an older server takes no reports */
-    return sdk_head(c, &head);
+    return c->online && c->outbox.count > 0 && sdk_due(c, c->say_at);
 }
 
 /* The frame that is owed next, or 0. */
@@ -164,7 +148,7 @@ static uint8_t write_payload(struct teddy_client *c, uint32_t kind, struct write
         write_refresh(c, w);
         break;
     case SDK_FRAME_ACK:
-        write_last(c, w, "{\"type\":\"ack\",\"id\":\"");
+        c->queue->write_last(c, w, "{\"type\":\"ack\",\"id\":\"");
         writer_text(w, "}");
         break;
     default:
@@ -199,7 +183,7 @@ static void finish_say(struct teddy_client *c)
         sdk_session_said(c);
         return;
     }
-    c->say_at = c->now + (c->config.echo_timeout_ms << sdk_least(c->says - 1u, DOUBLINGS_MAX));
+    c->say_at = c->now + (c->times.echo_timeout_ms << sdk_least(c->says - 1u, DOUBLINGS_MAX));
 }
 
 static void finish(struct teddy_client *c)

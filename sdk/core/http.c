@@ -8,7 +8,7 @@
 #include "proto/text.h"
 #include "teddy/version.h"
 
-#define UNTIL_CLOSE UINT64_MAX
+#define UNTIL_CLOSE UINT32_MAX
 
 /* The head tells the body's length, so the body is made first, where no head reaches; the token
  * that it may hold stands behind both. */
@@ -114,9 +114,9 @@ static int head_take(struct teddy_client *c, struct span head)
 {
     struct teddy_answer *a = &c->answer;
     struct span length = sdk_http_field(head, "Content-Length");
-    uint64_t seconds;
+    uint32_t seconds;
     a->length = c->goal == SDK_CONNECT_SESSION ? 0 : UNTIL_CLOSE;
-    if (length.p != NULL && u64_parse(length, &a->length) != TEDDY_OK) {
+    if (length.p != NULL && u32_parse(length, &a->length) != TEDDY_OK) {
         return TEDDY_EPROTO;
     }
     if (a->status == 200 && c->goal != SDK_CONNECT_SESSION) {
@@ -124,9 +124,9 @@ static int head_take(struct teddy_client *c, struct span head)
     }
     /* From here on the status is the verdict, even if the body never comes. */
     c->failure.status = a->status;
-    if (u64_parse(sdk_http_field(head, "Retry-After"), &seconds) == TEDDY_OK) {
+    if (u32_parse(sdk_http_field(head, "Retry-After"), &seconds) == TEDDY_OK) {
         c->failure.retry_ms =
-            seconds < TEDDY_RETRY_MAX_MS / 1000 ? (uint32_t)seconds * 1000 : TEDDY_RETRY_MAX_MS;
+            seconds < TEDDY_RETRY_MAX_MS / 1000 ? seconds * 1000 : TEDDY_RETRY_MAX_MS;
     }
     return TEDDY_OK;
 }
@@ -146,13 +146,13 @@ static size_t head_len(const struct teddy_client *c)
 static int head_read(struct teddy_client *c)
 {
     struct span head = {(const char *)c->rx, head_len(c)};
-    uint64_t status;
+    uint32_t status;
     int rc = TEDDY_OK;
     if (head.len == 0) {
         return TEDDY_AGAIN;
     }
     if (memcmp(head.p, "HTTP/1.", 7) != 0 ||
-        u64_parse((struct span){head.p + 9, 3}, &status) != TEDDY_OK) {
+        u32_parse((struct span){head.p + 9, 3}, &status) != TEDDY_OK) {
         return TEDDY_EPROTO;
     }
     if (status >= 200) {
@@ -192,7 +192,7 @@ int sdk_http_receive(struct teddy_client *c)
             continue;
         }
         if (rc == TEDDY_OK && c->in.raw_end >= a->length) {
-            c->in.raw_end = (size_t)a->length;
+            c->in.raw_end = a->length;
             return answer_take(c);
         }
         rc = sdk_recv(c);

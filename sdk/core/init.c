@@ -2,38 +2,11 @@
 #include "core.h"
 #include "proto/ids.h"
 #include "proto/text.h"
-#include "proto/utf8.h"
-
-/* Fills in the default; false when the time is out of bounds. */
-static __attribute__((noinline)) bool time_ok(uint32_t *ms, uint32_t otherwise)
-{
-    if (*ms == 0) {
-        *ms = otherwise;
-    }
-    return *ms <= TEDDY_RETRY_MAX_MS;
-}
-
-static bool times_ok(struct teddy_client_config *config)
-{
-    return time_ok(&config->backoff_cap_ms, TEDDY_BACKOFF_CAP_MS) &&
-           time_ok(&config->backoff_base_ms, TEDDY_BACKOFF_BASE_MS) &&
-           time_ok(&config->backoff_floor_ms,
-                   sdk_least(TEDDY_BACKOFF_FLOOR_MS, config->backoff_cap_ms)) &&
-           time_ok(&config->backoff_refused_ms, TEDDY_BACKOFF_REFUSED_MS) &&
-           time_ok(&config->step_timeout_ms, TEDDY_STEP_TIMEOUT_MS) &&
-           time_ok(&config->echo_timeout_ms, TEDDY_ECHO_TIMEOUT_MS) &&
-           config->backoff_floor_ms <= config->backoff_cap_ms;
-}
 
 static bool firmware_ok(const char *firmware)
 {
-    size_t len = firmware == NULL ? 0 : strlen(firmware);
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)firmware[i] < 0x20 || firmware[i] == 0x7F) {
-            return false;
-        }
-    }
-    return len <= LIMIT_FIRMWARE_LEN && utf8_ok(firmware, len);
+    struct span text = span_of(firmware != NULL ? firmware : "");
+    return text.len <= LIMIT_FIRMWARE_LEN && span_within(text, " .-_+~:/()");
 }
 
 static bool id_given(const char *id)
@@ -49,7 +22,7 @@ static bool path_ok(const char *path)
 /* The member that is not valid, or NULL. */
 static const char *fault_of(struct teddy_client *c)
 {
-    struct teddy_client_config *config = &c->config;
+    const struct teddy_client_config *config = &c->config;
     if (!id_given(config->device_id)) {
         return "device_id";
     }
@@ -68,9 +41,6 @@ static const char *fault_of(struct teddy_client *c)
     if (!firmware_ok(config->firmware)) {
         return "firmware";
     }
-    if (!times_ok(config)) {
-        return "a backoff or timeout";
-    }
     return c->rx_len < TEDDY_BUFFER_MIN ? "rx" : NULL;
 }
 
@@ -78,12 +48,14 @@ int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *
                       const struct teddy_port *port, void *port_ctx, uint8_t *rx, size_t rx_len,
                       uint8_t *outbox, size_t outbox_len)
 {
+    static const struct teddy_times usual = TEDDY_TIMES;
     uint64_t first_id;
     if (c == NULL || config == NULL || port == NULL || rx == NULL || outbox == NULL) {
         return TEDDY_EINVAL;
     }
     memset(c, 0, sizeof *c);
     c->config = *config;
+    c->times = config->times != NULL ? *config->times : usual;
     c->port = port;
     c->ctx = port_ctx;
     c->rx = rx;

@@ -1,5 +1,6 @@
 /* What the server says in a session: one function per type of message. */
 #include "core.h"
+#include "proto/text.h"
 
 /* The member's string, unescaped where it stands: it never grows, and its closing quote makes room
  * for the NUL. Only once, as what it then holds may look escaped again. */
@@ -16,16 +17,11 @@ static const char *take_string(struct teddy_client *c, const struct json_object 
     return at;
 }
 
-uint64_t sdk_member_number(const struct json_object *o, const char *name)
+uint32_t sdk_member_number(const struct json_object *o, const char *name)
 {
-    uint64_t n;
-    return json_u64(o, name, &n) == TEDDY_OK ? n : 0;
-}
-
-uint32_t sdk_member_u32(const struct json_object *o, const char *name)
-{
-    uint64_t n = sdk_member_number(o, name);
-    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    const struct json_member *m = json_find(o, name);
+    uint32_t n = 0;
+    return m != NULL && m->type == JSON_NUMBER && u32_parse(m->value, &n) == TEDDY_OK ? n : 0;
 }
 
 bool sdk_head_id(const struct teddy_client *c, char out[21])
@@ -54,27 +50,26 @@ static void emit_said(struct teddy_client *c, enum teddy_event_type type, const 
 
 static void on_welcome(struct teddy_client *c, const struct sdk_message *m)
 {
-    uint32_t heartbeat_s = sdk_member_u32(&m->o, "heartbeat_s");
-    uint64_t time = sdk_member_number(&m->o, "time");
+    uint32_t heartbeat_s = sdk_member_number(&m->o, "heartbeat_s");
+    uint32_t time = sdk_member_number(&m->o, "time");
     if (heartbeat_s >= 1 && heartbeat_s <= 3600) {
         c->silence_ms = heartbeat_s * 2500;
     }
     if (time != 0) {
         sdk_clock_check(c, time);
     }
-    sdk_session_online(c, true);
+    if (!c->online) {
+        c->online = true;
+        c->online_at = c->now;
+        sdk_show(c, TEDDY_STATE_ONLINE);
+    }
 }
 
 static void on_echo(struct teddy_client *c, const struct sdk_message *m)
 {
     char id[21];
-    if (!sdk_head_id(c, id)) {
-        return;
-    }
-    /* An older server repeats no ids: its echo is of what was said last. */
-    bool ours = m->id[0] != '\0' ? strcmp(m->id, id) == 0 : !c->welcomed && c->head_sent;
-    if (ours) {
-        c->last_seq = sdk_member_u32(&m->o, "seq");
+    if (sdk_head_id(c, id) && strcmp(m->id, id) == 0) {
+        c->last_seq = sdk_member_number(&m->o, "seq");
         sdk_session_said(c);
         emit_said(c, TEDDY_EVENT_ECHO, id, m);
     }
@@ -95,7 +90,7 @@ static bool about_head(const struct teddy_client *c, const struct sdk_message *m
     if (m->id[0] != '\0') {
         return strcmp(m->id, id) == 0;
     }
-    uint32_t seq = sdk_member_u32(&m->o, "seq");
+    uint32_t seq = sdk_member_number(&m->o, "seq");
     if (seq != 0) {
         return seq > c->last_seq;
     }
@@ -108,7 +103,7 @@ static void on_error(struct teddy_client *c, const struct sdk_message *m)
     char id[21] = "";
     bool ours = about_head(c, m, id);
     if (ours && passes(m->code)) {
-        c->say_at = c->now + sdk_backoff_ms(&c->config, c->says, sdk_random32(c));
+        c->say_at = c->now + sdk_backoff_ms(&c->times, c->says, sdk_random32(c));
     } else if (ours) {
         sdk_session_said(c);
     }
@@ -117,7 +112,7 @@ static void on_error(struct teddy_client *c, const struct sdk_message *m)
 
 static void on_token_expiring(struct teddy_client *c, const struct sdk_message *m)
 {
-    uint32_t left_s = sdk_member_u32(&m->o, "expires_in");
+    uint32_t left_s = sdk_member_number(&m->o, "expires_in");
     c->expires_at = c->now + sdk_least(left_s, SDK_SPAN_MS / 1000) * 1000;
     c->expiry_known = true;
     if (!c->refresh_sent) {
@@ -141,50 +136,23 @@ static void on_tokens(struct teddy_client *c, const struct sdk_message *m, size_
     sdk_session_hold(c, SDK_HOLD_SAVE);
 }
 
-/* Of a message of the queue: `data` is handed on as the JSON it is. */
-static void on_message(struct teddy_client *c, struct sdk_message *m)
-{
-    const struct json_member *data = json_find(&m->o, "data");
-    if (data != NULL) {
-        bool quoted = data->type == JSON_STRING;
-        m->text = data->value.p - quoted;
-        m->text_len = data->value.len + 2u * quoted;
-        m->is_data = true;
-        c->rx[m->text + m->text_len - (const char *)c->rx] =
-            '\0'; /* where a comma or a brace was */
-    }
-    sdk_downlink_take(c, m);
-}
-
 static void dispatch(struct teddy_client *c, const char *type, struct sdk_message *m, size_t len)
 {
     if (strcmp(type, "welcome") == 0) {
         on_welcome(c, m);
+    } else if (!c->online) { /* nothing comes before it */
     } else if (strcmp(type, "echo") == 0) {
         on_echo(c, m);
     } else if (strcmp(type, "reply") == 0) {
         emit_said(c, TEDDY_EVENT_REPLY, m->id, m);
     } else if (strcmp(type, "error") == 0) {
         on_error(c, m);
-    } else if (c->welcomed && strcmp(type, "message") == 0) {
-        on_message(c, m); /* an older server only repeats what it hears */
+    } else if (c->queue != NULL && strcmp(type, "message") == 0) {
+        c->queue->take(c, m);
     } else if (strcmp(type, "tokens") == 0) {
         on_tokens(c, m, len);
     } else if (strcmp(type, "token_expiring") == 0) {
         on_token_expiring(c, m);
-    }
-}
-
-/* An older server talks in plain text: what follows an utterance is its echo, anything else a
- * reply. */
-static void take_plain(struct teddy_client *c, const struct sdk_message *m)
-{
-    char id[21];
-    if (c->head_sent && sdk_head_id(c, id)) {
-        sdk_session_said(c);
-        emit_said(c, TEDDY_EVENT_ECHO, id, m);
-    } else {
-        emit_said(c, TEDDY_EVENT_REPLY, "", m);
     }
 }
 
@@ -201,22 +169,11 @@ static void take_members(struct teddy_client *c, const char *type, struct sdk_me
 
 void sdk_message_take(struct teddy_client *c, size_t len)
 {
-    struct sdk_message m = {
-        .id = "", .code = "", .text = (const char *)c->rx, .text_len = len, .done = true};
-    const char *type = "";
+    struct sdk_message m;
     size_t type_len;
-    bool first = !c->online;
-    c->rx[len] = '\0';
-    if (json_parse((struct span){m.text, len}, &m.o) == TEDDY_OK) {
-        type = take_string(c, &m.o, "type", &type_len);
-    }
-    if (first && !c->modern && strcmp(type, "welcome") != 0) {
-        sdk_session_online(c, false);
-    }
-    if (type[0] != '\0') {
+    if (json_parse((struct span){(const char *)c->rx, len}, &m.o) == TEDDY_OK) {
+        const char *type = take_string(c, &m.o, "type", &type_len);
         take_members(c, type, &m);
         dispatch(c, type, &m, len);
-    } else if (!c->modern && !first) { /* the first answers our hello */
-        take_plain(c, &m);
     }
 }

@@ -45,18 +45,12 @@ static void urls_are_taken_strictly(void **state)
         "https://user@teddy.example",
         "https://user:pw@teddy.example",
         "https://teddy example",
-        "https://teddy..example",
-        "https://.teddy",
-        "https://teddy.",
-        "https://-teddy",
-        "https://teddy-",
         "https://t\xc3\xa9"
         "ddy",
         "https://teddy.example\r\nX: y",
         "https://[::1",
         "https://::1",
         "https://[]",
-        "https://[teddy]",
         "https://[::1]x",
         "https://[::1%25eth0]",
         " https://teddy.example",
@@ -127,10 +121,10 @@ static void paths_are_plain(void **state)
 static void jitter_is_full_and_bounded(void **state)
 {
     (void)state;
-    const struct teddy_client_config config = {.backoff_floor_ms = 250,
-                                               .backoff_base_ms = 1000,
-                                               .backoff_cap_ms = 60000,
-                                               .backoff_refused_ms = 60000};
+    const struct teddy_times config = {.backoff_floor_ms = 250,
+                                       .backoff_base_ms = 1000,
+                                       .backoff_cap_ms = 60000,
+                                       .backoff_refused_ms = 60000};
     for (unsigned n = 0; n < 100; n++) {
         uint64_t ceiling = n < 6 ? 1000u << n : 60000;
         uint32_t least = UINT32_MAX, most = 0;
@@ -147,10 +141,10 @@ static void jitter_is_full_and_bounded(void **state)
         assert_int_equal(sdk_refused_ms(&config, n, 0), refused);
         assert_int_equal(sdk_refused_ms(&config, n, UINT32_MAX), refused + refused / 4);
     }
-    const struct teddy_client_config extreme = {.backoff_floor_ms = 1,
-                                                .backoff_base_ms = UINT32_MAX,
-                                                .backoff_cap_ms = 86400000,
-                                                .backoff_refused_ms = UINT32_MAX};
+    const struct teddy_times extreme = {.backoff_floor_ms = 1,
+                                        .backoff_base_ms = UINT32_MAX,
+                                        .backoff_cap_ms = 86400000,
+                                        .backoff_refused_ms = UINT32_MAX};
     assert_int_equal(sdk_backoff_ms(&extreme, 4000000000u, UINT32_MAX), 86400000);
     assert_int_equal(sdk_refused_ms(&extreme, 4000000000u, UINT32_MAX), 86400000);
 }

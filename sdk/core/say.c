@@ -1,6 +1,5 @@
 /* What the application says, from its call to the outbox's head: policies, expiry, room. */
 #include "core.h"
-#include "proto/json.h"
 #include "proto/utf8.h"
 
 bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry)
@@ -9,8 +8,7 @@ bool sdk_head(const struct teddy_client *c, struct sdk_entry *entry)
     return sdk_outbox_next(&c->outbox, &at, entry);
 }
 
-/* The offset of the first entry that is not on its way. */
-static size_t waiting_from(const struct teddy_client *c)
+size_t sdk_waiting_from(const struct teddy_client *c)
 {
     struct sdk_entry head;
     bool busy = c->head_sent || sdk_frames_saying(c);
@@ -36,13 +34,13 @@ static void drop_oldest(struct teddy_client *c, size_t len)
     struct teddy_outbox *o = &c->outbox;
     unsigned left =
         (unsigned)o->count; /* what is said from within an event is not dropped for it */
-    if (o->dropping || waiting_from(c) + TEDDY_OUTBOX_ENTRY + len > o->cap) {
+    if (o->dropping || sdk_waiting_from(c) + TEDDY_OUTBOX_ENTRY + len > o->cap) {
         return; /* said from within the event about another drop; or it would not be enough */
     }
     o->dropping = true;
     while (sdk_outbox_room(o) < len && left-- > 0) {
         struct sdk_entry entry;
-        size_t at = waiting_from(c), behind = at;
+        size_t at = sdk_waiting_from(c), behind = at;
         if (!sdk_outbox_next(o, &behind, &entry)) {
             break;
         }
@@ -52,8 +50,8 @@ static void drop_oldest(struct teddy_client *c, size_t len)
     o->dropping = false;
 }
 
-static int push(struct teddy_client *c, const char *text, const struct sdk_entry *entry,
-                enum teddy_when_full when_full)
+int sdk_push(struct teddy_client *c, const char *text, const struct sdk_entry *entry,
+             enum teddy_when_full when_full)
 {
     int rc = sdk_outbox_push(&c->outbox, text, entry);
     if (rc == TEDDY_EFULL && when_full == TEDDY_DROP_OLDEST) {
@@ -86,48 +84,11 @@ int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
                               .len = (uint16_t)len,
                               .kind = SDK_SAY};
     c->outbox.next_id++;
-    int rc = push(c, text, &entry, how->when_full);
+    int rc = sdk_push(c, text, &entry, how->when_full);
     if (rc == TEDDY_OK && id != NULL) {
         *id = entry.id;
     }
     return rc;
-}
-
-/* One flat object without `type`. A function of its own, for the stack's sake. */
-static __attribute__((noinline)) int report_check(const char *json, size_t len)
-{
-    struct json_object o;
-    if (json_parse((struct span){json, len}, &o) != TEDDY_OK || o.count == 0 || json[0] != '{') {
-        return TEDDY_EPROTO;
-    }
-    return json_find(&o, "type") == NULL ? TEDDY_OK : TEDDY_EPROTO;
-}
-
-static void remove_report(struct teddy_client *c)
-{
-    struct sdk_entry entry;
-    size_t at = waiting_from(c), next = at;
-    while (!c->outbox.dropping && sdk_outbox_next(&c->outbox, &next, &entry)) {
-        if (entry.kind == SDK_REPORT) {
-            sdk_outbox_remove(&c->outbox, at);
-            return;
-        }
-        at = next;
-    }
-}
-
-int teddy_client_report(struct teddy_client *c, const char *json, size_t len)
-{
-    if (len > TEDDY_REPORT_MAX) {
-        return TEDDY_ETOOBIG;
-    }
-    int rc = report_check(json, len);
-    if (rc != TEDDY_OK) {
-        return rc;
-    }
-    remove_report(c);
-    struct sdk_entry entry = {.len = (uint16_t)len, .kind = SDK_REPORT};
-    return push(c, json, &entry, TEDDY_DROP_NEWEST);
 }
 
 void sdk_outbox_tell_room(struct teddy_client *c)
@@ -186,21 +147,23 @@ void sdk_outbox_tick(struct teddy_client *c)
 
 size_t teddy_client_pending(const struct teddy_client *c)
 {
-    struct sdk_entry entry;
-    size_t at = 0, count = 0;
-    while (sdk_outbox_next(&c->outbox, &at, &entry)) {
-        count += entry.kind == SDK_SAY;
-    }
-    return count - (c->head_done && count > 0 ? 1 : 0);
+    struct teddy_outbox_state o;
+    teddy_client_outbox(c, &o);
+    return o.count;
 }
 
 void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out)
 {
+    const struct teddy_outbox *o = &c->outbox;
     struct sdk_entry entry;
-    size_t at = 0, room = sdk_outbox_room(&c->outbox);
-    *out = (struct teddy_outbox_state){.count = c->outbox.count,
-                                       .room = room < LIMIT_UTTERANCE ? room : LIMIT_UTTERANCE};
-    while (out->oldest_id == 0 && sdk_outbox_next(&c->outbox, &at, &entry)) {
-        out->oldest_id = entry.id; /* of a report 0 */
+    size_t at = 0;
+    out->room = sdk_outbox_room(o) < LIMIT_UTTERANCE ? sdk_outbox_room(o) : LIMIT_UTTERANCE;
+    out->count = 0;
+    out->oldest_id = 0;
+    while (sdk_outbox_next(o, &at, &entry)) {
+        bool done = at == sizeof entry + entry.len && c->head_done;
+        if (entry.kind == SDK_SAY && !done && out->count++ == 0) {
+            out->oldest_id = entry.id;
+        }
     }
 }

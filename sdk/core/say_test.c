@@ -1,4 +1,4 @@
-/* The session: saying and saying again, heartbeat, refresh in session, older servers, bad frames.
+/* The session: saying and saying again, heartbeat, refresh in session, bad frames.
  */
 #include <stdio.h>
 #include <string.h>

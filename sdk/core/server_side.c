@@ -148,7 +148,7 @@ static void on_claim(struct world *w, struct span body)
     assert_int_equal(claim_read(body, &claim, &bad), TEDDY_OK);
     assert_string_equal(claim.device_id, w->config.device_id);
     assert_string_equal(claim.child_id, w->config.child_id);
-    assert_int_equal(strlen(claim.nonce), 32);
+    assert_int_equal(strlen(claim.nonce), 24);
     size_t len = claim_signed_bytes(claim.device_id, claim.child_id, claim.nonce, false, message);
     server_hmac(message, len, mac);
     assert_true(claim.mac_well_formed && memcmp(mac, claim.mac, 32) == 0);
@@ -371,11 +371,7 @@ static void on_message(struct world *w)
     if (w->plan.mute) {
         return;
     }
-    if (w->plan.legacy) {
-        /* An older server takes everything for speech, and echoes it. */
-        w->says += strstr(w->message, "hello") == NULL;
-        server_text(w, w->message);
-    } else if (!json_looks_like_object(text)) {
+    if (!json_looks_like_object(text)) {
         on_say(w, "", w->message);
     } else {
         on_json(w, text);

@@ -17,24 +17,13 @@ void sdk_session_open(struct teddy_client *c)
     c->last_seq = 0;
     c->our_close = WS_CLOSE_NO_STATUS;
     c->silence_ms = TEDDY_SILENCE_MS;
-    c->refresh_from = c->opened_at = c->heard_at = c->moved_at = c->say_at = c->now;
-}
-
-void sdk_session_online(struct teddy_client *c, bool welcomed)
-{
-    c->welcomed = c->welcomed || welcomed;
-    c->modern = c->modern || welcomed;
-    if (!c->online) {
-        c->online = true;
-        c->online_at = c->now;
-        sdk_show(c, TEDDY_STATE_ONLINE);
-    }
+    c->refresh_from = c->heard_at = c->moved_at = c->say_at = c->now;
 }
 
 void sdk_session_hold(struct teddy_client *c, enum sdk_hold why)
 {
     c->hold = why;
-    c->deadline = c->now + c->config.step_timeout_ms;
+    c->deadline = c->now + c->times.step_timeout_ms;
 }
 
 void sdk_session_said(struct teddy_client *c)
@@ -54,10 +43,10 @@ void sdk_session_said(struct teddy_client *c)
 static void settle(struct teddy_client *c)
 {
     uint32_t online = c->now - c->online_at;
-    if (c->online && online >= c->config.backoff_cap_ms) {
+    if (c->online && online >= c->times.backoff_cap_ms) {
         c->attempts = 0;
     }
-    if (c->online && online / SETTLED_REFUSED >= c->config.backoff_refused_ms) {
+    if (c->online && online / SETTLED_REFUSED >= c->times.backoff_refused_ms) {
         c->refusals = 0;
     }
 }
@@ -77,7 +66,7 @@ void sdk_session_end(struct teddy_client *c)
     c->hold = SDK_HOLD_NONE;
     c->wanted = 0;
     c->says = 0;
-    c->welcomed = c->head_sent = c->online = false;
+    c->head_sent = c->online = false;
 }
 
 /* Ends the session from our side. */
@@ -176,7 +165,7 @@ static int take_input(struct teddy_client *c)
 
 static bool refresh_due(const struct teddy_client *c)
 {
-    return c->welcomed && c->refresh_planned && sdk_due(c, c->refresh_at) &&
+    return c->online && c->refresh_planned && sdk_due(c, c->refresh_at) &&
            sdk_due(c, c->refresh_from);
 }
 
@@ -220,24 +209,13 @@ static int hold_step(struct teddy_client *c)
         if (rc == TEDDY_OK) {
             let_go(c);
         }
-    } else if (c->hold == SDK_HOLD_OFFER) {
-        rc = sdk_downlink_offer(c);
-        if (rc == TEDDY_OK) {
-            sdk_session_hold(c, SDK_HOLD_KEEP);
+    } else if (c->hold >= SDK_HOLD_OFFER) {
+        rc = c->queue->hold(c);
+        if (c->hold == SDK_HOLD_NONE) {
+            let_go(c);
         }
-    } else if (c->hold == SDK_HOLD_KEEP && sdk_last_save(c) == TEDDY_OK) {
-        c->wanted |= SDK_FRAME_ACK;
-        c->more = true; /* the ack leaves before the next message is offered */
-        let_go(c);
     }
     return rc;
-}
-
-/* An older server is talked to in plain text, which has no id and so might be answered twice: one
- * that once welcomed us is given the time of a step, then given up. */
-static uint32_t welcome_by(const struct teddy_client *c)
-{
-    return c->opened_at + (c->modern ? c->config.step_timeout_ms : TEDDY_WELCOME_MS);
 }
 
 static int clocks(struct teddy_client *c)
@@ -253,18 +231,15 @@ static int clocks(struct teddy_client *c)
     if (silent >= c->silence_ms) {
         return TEDDY_ETIMEOUT;
     }
-    if (c->frame.kind != 0 && c->now - c->moved_at >= c->config.step_timeout_ms) {
+    if (c->frame.kind != 0 && c->now - c->moved_at >= c->times.step_timeout_ms) {
         return TEDDY_ETIMEOUT;
     }
     if (silent >= c->silence_ms / 2 && !c->probed) {
         c->probed = true;
         c->wanted |= SDK_FRAME_PING;
     }
-    if (!c->online && sdk_due(c, welcome_by(c))) {
-        if (c->modern) {
-            return TEDDY_ETIMEOUT;
-        }
-        sdk_session_online(c, false);
+    if (!c->online && sdk_due(c, c->deadline)) { /* no welcome */
+        return TEDDY_ETIMEOUT;
     }
     if (refresh_due(c) && input_idle(c)) {
         sdk_session_hold(c, SDK_HOLD_LOAD);
@@ -312,19 +287,19 @@ uint32_t sdk_session_wake(const struct teddy_client *c)
     uint32_t wait = SDK_SPAN_MS;
     sooner(c, &wait, c->heard_at + (c->probed ? c->silence_ms : c->silence_ms / 2));
     if (c->hold == SDK_HOLD_OFFER) {
-        sooner(c, &wait, c->offer.again_at);
+        sooner(c, &wait, c->deadline);
     } else if (c->hold != SDK_HOLD_NONE && c->hold != SDK_HOLD_SEND) {
         sooner(c, &wait, c->now + SDK_POLL_MS);
     }
     if (!c->online) {
-        sooner(c, &wait, welcome_by(c));
+        sooner(c, &wait, c->deadline);
     }
     if (c->frame.kind != 0) {
-        sooner(c, &wait, c->moved_at + c->config.step_timeout_ms);
+        sooner(c, &wait, c->moved_at + c->times.step_timeout_ms);
     } else if (c->online && c->outbox.count > 0) {
         sooner(c, &wait, c->say_at);
     }
-    if (c->welcomed && c->refresh_planned && input_idle(c)) {
+    if (c->online && c->refresh_planned && input_idle(c)) {
         bool held_back = (int32_t)(c->refresh_from - c->refresh_at) > 0;
         sooner(c, &wait, held_back ? c->refresh_from : c->refresh_at);
     }

@@ -1,4 +1,4 @@
-/* The session: heartbeat, refresh in session, older servers, bad frames.
+/* The session: heartbeat, refresh in session, bad frames.
  */
 #include <stdio.h>
 #include <string.h>
@@ -192,42 +192,7 @@ static void bad_tokens_leave_the_old_pair_whole(void **state)
     }
 }
 
-static void an_older_server_is_talked_to_in_plain_text(void **state)
-{
-    (void)state;
-    struct world *w = &world;
-    w->plan.legacy = true;
-    world_say(w, "plain \"words\"");
-    world_until(w, TEDDY_STATE_ONLINE, 1000);
-    world_run(w, 100);
-    assert_int_equal(w->says, 1);
-    assert_string_equal(w->message, "plain \"words\"");
-    assert_string_equal(world_last(w, TEDDY_EVENT_ECHO)->text, "plain \"words\"");
-    assert_int_equal(world_count(w, TEDDY_EVENT_REPLY), 0);
-    server_text(w, "and then");
-    server_text(w, "{\"type\":\"echo\",\"seq\":1,\"text\":\"nobody's\"}");
-    world_run(w, 100);
-    assert_string_equal(world_last(w, TEDDY_EVENT_REPLY)->text, "and then");
-    assert_int_equal(world_count(w, TEDDY_EVENT_ECHO), 1);
-    /* At 80 % nothing is asked of it that it would take for speech. */
-    world_run(w, 3500 * 1000);
-    assert_int_equal(w->says, 1);
-}
-
-static void a_silent_server_counts_as_online_after_a_while(void **state)
-{
-    (void)state;
-    struct world *w = &world;
-    w->plan.mute = true;
-    world_until(w, TEDDY_STATE_CONNECTING, 100);
-    world_run(w, 4900);
-    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_CONNECTING);
-    world_run(w, 200);
-    assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
-}
-
-/* But one that was known to answer is not fooled by a slow line into plain text without ids. */
-static void a_server_that_welcomed_once_must_do_so_again(void **state)
+static void a_server_that_does_not_welcome_is_left(void **state)
 {
     (void)state;
     struct world *w = &world;
@@ -389,10 +354,8 @@ int main(void)
         cmocka_unit_test_setup(a_save_in_session_may_take_its_time, online),
         cmocka_unit_test_setup(tokens_that_were_not_asked_for_are_not_taken, online),
         cmocka_unit_test_setup(bad_tokens_leave_the_old_pair_whole, online),
-        cmocka_unit_test_setup(an_older_server_is_talked_to_in_plain_text, fresh),
-        cmocka_unit_test_setup(a_silent_server_counts_as_online_after_a_while, fresh),
         cmocka_unit_test_setup(bad_frames_end_the_session_with_the_right_code, fresh),
-        cmocka_unit_test_setup(a_server_that_welcomed_once_must_do_so_again, online),
+        cmocka_unit_test_setup(a_server_that_does_not_welcome_is_left, online),
         cmocka_unit_test_setup(fragments_and_controls_between_them_are_one_message, online),
         cmocka_unit_test_setup(the_largest_message_fits_and_binary_is_ignored, online),
         cmocka_unit_test_setup(nonsense_in_messages_is_ignored, online),

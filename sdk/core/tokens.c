@@ -1,14 +1,14 @@
 /* The token pair. It rests with the port alone: a record is loaded into rx when a token is needed,
- * and made there of a new pair when one comes. A record: version, which token is first, whose they
- * are, the two tokens, each with a NUL. */
+ * and made there of a new pair when one comes. A record: version, whose they are, the two tokens,
+ * each with a NUL. */
 #include "core.h"
 #include "proto/text.h"
 
-#define RECORD_VERSION 2
-#define ACCESS_FIRST   0x5a
-#define REFRESH_FIRST  0xa5
-#define OWNER_AT       2
-#define FIRST_AT       (OWNER_AT + 8)
+/* The version, one more where the refresh token is first. */
+#define ACCESS_FIRST  3
+#define REFRESH_FIRST 4
+#define OWNER_AT      1
+#define FIRST_AT      (OWNER_AT + SDK_OWNER_LEN)
 
 _Static_assert(FIRST_AT + 2 * (LIMIT_TOKEN_LEN + 1) <= TEDDY_RECORD_MAX,
                "TEDDY_RECORD_MAX must hold the longest record");
@@ -45,10 +45,10 @@ static bool token_ok(struct span token)
 static bool record_ok(const struct teddy_client *c)
 {
     const struct span record = {(const char *)c->rx, c->record_len};
-    uint8_t owner[8];
+    uint8_t owner[SDK_OWNER_LEN];
     sdk_owner(c, c->config.child_id, owner);
     if (record.len <= FIRST_AT || record.len > TEDDY_RECORD_MAX || c->rx[record.len - 1] != '\0' ||
-        c->rx[0] != RECORD_VERSION || (c->rx[1] != ACCESS_FIRST && c->rx[1] != REFRESH_FIRST) ||
+        (c->rx[0] != ACCESS_FIRST && c->rx[0] != REFRESH_FIRST) ||
         memcmp(c->rx + OWNER_AT, owner, sizeof owner) != 0) {
         return false;
     }
@@ -65,7 +65,7 @@ void sdk_tokens_pick(struct teddy_client *c, bool refresh)
 {
     const char *token = (const char *)c->rx + FIRST_AT;
     char *place = token_place(c);
-    if (refresh != (c->rx[1] == REFRESH_FIRST)) {
+    if (refresh != (c->rx[0] == REFRESH_FIRST)) {
         token += strlen(token) + 1;
     }
     size_t len = strlen(token);
@@ -114,8 +114,7 @@ static void record_make(struct teddy_client *c, struct span access, struct span 
     to += second.len;
     *to++ = '\0';
     c->record_len = (size_t)(to - c->rx);
-    c->rx[0] = RECORD_VERSION;
-    c->rx[1] = refresh_first ? REFRESH_FIRST : ACCESS_FIRST;
+    c->rx[0] = (uint8_t)(ACCESS_FIRST + refresh_first);
     sdk_owner(c, c->config.child_id, c->rx + OWNER_AT);
     if (json_len > c->record_len) {
         wipe(c->rx + c->record_len, json_len - c->record_len);
@@ -125,7 +124,7 @@ static void record_make(struct teddy_client *c, struct span access, struct span 
 int sdk_tokens_take(struct teddy_client *c, const struct json_object *o, size_t len)
 {
     struct span access = sdk_member_text(o, "access"), refresh = sdk_member_text(o, "refresh");
-    uint32_t lifetime_s = sdk_member_u32(o, "expires_in");
+    uint32_t lifetime_s = sdk_member_number(o, "expires_in");
     if (lifetime_s == 0 || !token_ok(access) || !token_ok(refresh)) {
         return TEDDY_EPROTO;
     }

@@ -4,27 +4,6 @@
 #include "proto/text.h"
 #include "teddy/version.h"
 
-#define KEY_LEN 24
-
-/* The key, and what is hashed with it, stand behind the request and before its token. */
-static char *key_place(const struct teddy_client *c)
-{
-    return (char *)c->rx + c->rx_len - LIMIT_TOKEN_LEN - 1 - KEY_LEN - sizeof WS_GUID;
-}
-
-/* out_len says that the key is there. */
-static int fresh_key(struct teddy_client *c)
-{
-    uint8_t bytes[16];
-    if (c->port->random(c->ctx, bytes, sizeof bytes) != TEDDY_OK) {
-        return TEDDY_EIO;
-    }
-    base64_encode(bytes, sizeof bytes, key_place(c));
-    memcpy(key_place(c) + KEY_LEN, WS_GUID, sizeof WS_GUID);
-    c->out_len = KEY_LEN + sizeof WS_GUID - 1;
-    return TEDDY_OK;
-}
-
 static void write_request(struct teddy_client *c, struct writer *w)
 {
     const char *path = c->config.ws_endpoint != NULL ? c->config.ws_endpoint : ENDPOINT_WS;
@@ -36,23 +15,31 @@ static void write_request(struct teddy_client *c, struct writer *w)
     sdk_http_host(w, &c->url);
     writer_text(w, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                    "Sec-WebSocket-Key: ");
-    writer_bytes(w, key_place(c), KEY_LEN);
+    writer_text(w, c->nonce);
     writer_text(w, "\r\nAuthorization: Bearer ");
     writer_text(w, sdk_token(c));
     writer_text(w, "\r\n\r\n");
 }
 
+/* What the server must answer to stays in rx while the port hashes it: out_len says that it is
+ * there. The token stands behind all that is written here (sdk_token). */
 int sdk_upgrade_prepare(struct teddy_client *c)
 {
-    int rc = c->out_len == 0 ? fresh_key(c) : TEDDY_OK;
-    if (rc == TEDDY_OK) {
-        rc = c->port->sha1(c->ctx, (const uint8_t *)key_place(c), c->out_len, c->digest);
+    struct writer w = writer_on((char *)c->rx, c->rx_len - LIMIT_TOKEN_LEN - 1);
+    if (c->out_len == 0) {
+        int rc = sdk_nonce(c);
+        if (rc != TEDDY_OK) {
+            return rc;
+        }
+        writer_text(&w, c->nonce);
+        writer_text(&w, WS_GUID);
+        c->out_len = w.len;
+        w.len = 0;
     }
+    int rc = c->port->sha1(c->ctx, c->rx, c->out_len, c->digest);
     if (rc != TEDDY_OK) {
         return rc;
     }
-    ws_accept(c->digest, c->accept);
-    struct writer w = writer_on((char *)c->rx, (size_t)(key_place(c) - (char *)c->rx));
     write_request(c, &w);
     c->out_len = w.len;
     return w.overflow ? TEDDY_ENOSPC : TEDDY_OK;
@@ -72,9 +59,11 @@ static bool list_has(struct span list, const char *word)
 
 bool sdk_upgrade_ok(const struct teddy_client *c, struct span head)
 {
+    char accept[WS_ACCEPT_LEN + 1];
+    ws_accept(c->digest, accept);
     return span_ieq(sdk_http_field(head, "Upgrade"), "websocket") &&
            list_has(sdk_http_field(head, "Connection"), "upgrade") &&
-           span_is(sdk_http_field(head, "Sec-WebSocket-Accept"), c->accept) &&
+           span_is(sdk_http_field(head, "Sec-WebSocket-Accept"), accept) &&
            sdk_http_field(head, "Sec-WebSocket-Extensions").p == NULL &&
            sdk_http_field(head, "Sec-WebSocket-Protocol").p == NULL;
 }

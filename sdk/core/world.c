@@ -274,12 +274,12 @@ void world_reboot(struct world *w)
 {
     w->open = false;
     w->config.on_event = on_event;
-    w->config.on_message = on_message;
     w->config.user = w;
     memset(&w->client, 0xa5, sizeof w->client);
     assert_int_equal(teddy_client_init(&w->client, &w->config, &world_port, w, w->rx, w->rx_len,
                                        w->outbox, sizeof w->outbox),
                      TEDDY_OK);
+    teddy_client_on_message(&w->client, on_message);
 }
 
 void world_init(struct world *w)

@@ -53,7 +53,6 @@ struct plan {
     bool until_close, interim;
     unsigned bad_upgrade; /* of the 101: 1 accept, 2 Connection, 3 Upgrade, 4 an extension */
     uint32_t expires_in;  /* 0: 3600 */
-    bool legacy;          /* no welcome; echoes plain text */
     bool mute;            /* no welcome at all, and no echo */
     bool no_echo;         /* takes utterances and says nothing */
     bool no_pong;

@@ -10,6 +10,12 @@ int store_epoch_open(struct store_tx *tx, uint64_t now_s)
     return tx_change(tx, st);
 }
 
+/* A part of an id. One past the most has no spelling: no toy takes it, and it expires. */
+static uint32_t part(uint64_t n)
+{
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 /* The device and the id that its next message gets. child_id NULL: whoever has it. */
 static int next_id(struct store_tx *tx, const char *device_id, const char *child_id, int64_t *row,
                    struct downlink_id *id)
@@ -26,7 +32,7 @@ static int next_id(struct store_tx *tx, const char *device_id, const char *child
     int err = tx_row(tx, st);
     if (err == TEDDY_OK) {
         *row = sqlite3_column_int64(st, 0);
-        *id = (struct downlink_id){column_u64(st, 1), column_u64(st, 2)};
+        *id = (struct downlink_id){part(column_u64(st, 1)), part(column_u64(st, 2))};
     }
     return tx_end(st, err);
 }
@@ -96,7 +102,7 @@ static int read_rows(struct store_tx *tx, sqlite3_stmt *st,
     int err;
     while ((err = tx_row(tx, st)) == TEDDY_OK) {
         struct downlink_row row = {
-            .id = {column_u64(st, 0), column_u64(st, 1)},
+            .id = {part(column_u64(st, 0)), part(column_u64(st, 1))},
             .data = sqlite3_column_int(st, 2) != 0,
             .queued_s = column_u64(st, 3),
             .expires_s = column_u64(st, 4),
@@ -187,7 +193,7 @@ static int overtake(struct store_tx *tx, int64_t row, const struct downlink_id *
     int err = tx_run(tx, st);
     if (err != TEDDY_OK)
         return err;
-    base.n += (uint64_t)sqlite3_changes64(tx->db);
+    base.n = part(base.n + (uint64_t)sqlite3_changes64(tx->db));
     return set_issued(tx, row, &base);
 }
 

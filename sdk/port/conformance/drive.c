@@ -237,19 +237,21 @@ static bool on_message(void *user, const struct teddy_message *m)
 bool toy_start(struct conformance *c, const char *url)
 {
     /* Short waits, for nobody else is kept off by them here; the refused one can be told apart. */
-    struct teddy_client_config config = {
-        .server_url = url != NULL ? url : c->config.server_url,
-        .device_id = c->config.device_id,
-        .child_id = c->config.child_id,
-        .firmware = "conformance",
+    const struct teddy_times times = {
         .backoff_floor_ms = 50,
         .backoff_base_ms = 100,
         .backoff_cap_ms = 400,
         .backoff_refused_ms = 1000,
         .step_timeout_ms = c->config.step_timeout_ms,
         .echo_timeout_ms = c->config.step_timeout_ms,
+    };
+    struct teddy_client_config config = {
+        .server_url = url != NULL ? url : c->config.server_url,
+        .device_id = c->config.device_id,
+        .child_id = c->config.child_id,
+        .firmware = "conformance",
+        .times = &times,
         .on_event = on_event,
-        .on_message = on_message,
         .user = c,
     };
     int err;
@@ -261,6 +263,7 @@ bool toy_start(struct conformance *c, const char *url)
     if (err != TEDDY_OK)
         return check_fail(c, "teddy_client_init said %s for %s: %s", err_name(err),
                           config.server_url, c->tap.log);
+    teddy_client_on_message(&c->client, on_message);
     c->started = true;
     return true;
 }

@@ -108,14 +108,16 @@ static int init_client(const struct teddy_esp_options *o)
         .allow_plain = true,
 #endif
         .on_event = o->on_event,
-        .on_message = o->on_message,
         .user = o->user,
     };
     int err = take_ids(o);
 
-    return err ? err
-               : teddy_client_init(&run.client, &config, &teddy_esp_port, &toy, run.rx,
-                                   sizeof run.rx, run.outbox, sizeof run.outbox);
+    if (!err)
+        err = teddy_client_init(&run.client, &config, &teddy_esp_port, &toy, run.rx, sizeof run.rx,
+                                run.outbox, sizeof run.outbox);
+    if (!err)
+        teddy_client_on_message(&run.client, o->on_message);
+    return err;
 }
 
 static void make_locks(void)
