@@ -270,16 +270,21 @@ static bool on_message(void *user, const struct teddy_message *m)
     return true;
 }
 
-void world_reboot(struct world *w)
+void world_boot(struct world *w, const struct teddy_port *port)
 {
     w->open = false;
     w->config.on_event = on_event;
     w->config.user = w;
     memset(&w->client, 0xa5, sizeof w->client);
-    assert_int_equal(teddy_client_init(&w->client, &w->config, &world_port, w, w->rx, w->rx_len,
+    assert_int_equal(teddy_client_init(&w->client, &w->config, port, w, w->rx, w->rx_len,
                                        w->outbox, sizeof w->outbox),
                      TEDDY_OK);
     teddy_client_on_message(&w->client, on_message);
+}
+
+void world_reboot(struct world *w)
+{
+    world_boot(w, &world_port);
 }
 
 void world_init(struct world *w)

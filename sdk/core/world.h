@@ -147,6 +147,7 @@ struct world {
 void world_init(struct world *w);
 /* The toy loses its power: all but the records. */
 void world_reboot(struct world *w);
+void world_boot(struct world *w, const struct teddy_port *port); /* … over another port */
 void world_step(struct world *w);
 /* Runs until the state is reached, or fails the test after that much time. */
 void world_until(struct world *w, enum teddy_state state, uint64_t within_ms);

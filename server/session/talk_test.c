@@ -37,9 +37,9 @@ static void echo_comes_before_the_reply(void **state)
     (void)state;
     struct toy *t = toy_join(&house, "d1");
     toy_say(t, "Hello \"bear\"\n\xC3\xB6");
-    toy_hears(t, "{\"type\":\"echo\",\"seq\":1,\"text\":\"Hello \\\"bear\\\"\\n\xC3\xB6\"}");
+    toy_hears(t, "{\"type\":\"echo\",\"seq\":1,\"text\":\"Hello \\\"bear\\\"\\u000a\xC3\xB6\"}");
     toy_hears(t, "{\"type\":\"reply\",\"seq\":1,\"text\":\"re: Hello "
-                 "\\\"bear\\\"\\n\xC3\xB6\",\"done\":true}");
+                 "\\\"bear\\\"\\u000a\xC3\xB6\",\"done\":true}");
     toy_say(t, "two");
     toy_hears(t, "{\"type\":\"echo\",\"seq\":2,\"text\":\"two\"}");
     toy_hears(t, "{\"type\":\"reply\",\"seq\":2,\"text\":\"one, \",\"done\":false}");

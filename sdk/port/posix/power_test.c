@@ -414,10 +414,7 @@ static void boot(void)
     port.load = online_load;
     port.save = online_save;
     port.erase = online_erase;
-    world_reboot(&world);
-    assert_int_equal(teddy_client_init(&world.client, &world.config, &port, &world, world.rx,
-                                       world.rx_len, world.outbox, sizeof world.outbox),
-                     TEDDY_OK);
+    world_boot(&world, &port);
     records = port_new();
 }
 
