@@ -13,9 +13,9 @@
  * IPv6 literal without its brackets. */
 struct teddy_url {
     const char *authority, *host;
+    uint32_t authority_len, host_len;
+    uint32_t tls;
     uint16_t port;
-    uint8_t authority_len, host_len;
-    bool tls;
 };
 
 /* What was said, oldest first, in the caller's memory: an entry is a head of TEDDY_OUTBOX_ENTRY
@@ -25,14 +25,14 @@ struct teddy_outbox {
     size_t cap, used, count;
     uint64_t next_id;
     uint32_t soonest; /* when the first entry expires, if one does (expiring) */
-    bool expiring;
-    uint16_t refused; /* length of what found no room; 0: nothing */
-    bool dropping;    /* entries are being removed: nothing else may remove any */
+    uint32_t expiring;
+    uint32_t refused;  /* length of what found no room; 0: nothing */
+    uint32_t dropping; /* entries are being removed: nothing else may remove any */
 };
 
-/* A message of the server's queue that the application has not taken yet; its text is in rx. */
+/* A message of the server's queue that the application has not taken yet; its strings are in rx. */
 struct teddy_offer {
-    struct teddy_message message; /* but its id in words */
+    struct teddy_message message;
     struct downlink_id id;
 };
 
@@ -52,13 +52,19 @@ struct teddy_answer {
 /* The frame on its way out, and what of its message is still to come in others. */
 struct teddy_frame {
     const uint8_t *body;
-    const char *tail;
-    size_t len, at; /* of chunk */
     size_t body_len;
+    size_t len, at; /* of chunk */
     uint32_t kind;
-    bool escape;     /* the body goes into a JSON string */
-    bool unfinished; /* body or tail remain */
+    uint32_t quoted;     /* the body goes into a JSON string, which ends its object */
+    uint32_t unfinished; /* some of that remains */
     uint8_t chunk[256];
+};
+
+/* What a request proves the toy with: a claim's nonce and its HMAC; of an upgrade the key, and what
+ * its answer must be made of. */
+struct teddy_proof {
+    char nonce[25];
+    uint8_t digest[32];
 };
 
 /* Why the last step of the way failed. */
@@ -101,6 +107,7 @@ struct teddy_client {
     uint32_t heard_at, moved_at; /* last byte in; last byte out, or the frame's start */
     uint32_t probed;             /* we pinged since we last heard anything */
     uint32_t shown;              /* enum teddy_state, as the last event said */
+    struct teddy_event event;    /* the next one, as far as it is said: cleared when it is told */
     struct teddy_outbox outbox;
     size_t out_at;
     uint32_t online_at;
@@ -108,10 +115,9 @@ struct teddy_client {
     uint32_t expires_at; /* of access, if that is known (expiry_known) */
     uint32_t expiry_known;
     uint32_t in_step;
-    uint32_t claimed;   /* the pair being saved comes from a claim */
     uint32_t tokenless; /* what the port keeps is no good, or nothing: claim */
-    uint16_t our_close;
-    uint8_t attempts, refusals; /* failures in a row, of either class */
+    uint32_t our_close;
+    uint32_t attempts, refusals; /* failures in a row, of either class */
 
     struct teddy_frame frame;
     struct ws_decoder decoder;
@@ -126,11 +132,10 @@ struct teddy_client {
     struct teddy_offer offer;
     bool (*on_message)(void *user, const struct teddy_message *m);
     uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */
-    uint8_t pong_len;
+    uint32_t pong_len;
     uint8_t pong[WS_CONTROL_MAX];
     char host[TEDDY_HOST_MAX + 1];
-    char nonce[25];
-    uint8_t digest[32];
+    struct teddy_proof proof;
 };
 
 #endif

@@ -5,10 +5,8 @@
 /* base doubled n times, cap at most. */
 static uint32_t doubled(uint32_t base, unsigned n, uint32_t cap)
 {
-    while (n-- > 0 && base < cap) {
-        base = base <= cap / 2 ? base * 2 : cap;
-    }
-    return sdk_least(base, cap);
+    n = n < 31 ? n : 31;
+    return base > cap >> n ? cap : base << n;
 }
 
 /* 0..bound, bound being less than 2^32 - 1. */

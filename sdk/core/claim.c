@@ -4,7 +4,7 @@
 
 static void write_body(struct teddy_client *c, struct writer *w)
 {
-    claim_write(w, c->config.device_id, c->config.child_id, c->nonce, c->digest,
+    claim_write(w, c->config.device_id, c->config.child_id, c->proof.nonce, c->proof.digest,
                 c->config.firmware);
 }
 
@@ -16,10 +16,10 @@ int sdk_claim_prepare(struct teddy_client *c)
         if (rc != TEDDY_OK) {
             return rc;
         }
-        c->out_len =
-            claim_signed_bytes(c->config.device_id, c->config.child_id, c->nonce, false, c->rx);
+        c->out_len = claim_signed_bytes(c->config.device_id, c->config.child_id, c->proof.nonce,
+                                        false, c->rx);
     }
-    int rc = c->port->hmac_sha256(c->ctx, c->rx, c->out_len, c->digest);
+    int rc = c->port->hmac_sha256(c->ctx, c->rx, c->out_len, c->proof.digest);
     if (rc != TEDDY_OK) {
         return rc;
     }

@@ -16,18 +16,20 @@ static const struct goal_row goals[] = {
     [SDK_CONNECT_SESSION] = {"session", TEDDY_STATE_CONNECTING, sdk_upgrade_prepare, SDK_SESSION},
 };
 
-void sdk_event(struct teddy_event *event, enum teddy_event_type type)
+void sdk_event_clear(struct teddy_client *c)
 {
-    memset(event, 0, sizeof *event);
-    event->type = type;
-    event->code = event->purpose = event->id = event->text = "";
+    memset(&c->event, 0, sizeof c->event);
+    c->event.code = c->event.purpose = c->event.id = c->event.text = "";
 }
 
-void sdk_emit(struct teddy_client *c, struct teddy_event *event)
+void sdk_emit(struct teddy_client *c, enum teddy_event_type type)
 {
-    event->state = (enum teddy_state)c->shown;
+    struct teddy_event event = c->event; /* what is said from within it may make another */
+    sdk_event_clear(c);
+    event.type = type;
+    event.state = (enum teddy_state)c->shown;
     if (c->config.on_event != NULL) {
-        c->config.on_event(c->config.user, event);
+        c->config.on_event(c->config.user, &event);
     }
 }
 
@@ -35,9 +37,7 @@ void sdk_show(struct teddy_client *c, enum teddy_state state)
 {
     if (c->shown != state) {
         c->shown = (uint8_t)state;
-        struct teddy_event event;
-        sdk_event(&event, TEDDY_EVENT_STATE);
-        sdk_emit(c, &event);
+        sdk_emit(c, TEDDY_EVENT_STATE);
     }
 }
 
@@ -55,10 +55,8 @@ void sdk_clock_check(struct teddy_client *c, uint32_t server_s)
         c->port->server_time(c->ctx, server_s);
     }
     if (skew > SDK_CLOCK_SKEW || skew < -SDK_CLOCK_SKEW) {
-        struct teddy_event event;
-        sdk_event(&event, TEDDY_EVENT_CLOCK);
-        event.skew_s = skew;
-        sdk_emit(c, &event);
+        c->event.skew_s = skew;
+        sdk_emit(c, TEDDY_EVENT_CLOCK);
     }
 }
 
@@ -85,8 +83,13 @@ int sdk_nonce(struct teddy_client *c)
 {
     uint8_t bytes[SDK_NONCE_BYTES];
     int rc = c->port->random(c->ctx, bytes, sizeof bytes);
-    base64_encode(bytes, sizeof bytes, c->nonce);
+    base64_encode(bytes, sizeof bytes, c->proof.nonce);
     return rc == TEDDY_OK ? TEDDY_OK : TEDDY_EIO;
+}
+
+uint32_t sdk_until(const struct teddy_client *c, uint32_t at)
+{
+    return sdk_due(c, at) ? 0 : at - c->now;
 }
 
 static int run_idle(struct teddy_client *c)
@@ -138,10 +141,8 @@ static int run_connect(struct teddy_client *c)
 {
     int rc = c->port->connect(c->ctx, c->host, c->url.port, c->url.tls);
     if (rc == TEDDY_OK) {
-        struct teddy_event event;
-        sdk_event(&event, TEDDY_EVENT_CONNECTED);
-        event.purpose = goals[c->goal].name;
-        sdk_emit(c, &event);
+        c->event.purpose = goals[c->goal].name;
+        sdk_emit(c, TEDDY_EVENT_CONNECTED);
     }
     return rc;
 }
@@ -195,12 +196,9 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
         c->failure = (struct teddy_failure){0};
         break;
     case SDK_PREPARE:
+        c->port->disconnect(c->ctx); /* of what the saved pair came by */
         c->out_len = c->out_at = 0;
         sdk_show(c, goals[c->goal].shown);
-        break;
-    case SDK_SAVE:
-        c->claimed = c->goal == SDK_CLAIM;
-        c->port->disconnect(c->ctx);
         break;
     case SDK_SESSION:
         sdk_session_open(c);
@@ -212,24 +210,29 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
 
 static uint32_t wait_for(struct teddy_client *c, bool refused)
 {
-    uint8_t *failures = refused ? &c->refusals : &c->attempts;
-    uint32_t wait =
-        (refused ? sdk_refused_ms : sdk_backoff_ms)(&c->times, *failures, sdk_random32(c));
-    uint32_t asked = sdk_least(c->failure.retry_ms, TEDDY_RETRY_MAX_MS);
-    *failures = (uint8_t)sdk_least(*failures + 1u, UINT8_MAX);
-    return wait < asked ? asked : wait;
+    uint32_t r = sdk_random32(c);
+    uint32_t wait = refused ? sdk_refused_ms(&c->times, c->refusals++, r)
+                            : sdk_backoff_ms(&c->times, c->attempts++, r);
+    uint32_t asked = c->failure.retry_ms;
+    return sdk_least(wait < asked ? asked : wait, TEDDY_RETRY_MAX_MS);
+}
+
+/* Ends what the connection was for, and forgets what is in rx. */
+static void leave(struct teddy_client *c)
+{
+    c->port->disconnect(c->ctx);
+    sdk_session_end(c);
+    wipe(c->rx, c->rx_len);
 }
 
 static void fail(struct teddy_client *c, int err)
 {
     struct teddy_failure *f = &c->failure;
-    const char *purpose = goals[c->goal].name;
     if (f->err == TEDDY_OK && f->status == 0 && f->close == 0) {
         f->err = err;
     }
-    c->port->disconnect(c->ctx);
-    sdk_session_end(c);
-    wipe(c->rx, c->rx_len);
+    leave(c);
+    c->event.purpose = goals[c->goal].name;
     unsigned verdict = sdk_verdict_of(c->goal, f);
     if ((verdict & SDK_DROP) != 0) {
         sdk_tokens_drop(c);
@@ -239,15 +242,12 @@ static void fail(struct teddy_client *c, int err)
     c->stage = SDK_WAIT;
     c->deadline = c->now + wait;
     c->shown = TEDDY_STATE_WAITING;
-    struct teddy_event event;
-    sdk_event(&event, TEDDY_EVENT_STATE);
-    event.err = f->err;
-    event.status = f->status;
-    event.close = f->close;
-    event.code = f->code;
-    event.purpose = purpose;
-    event.wait_ms = wait;
-    sdk_emit(c, &event);
+    c->event.err = f->err;
+    c->event.status = f->status;
+    c->event.close = f->close;
+    c->event.code = f->code;
+    c->event.wait_ms = wait;
+    sdk_emit(c, TEDDY_EVENT_STATE);
 }
 
 /* Says goodbye if a frame of its own can still be begun, and forgets all that is secret. */
@@ -263,17 +263,14 @@ static void halt(struct teddy_client *c)
         c->stage = SDK_CLOSING; /* what waits is not said behind the close */
         (void)sdk_frames_pump(c);
     }
-    c->port->disconnect(c->ctx);
-    sdk_session_end(c);
+    leave(c);
     c->deadline = c->now + 1;
     if (c->unkept) {
         (void)c->queue->save(c);
     }
     sdk_tokens_drop(c);
     c->tokenless = false; /* as far as is known */
-    wipe(c->rx, c->rx_len);
-    wipe(c->nonce, sizeof c->nonce);
-    wipe(c->digest, sizeof c->digest);
+    wipe(&c->proof, sizeof c->proof);
     c->stage = SDK_IDLE;
     sdk_show(c, TEDDY_STATE_IDLE);
 }
@@ -304,15 +301,12 @@ static uint32_t wait_of(const struct teddy_client *c)
     if (c->stage == SDK_IDLE) {
         return UINT32_MAX;
     }
-    if (c->more || (o->expiring && sdk_due(c, o->soonest))) {
+    if (c->more) {
         return 0;
     }
-    uint32_t wait = sdk_due(c, c->deadline) ? 0 : c->deadline - c->now;
-    if (c->stage == SDK_SESSION) {
-        wait = sdk_session_wake(c);
-    }
+    uint32_t wait = c->stage == SDK_SESSION ? sdk_session_wake(c) : sdk_until(c, c->deadline);
     if (o->expiring) {
-        wait = sdk_least(wait, o->soonest - c->now);
+        wait = sdk_least(wait, sdk_until(c, o->soonest));
     }
     return row->keeps_time || row->on_transport ? wait : sdk_least(wait, SDK_POLL_MS);
 }

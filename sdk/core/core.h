@@ -62,26 +62,15 @@ enum sdk_hold {
     SDK_HOLD_KEEP,  /* its id, to the port */
 };
 
-enum sdk_entry_kind { SDK_SAY, SDK_REPORT };
+enum sdk_entry_kind { SDK_REPORT, SDK_SAY, SDK_SAY_FOR_A_WHILE };
 
 /* The head of an outbox entry. */
 struct sdk_entry {
     uint64_t id;
-    uint32_t expires_at;  /* if it expires, … */
-    uint32_t lifetime_ms; /* … and no lifetime stands here any more: the next step sets the time */
-    uint16_t len;
-    uint8_t kind;
-    bool expires;
-};
-
-/* One message of the server. Its strings are unescaped where they stand, in rx, with a NUL behind.
- */
-struct sdk_message {
-    struct json_object o;
-    const char *id, *code;
-    const char *text;
-    size_t text_len;
-    bool done;
+    uint32_t expires_at; /* of SDK_SAY_FOR_A_WHILE, … */
+    uint32_t lifetime_ms; /* … once no lifetime stands here any more: the next step sets the time */
+    uint32_t len;
+    uint32_t kind;
 };
 
 #define SDK_POLL_MS     20 /* between calls of a port's function that says AGAIN without a socket */
@@ -108,9 +97,9 @@ static inline uint32_t sdk_least(uint32_t a, uint32_t b)
 }
 
 /* client.c */
-/* An event of which nothing is said yet but its type. */
-void sdk_event(struct teddy_event *event, enum teddy_event_type type);
-void sdk_emit(struct teddy_client *c, struct teddy_event *event);
+/* Nothing is said of the next event yet (c->event). */
+void sdk_event_clear(struct teddy_client *c);
+void sdk_emit(struct teddy_client *c, enum teddy_event_type type);
 void sdk_show(struct teddy_client *c, enum teddy_state state);
 void sdk_log(const struct teddy_client *c, enum teddy_log_level level, const char *line);
 /* Compares the port's clock with the server's, and hands the latter on when TLS vouches for it. */
@@ -118,13 +107,21 @@ void sdk_clock_check(struct teddy_client *c, uint32_t server_s);
 /* Takes an answer's or close reason's first word, if it is one. */
 void sdk_failure_code(struct teddy_client *c, struct span word);
 
+/* The milliseconds until that time: 0 when it has come. */
+uint32_t sdk_until(const struct teddy_client *c, uint32_t at);
 /* 32 bits of the port's generator; all ones when it fails. */
 uint32_t sdk_random32(struct teddy_client *c);
 
-/* Fills c->nonce with 16 random bytes in base64: a claim's nonce, a Sec-WebSocket-Key. TEDDY_EIO.
+/* Fills proof.nonce with 16 random bytes in base64: a claim's nonce, a Sec-WebSocket-Key.
+ * TEDDY_EIO.
  */
 #define SDK_NONCE_BYTES 16
 int sdk_nonce(struct teddy_client *c);
+
+/* form.c */
+/* Writes the form, each % of which is a gap for the next of the parts. */
+void sdk_write(struct writer *w, const char *form, const char *const *parts);
+void sdk_decimal(uint64_t n, char out[21]);
 
 /* url.c: TEDDY_EINVAL for anything but scheme://host[:port][/]. */
 TEDDY_MUST_CHECK int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out);
@@ -150,6 +147,9 @@ TEDDY_MUST_CHECK int sdk_tokens_take(struct teddy_client *c, const struct json_o
 struct span sdk_member_text(const struct json_object *o, const char *name);
 /* True when access is known to have expired. */
 bool sdk_tokens_expired(const struct teddy_client *c);
+/* Loads a record into rx (record_len): TEDDY_AGAIN; TEDDY_EAUTH also when it is not ok. */
+int sdk_load(struct teddy_client *c, enum teddy_record record,
+             bool (*ok)(const struct teddy_client *c));
 /* Saves a record: TEDDY_AGAIN until it is done, or the deadline has come. */
 int sdk_save(struct teddy_client *c, enum teddy_record record, const uint8_t *data, size_t len);
 /* Saves what was taken and tells the application; TEDDY_OK also when that failed (the event has the
@@ -164,11 +164,12 @@ struct sdk_queue {
     int (*load)(struct teddy_client *c);
     /* Saves it. TEDDY_AGAIN; TEDDY_OK also when that failed, or nothing is to be saved. */
     int (*save)(struct teddy_client *c);
-    void (*take)(struct teddy_client *c, struct sdk_message *m);
+    /* Takes a message whose strings the event has. They stand unescaped in rx, each with a NUL. */
+    void (*take)(struct teddy_client *c, const struct json_object *o);
     /* One step of what rx is held for: it is offered to the application, then its id is saved. */
     int (*hold)(struct teddy_client *c);
-    /* Writes the last one's id behind `before`, which opens its string. */
-    void (*write_last)(const struct teddy_client *c, struct writer *w, const char *before);
+    /* Writes the form, whose gap is for an id. */
+    void (*write_id)(struct writer *w, const char *form, const struct downlink_id *id);
 };
 
 /* owner.c: bytes that differ for another device, server or child (empty: any). */
@@ -179,7 +180,11 @@ void sdk_owner(const struct teddy_client *c, const char *child_id, uint8_t out[S
 uint32_t sdk_backoff_ms(const struct teddy_times *times, unsigned n, uint32_t r);
 uint32_t sdk_refused_ms(const struct teddy_times *times, unsigned n, uint32_t r);
 
-/* verdict.c: where a failed step leads, in bits of enum sdk_verdict. */
+/* verdict.c */
+/* Which of the words it is, from 0; how many there are, when it is none. Each of them has a NUL
+ * behind, the last one two. */
+unsigned sdk_word(const char *words, const char *word);
+/* Where a failed step leads, in bits of enum sdk_verdict. */
 unsigned sdk_verdict_of(unsigned goal, const struct teddy_failure *failure);
 
 /* claim.c, refresh.c, upgrade.c: write the request into rx (out_len). TEDDY_AGAIN while the port
@@ -194,8 +199,9 @@ bool sdk_upgrade_ok(const struct teddy_client *c, struct span head);
 /* Puts a POST of the body that `write_body` makes into rx. TEDDY_ENOSPC. */
 int sdk_http_post(struct teddy_client *c, const char *path,
                   void (*write_body)(struct teddy_client *c, struct writer *w));
-/* The end of a request's first line, its Host and its User-Agent. */
-void sdk_http_host(struct writer *w, const struct teddy_url *url);
+/* Writes a request's first line, a form without its end, its Host and its User-Agent. */
+void sdk_http_begin(const struct teddy_client *c, struct writer *w, const char *line,
+                    const char *const *parts);
 /* The value of the first field of that name in an answer's head, trimmed; p is NULL when there is
  * none. */
 struct span sdk_http_field(struct span head, const char *name);
@@ -218,7 +224,6 @@ bool sdk_outbox_next(const struct teddy_outbox *o, size_t *at, struct sdk_entry 
 void sdk_outbox_remove(struct teddy_outbox *o, size_t at);
 void sdk_outbox_clear(struct teddy_outbox *o);
 size_t sdk_outbox_room(const struct teddy_outbox *o);
-void sdk_decimal(uint64_t n, char out[21]);
 
 /* say.c */
 /* The oldest; false when there is none. */

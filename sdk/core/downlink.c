@@ -26,40 +26,38 @@ static int save(struct teddy_client *c)
         return rc;
     }
     c->unkept = false;
-    if (rc != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_ERROR, "the last message's id could not be saved");
-    }
     return TEDDY_OK;
+}
+
+static bool record_ok(const struct teddy_client *c)
+{
+    struct downlink_id kept;
+    memcpy(&kept, c->rx + LAST_ID, sizeof kept);
+    return c->record_len == TEDDY_LAST_LEN && memcmp(c->rx, c->kept, LAST_ID) == 0 &&
+           kept.epoch <= DOWNLINK_PART_MAX && kept.n <= DOWNLINK_PART_MAX;
 }
 
 static int load(struct teddy_client *c)
 {
-    size_t len = 0;
-    int rc = c->unkept ? save(c) : TEDDY_OK;
+    if (c->unkept) {
+        return save(c);
+    }
+    if (c->last.epoch != 0) {
+        return TEDDY_OK; /* known already */
+    }
+    record_make(c);
+    int rc = sdk_load(c, TEDDY_RECORD_LAST, record_ok);
     if (rc == TEDDY_OK) {
-        rc = c->port->load(c->ctx, TEDDY_RECORD_LAST, c->rx, TEDDY_RECORD_MAX, &len);
+        memcpy(&c->last, c->rx + LAST_ID, sizeof c->last);
     }
-    if (rc == TEDDY_AGAIN) {
-        return rc;
-    }
-    record_make(c); /* of what is known already */
-    if (rc == TEDDY_OK && len == TEDDY_LAST_LEN && memcmp(c->rx, c->kept, LAST_ID) == 0) {
-        struct downlink_id kept;
-        memcpy(&kept, c->rx + LAST_ID, sizeof kept);
-        if (downlink_id_compare(&kept, &c->last) > 0 && kept.epoch <= DOWNLINK_PART_MAX &&
-            kept.n <= DOWNLINK_PART_MAX) {
-            c->last = kept;
-        }
-    } else if (rc != TEDDY_ENOTFOUND) {
-        sdk_log(c, TEDDY_LOG_WARN, "the last message's id cannot be read");
-    }
-    return TEDDY_OK;
+    return rc == TEDDY_AGAIN ? rc : TEDDY_OK;
 }
 
 /* Of a message with `data`, its text is the JSON that stands there. */
-static bool take_data(struct teddy_client *c, struct sdk_message *m)
+static bool take_data(struct teddy_client *c, const struct json_object *o)
 {
-    const struct json_member *data = json_find(&m->o, "data");
+    const struct json_member *data = json_find(o, "data");
+    struct teddy_message *m = &c->offer.message;
     if (data == NULL) {
         return false;
     }
@@ -70,36 +68,33 @@ static bool take_data(struct teddy_client *c, struct sdk_message *m)
     return true;
 }
 
-static void take(struct teddy_client *c, struct sdk_message *m)
+static void take(struct teddy_client *c, const struct json_object *o)
 {
-    struct teddy_offer *o = &c->offer;
-    if (downlink_id_parse(span_of(m->id), &o->id) != TEDDY_OK) {
+    struct teddy_message *m = &c->offer.message;
+    struct downlink_id *id = &c->offer.id;
+    if (downlink_id_parse(span_of(c->event.id), id) != TEDDY_OK) {
         return; /* no message of ours */
     }
-    if (downlink_id_compare(&o->id, &c->last) <= 0) {
+    if (downlink_id_compare(id, &c->last) <= 0) {
         c->wanted |= SDK_FRAME_ACK; /* seen: our ack was lost */
         return;
     }
-    o->message.expires_s = sdk_member_number(&m->o, "expires");
-    o->message.is_data = take_data(c, m);
-    o->message.text = m->text;
-    o->message.text_len = m->text_len;
+    m->id = c->event.id;
+    m->text = c->event.text;
+    m->text_len = c->event.text_len;
+    m->is_data = take_data(c, o);
+    m->expires_s = sdk_member_number(o, "expires");
     c->hold = SDK_HOLD_OFFER;
     c->deadline = c->now; /* until when it is not offered */
 }
 
-/* True when the application took it. */
-static bool offer(struct teddy_client *c)
+static void write_id(struct writer *w, const char *form, const struct downlink_id *id)
 {
-    struct teddy_offer *o = &c->offer;
-    char id[DOWNLINK_ID_TEXT];
-    struct writer w = writer_on(id, sizeof id);
-    downlink_id_write(&w, &o->id);
-    (void)writer_end(&w);
-    o->message.id = id;
-    bool taken = c->on_message(c->config.user, &o->message);
-    o->message.id = NULL;
-    return taken;
+    char text[DOWNLINK_ID_TEXT];
+    struct writer on_text = writer_on(text, sizeof text);
+    downlink_id_write(&on_text, id);
+    (void)writer_end(&on_text);
+    sdk_write(w, form, (const char *[]){text});
 }
 
 static int hold(struct teddy_client *c)
@@ -116,7 +111,7 @@ static int hold(struct teddy_client *c)
     if (!sdk_due(c, c->deadline)) {
         return TEDDY_AGAIN;
     }
-    if (!offer(c)) {
+    if (!c->on_message(c->config.user, &c->offer.message)) {
         c->deadline = c->now + TEDDY_OFFER_MS;
         return TEDDY_AGAIN;
     }
@@ -127,17 +122,10 @@ static int hold(struct teddy_client *c)
     return TEDDY_OK;
 }
 
-static void write_last(const struct teddy_client *c, struct writer *w, const char *before)
-{
-    writer_text(w, before);
-    downlink_id_write(w, &c->last);
-    writer_text(w, "\"");
-}
-
 void teddy_client_on_message(struct teddy_client *c,
                              bool (*on_message)(void *user, const struct teddy_message *m))
 {
-    static const struct sdk_queue queue = {load, save, take, hold, write_last};
+    static const struct sdk_queue queue = {load, save, take, hold, write_id};
     c->on_message = on_message;
     c->queue = on_message != NULL ? &queue : NULL;
 }

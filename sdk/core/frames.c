@@ -8,24 +8,19 @@
 #define HEADER_MAX    8 /* of our frames: none is longer than a chunk; the mask included */
 #define DOUBLINGS_MAX 3 /* of the wait for an echo */
 
-static struct writer payload_writer(struct teddy_frame *f)
-{
-    return writer_on((char *)f->chunk + HEADER_MAX, sizeof f->chunk - HEADER_MAX);
-}
-
-/* Appends what there is room for of the body and the tail. */
+/* Appends what there is room for of the body, and of a quoted one the end of its object. */
 static void append_body(struct teddy_frame *f, struct writer *w)
 {
     for (; f->body_len > 0 && w->cap - w->len >= ESCAPE_MAX; f->body++, f->body_len--) {
-        if (f->escape) {
+        if (f->quoted) {
             writer_json_byte(w, *f->body);
         } else {
             writer_bytes(w, f->body, 1);
         }
     }
     f->unfinished = w->cap - w->len < ESCAPE_MAX;
-    if (!f->unfinished) {
-        writer_text(w, f->tail);
+    if (f->quoted && !f->unfinished) {
+        writer_text(w, "\"}");
     }
 }
 
@@ -50,13 +45,6 @@ static int seal(struct teddy_client *c, uint8_t opcode, const struct writer *w)
     return TEDDY_OK;
 }
 
-static int continue_message(struct teddy_client *c)
-{
-    struct writer w = payload_writer(&c->frame);
-    append_body(&c->frame, &w);
-    return seal(c, WS_CONTINUATION, &w);
-}
-
 static void write_close(struct teddy_client *c, struct writer *w)
 {
     const uint8_t code[] = {(uint8_t)(c->our_close >> 8), (uint8_t)c->our_close};
@@ -67,25 +55,25 @@ static void write_close(struct teddy_client *c, struct writer *w)
 
 static void write_hello(struct teddy_client *c, struct writer *w)
 {
-    writer_text(w, "{\"type\":\"hello\",\"sdk\":\"" TEDDY_SDK_VERSION "\",\"max\":");
-    writer_u64(w, c->decoder.max_message);
+    char max[21];
+    sdk_decimal(c->decoder.max_message, max);
+    writer_text(w, "{\"type\":\"hello\"");
     if (c->config.firmware != NULL) {
-        writer_text(w, ",\"firmware\":\"");
-        writer_text(w, c->config.firmware);
-        writer_text(w, "\"");
+        sdk_write(w, ",\"firmware\":\"%\"", &c->config.firmware);
     }
     if (c->last.epoch != 0) {
-        c->queue->write_last(c, w, ",\"last\":\"");
+        c->queue->write_id(w, ",\"last\":\"%\"", &c->last);
     }
-    writer_text(w, "}");
+    sdk_write(w, ",\"sdk\":\"" TEDDY_SDK_VERSION "\",\"max\":%}", (const char *[]){max});
 }
 
+/* The body stands within a string, the object's last. */
 static void write_refresh(struct teddy_client *c, struct writer *w)
 {
     writer_text(w, "{\"type\":\"refresh\",\"refresh\":\"");
     c->frame.body = (const uint8_t *)sdk_token(c);
     c->frame.body_len = strlen(sdk_token(c));
-    c->frame.tail = "\"}";
+    c->frame.quoted = true;
     c->refresh_sent = true;
     c->refresh_at = c->now + 2 * c->times.step_timeout_ms;
 }
@@ -94,6 +82,7 @@ static void write_say(struct teddy_client *c, struct writer *w)
 {
     struct teddy_frame *f = &c->frame;
     struct sdk_entry head = {.len = 0};
+    char id[21];
     (void)sdk_head(c, &head); /* say_due has seen it */
     f->body = c->outbox.buf + TEDDY_OUTBOX_ENTRY;
     f->body_len = head.len;
@@ -105,11 +94,9 @@ static void write_say(struct teddy_client *c, struct writer *w)
         return;
     }
     c->says++;
-    writer_text(w, "{\"type\":\"text\",\"id\":\"");
-    writer_u64(w, head.id);
-    writer_text(w, "\",\"text\":\"");
-    f->escape = true;
-    f->tail = "\"}";
+    sdk_decimal(head.id, id);
+    sdk_write(w, "{\"type\":\"text\",\"id\":\"%\",\"text\":\"", (const char *[]){id});
+    f->quoted = true;
 }
 
 static bool say_due(const struct teddy_client *c)
@@ -148,8 +135,7 @@ static uint8_t write_payload(struct teddy_client *c, uint32_t kind, struct write
         write_refresh(c, w);
         break;
     case SDK_FRAME_ACK:
-        c->queue->write_last(c, w, "{\"type\":\"ack\",\"id\":\"");
-        writer_text(w, "}");
+        c->queue->write_id(w, "{\"type\":\"ack\",\"id\":\"%\"}", &c->last);
         break;
     default:
         write_say(c, w);
@@ -158,23 +144,17 @@ static uint8_t write_payload(struct teddy_client *c, uint32_t kind, struct write
     return WS_TEXT;
 }
 
-/* Begins the next message that is owed. TEDDY_ENOTFOUND: there is none. */
-static int begin_next(struct teddy_client *c)
+/* Begins the next message that is owed; returns its opcode, or WS_CONTINUATION when there is none.
+ */
+static uint8_t begin_next(struct teddy_client *c, struct writer *w)
 {
     struct teddy_frame *f = &c->frame;
     uint32_t kind = next_kind(c);
-    if (kind == 0) {
-        return TEDDY_ENOTFOUND;
-    }
-    struct writer w = payload_writer(f);
-    f->body_len = 0;
-    f->tail = "";
-    f->escape = false;
-    uint8_t opcode = write_payload(c, kind, &w);
-    append_body(f, &w);
     f->kind = kind;
+    f->body_len = 0;
+    f->quoted = false;
     c->wanted &= ~kind;
-    return seal(c, opcode, &w);
+    return kind == 0 ? WS_CONTINUATION : write_payload(c, kind, w);
 }
 
 static void finish_say(struct teddy_client *c)
@@ -208,16 +188,22 @@ bool sdk_frames_saying(const struct teddy_client *c)
 
 int sdk_frames_pump(struct teddy_client *c)
 {
+    struct teddy_frame *f = &c->frame;
     int rc;
-    while ((rc = sdk_send(c, c->frame.chunk, c->frame.len, &c->frame.at)) == TEDDY_OK) {
-        if (c->frame.unfinished) {
-            rc = continue_message(c);
-        } else {
+    while ((rc = sdk_send(c, f->chunk, f->len, &f->at)) == TEDDY_OK) {
+        struct writer w = writer_on((char *)f->chunk + HEADER_MAX, sizeof f->chunk - HEADER_MAX);
+        uint8_t opcode = WS_CONTINUATION;
+        if (!f->unfinished) {
             finish(c);
-            rc = begin_next(c);
+            opcode = begin_next(c, &w);
+            if (opcode == WS_CONTINUATION) {
+                break;
+            }
         }
+        append_body(f, &w);
+        rc = seal(c, opcode, &w);
         if (rc != TEDDY_OK) {
-            return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
+            break;
         }
     }
     return rc;

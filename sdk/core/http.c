@@ -16,10 +16,12 @@
 _Static_assert(BODY_AT + LIMIT_TOKEN_LEN + 32 <= TEDDY_BUFFER_MIN - LIMIT_TOKEN_LEN - 1,
                "a refresh's body must not run into its token");
 
-void sdk_http_host(struct writer *w, const struct teddy_url *url)
+void sdk_http_begin(const struct teddy_client *c, struct writer *w, const char *line,
+                    const char *const *parts)
 {
+    sdk_write(w, line, parts);
     writer_text(w, "\r\nHost: ");
-    sdk_url_authority(w, url);
+    sdk_url_authority(w, &c->url);
     writer_text(w, "\r\nUser-Agent: teddy-sdk/" TEDDY_SDK_VERSION "\r\n");
 }
 
@@ -29,13 +31,11 @@ int sdk_http_post(struct teddy_client *c, const char *path,
     struct writer body = writer_on((char *)c->rx + BODY_AT, c->rx_len - BODY_AT);
     write_body(c, &body);
     struct writer w = writer_on((char *)c->rx, BODY_AT);
-    writer_text(&w, "POST ");
-    writer_text(&w, path);
-    writer_text(&w, " HTTP/1.0");
-    sdk_http_host(&w, &c->url);
-    writer_text(&w, "Content-Type: application/json\r\nContent-Length: ");
-    writer_u64(&w, body.len);
-    writer_text(&w, "\r\n\r\n");
+    char len[21];
+    sdk_decimal(body.len, len);
+    sdk_http_begin(c, &w, "POST % HTTP/1.0", (const char *[]){path});
+    sdk_write(&w, "Content-Type: application/json\r\nContent-Length: %\r\n\r\n",
+              (const char *[]){len});
     if (w.overflow || body.overflow) {
         return TEDDY_ENOSPC;
     }
@@ -125,8 +125,7 @@ static int head_take(struct teddy_client *c, struct span head)
     /* From here on the status is the verdict, even if the body never comes. */
     c->failure.status = a->status;
     if (u32_parse(sdk_http_field(head, "Retry-After"), &seconds) == TEDDY_OK) {
-        c->failure.retry_ms =
-            seconds < TEDDY_RETRY_MAX_MS / 1000 ? seconds * 1000 : TEDDY_RETRY_MAX_MS;
+        c->failure.retry_ms = sdk_least(seconds, TEDDY_RETRY_MAX_MS / 1000) * 1000;
     }
     return TEDDY_OK;
 }

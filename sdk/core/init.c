@@ -19,29 +19,33 @@ static bool path_ok(const char *path)
     return path == NULL || sdk_path_ok(path);
 }
 
-/* The member that is not valid, or NULL. */
-static const char *fault_of(struct teddy_client *c)
+/* What is checked, in this order; a fault is told by its name. */
+static const char names[] =
+    "device_id\0child_id\0server_url\0claim_endpoint\0ws_endpoint\0firmware\0rx";
+enum { DEVICE_ID, CHILD_ID, SERVER_URL, CLAIM_ENDPOINT, WS_ENDPOINT, FIRMWARE, RX, NO_FAULT };
+
+static unsigned fault_of(struct teddy_client *c)
 {
     const struct teddy_client_config *config = &c->config;
     if (!id_given(config->device_id)) {
-        return "device_id";
+        return DEVICE_ID;
     }
     if (!id_given(config->child_id)) {
-        return "child_id";
+        return CHILD_ID;
     }
     if (sdk_url_parse(config->server_url, config->allow_plain, &c->url) != TEDDY_OK) {
-        return "server_url";
+        return SERVER_URL;
     }
     if (!path_ok(config->claim_endpoint)) {
-        return "claim_endpoint";
+        return CLAIM_ENDPOINT;
     }
     if (!path_ok(config->ws_endpoint)) {
-        return "ws_endpoint";
+        return WS_ENDPOINT;
     }
     if (!firmware_ok(config->firmware)) {
-        return "firmware";
+        return FIRMWARE;
     }
-    return c->rx_len < TEDDY_BUFFER_MIN ? "rx" : NULL;
+    return c->rx_len < TEDDY_BUFFER_MIN ? RX : NO_FAULT;
 }
 
 int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *config,
@@ -61,9 +65,14 @@ int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *
     c->rx = rx;
     c->rx_len = rx_len;
     c->goal = SDK_CONNECT_SESSION;
-    const char *fault = fault_of(c);
-    if (fault != NULL) {
-        sdk_log(c, TEDDY_LOG_ERROR, fault);
+    sdk_event_clear(c);
+    unsigned fault = fault_of(c);
+    if (fault != NO_FAULT) {
+        const char *name = names;
+        while (fault-- > 0) {
+            name += strlen(name) + 1;
+        }
+        sdk_log(c, TEDDY_LOG_ERROR, name);
         return TEDDY_EINVAL;
     }
     memcpy(c->host, c->url.host, c->url.host_len);

@@ -2,6 +2,23 @@
 #include "core.h"
 #include "proto/text.h"
 
+/* Types of messages. */
+enum type { WELCOME, ECHO, REPLY, ERROR, MESSAGE, TOKENS, TOKEN_EXPIRING };
+static const char types[] = "welcome\0"
+                            "echo\0"
+                            "reply\0"
+                            "error\0"
+                            "message\0"
+                            "tokens\0"
+                            "token_expiring\0";
+
+/* Codes of errors: of what passes, and of what is about one message. */
+enum code { BUSY, RATE_LIMITED, TOO_BIG, BAD_MESSAGE, OTHER };
+static const char codes[] = "busy\0"
+                            "rate_limited\0"
+                            "too_big\0"
+                            "bad_message\0";
+
 /* The member's string, unescaped where it stands: it never grows, and its closing quote makes room
  * for the NUL. Only once, as what it then holds may look escaped again. */
 static const char *take_string(struct teddy_client *c, const struct json_object *o,
@@ -27,31 +44,18 @@ uint32_t sdk_member_number(const struct json_object *o, const char *name)
 bool sdk_head_id(const struct teddy_client *c, char out[21])
 {
     struct sdk_entry head;
-    if (c->head_done || !sdk_head(c, &head) || head.kind != SDK_SAY) {
+    if (c->head_done || !sdk_head(c, &head) || head.kind == SDK_REPORT) {
         return false;
     }
     sdk_decimal(head.id, out);
     return true;
 }
 
-static void emit_said(struct teddy_client *c, enum teddy_event_type type, const char *id,
-                      const struct sdk_message *m)
+static void on_welcome(struct teddy_client *c, const struct json_object *o)
 {
-    struct teddy_event event;
-    sdk_event(&event, type);
-    event.id = id;
-    event.code = m->code;
-    event.seq = sdk_member_number(&m->o, "seq");
-    event.text = m->text;
-    event.text_len = m->text_len;
-    event.done = m->done;
-    sdk_emit(c, &event);
-}
-
-static void on_welcome(struct teddy_client *c, const struct sdk_message *m)
-{
-    uint32_t heartbeat_s = sdk_member_number(&m->o, "heartbeat_s");
-    uint32_t time = sdk_member_number(&m->o, "time");
+    uint32_t heartbeat_s = sdk_member_number(o, "heartbeat_s");
+    uint32_t time = sdk_member_number(o, "time");
+    sdk_event_clear(c); /* nothing of it is for the application */
     if (heartbeat_s >= 1 && heartbeat_s <= 3600) {
         c->silence_ms = heartbeat_s * 2500;
     }
@@ -65,54 +69,51 @@ static void on_welcome(struct teddy_client *c, const struct sdk_message *m)
     }
 }
 
-static void on_echo(struct teddy_client *c, const struct sdk_message *m)
+static void on_echo(struct teddy_client *c)
 {
     char id[21];
-    if (sdk_head_id(c, id) && strcmp(m->id, id) == 0) {
-        c->last_seq = sdk_member_number(&m->o, "seq");
+    if (sdk_head_id(c, id) && strcmp(c->event.id, id) == 0) {
+        c->last_seq = c->event.seq;
         sdk_session_said(c);
-        emit_said(c, TEDDY_EVENT_ECHO, id, m);
+        sdk_emit(c, TEDDY_EVENT_ECHO);
     }
 }
 
-static bool passes(const char *code)
-{
-    return strcmp(code, "busy") == 0 || strcmp(code, "rate_limited") == 0;
-}
-
-/* True when the error is about the utterance in flight. Without id and seq that is a guess by its
- * code. */
-static bool about_head(const struct teddy_client *c, const struct sdk_message *m, char id[21])
+/* True when the error is about the utterance in flight, whose id is then the event's. Without id
+ * and seq that is a guess by its code. */
+static bool about_head(struct teddy_client *c, unsigned code, char id[21])
 {
     if (!sdk_head_id(c, id) || !c->head_sent) {
         return false;
     }
-    if (m->id[0] != '\0') {
-        return strcmp(m->id, id) == 0;
+    if (c->event.id[0] != '\0') {
+        return strcmp(c->event.id, id) == 0;
     }
-    uint32_t seq = sdk_member_number(&m->o, "seq");
-    if (seq != 0) {
-        return seq > c->last_seq;
+    c->event.id = id;
+    if (c->event.seq != 0) {
+        return c->event.seq > c->last_seq;
     }
-    return passes(m->code) || (!c->refresh_sent && (strcmp(m->code, "too_big") == 0 ||
-                                                    strcmp(m->code, "bad_message") == 0));
+    return code < (c->refresh_sent ? TOO_BIG : OTHER);
 }
 
-static void on_error(struct teddy_client *c, const struct sdk_message *m)
+static void on_error(struct teddy_client *c)
 {
-    char id[21] = "";
-    bool ours = about_head(c, m, id);
-    if (ours && passes(m->code)) {
+    char id[21];
+    const char *named = c->event.id;
+    unsigned code = sdk_word(codes, c->event.code);
+    if (!about_head(c, code, id)) {
+        c->event.id = named;
+    } else if (code < TOO_BIG) {
         c->say_at = c->now + sdk_backoff_ms(&c->times, c->says, sdk_random32(c));
-    } else if (ours) {
+    } else {
         sdk_session_said(c);
     }
-    emit_said(c, TEDDY_EVENT_ERROR, ours ? id : m->id, m);
+    sdk_emit(c, TEDDY_EVENT_ERROR);
 }
 
-static void on_token_expiring(struct teddy_client *c, const struct sdk_message *m)
+static void on_token_expiring(struct teddy_client *c, const struct json_object *o)
 {
-    uint32_t left_s = sdk_member_number(&m->o, "expires_in");
+    uint32_t left_s = sdk_member_number(o, "expires_in");
     c->expires_at = c->now + sdk_least(left_s, SDK_SPAN_MS / 1000) * 1000;
     c->expiry_known = true;
     if (!c->refresh_sent) {
@@ -121,59 +122,76 @@ static void on_token_expiring(struct teddy_client *c, const struct sdk_message *
     }
 }
 
-static void on_tokens(struct teddy_client *c, const struct sdk_message *m, size_t len)
+static void on_tokens(struct teddy_client *c, const struct json_object *o, size_t len)
 {
     /* Only as the answer to what we asked. */
     if (!c->refresh_sent) {
         return;
     }
-    if (sdk_tokens_take(c, &m->o, len) != TEDDY_OK) {
+    if (sdk_tokens_take(c, o, len) != TEDDY_OK) {
         sdk_log(c, TEDDY_LOG_WARN, "malformed tokens");
         return;
     }
     c->refresh_from = c->now + SDK_REFRESH_GAP;
-    c->claimed = false;
     sdk_session_hold(c, SDK_HOLD_SAVE);
 }
 
-static void dispatch(struct teddy_client *c, const char *type, struct sdk_message *m, size_t len)
+static void dispatch(struct teddy_client *c, enum type type, const struct json_object *o,
+                     size_t len)
 {
-    if (strcmp(type, "welcome") == 0) {
-        on_welcome(c, m);
-    } else if (!c->online) { /* nothing comes before it */
-    } else if (strcmp(type, "echo") == 0) {
-        on_echo(c, m);
-    } else if (strcmp(type, "reply") == 0) {
-        emit_said(c, TEDDY_EVENT_REPLY, m->id, m);
-    } else if (strcmp(type, "error") == 0) {
-        on_error(c, m);
-    } else if (c->queue != NULL && strcmp(type, "message") == 0) {
-        c->queue->take(c, m);
-    } else if (strcmp(type, "tokens") == 0) {
-        on_tokens(c, m, len);
-    } else if (strcmp(type, "token_expiring") == 0) {
-        on_token_expiring(c, m);
+    if (type == WELCOME) {
+        on_welcome(c, o);
+    }
+    if (!c->online) { /* nothing comes before it */
+        return;
+    }
+    switch (type) {
+    case ECHO:
+        on_echo(c);
+        break;
+    case REPLY:
+        sdk_emit(c, TEDDY_EVENT_REPLY);
+        break;
+    case ERROR:
+        on_error(c);
+        break;
+    case MESSAGE:
+        if (c->queue != NULL) {
+            c->queue->take(c, o);
+        }
+        break;
+    case TOKENS:
+        on_tokens(c, o, len);
+        break;
+    case TOKEN_EXPIRING:
+        on_token_expiring(c, o);
+        break;
+    default:
+        break;
     }
 }
 
-/* The members that several types have. */
-static void take_members(struct teddy_client *c, const char *type, struct sdk_message *m)
+/* The members that several types have, as an event has them. */
+static void take_members(struct teddy_client *c, enum type type, const struct json_object *o)
 {
-    const struct json_member *done = json_find(&m->o, "done");
+    struct teddy_event *event = &c->event;
+    const struct json_member *done = json_find(o, "done");
     size_t len;
-    m->id = take_string(c, &m->o, "id", &len);
-    m->code = take_string(c, &m->o, "code", &len);
-    m->text = take_string(c, &m->o, strcmp(type, "error") == 0 ? "detail" : "text", &m->text_len);
-    m->done = done != NULL && done->type == JSON_TRUE;
+    event->id = take_string(c, o, "id", &len);
+    event->code = take_string(c, o, "code", &len);
+    event->text = take_string(c, o, type == ERROR ? "detail" : "text", &event->text_len);
+    event->seq = sdk_member_number(o, "seq");
+    event->done = done != NULL && done->type == JSON_TRUE;
 }
 
 void sdk_message_take(struct teddy_client *c, size_t len)
 {
-    struct sdk_message m;
+    struct json_object o;
     size_t type_len;
-    if (json_parse((struct span){(const char *)c->rx, len}, &m.o) == TEDDY_OK) {
-        const char *type = take_string(c, &m.o, "type", &type_len);
-        take_members(c, type, &m);
-        dispatch(c, type, &m, len);
+    if (json_parse((struct span){(const char *)c->rx, len}, &o) == TEDDY_OK) {
+        enum type type = sdk_word(types, take_string(c, &o, "type", &type_len));
+        take_members(c, type, &o);
+        dispatch(c, type, &o, len);
+        sdk_event_clear(c); /* of what was not told */
     }
 }

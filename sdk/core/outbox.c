@@ -3,7 +3,6 @@
 /* Kept without gaps, so that removing moves what is behind: a few KB at most, and never the head
  * while a frame is being made of it (see sdk_session_said). */
 _Static_assert(sizeof(struct sdk_entry) == TEDDY_OUTBOX_ENTRY, "as config.h says");
-_Static_assert(LIMIT_UTTERANCE <= UINT16_MAX, "an entry's length has 16 bits");
 
 void sdk_outbox_init(struct teddy_outbox *o, uint8_t *buf, size_t cap, uint64_t first_id)
 {
@@ -18,16 +17,17 @@ size_t sdk_outbox_room(const struct teddy_outbox *o)
 
 int sdk_outbox_push(struct teddy_outbox *o, const char *text, const struct sdk_entry *entry)
 {
-    if (o->cap < TEDDY_OUTBOX_ENTRY || entry->len > o->cap - TEDDY_OUTBOX_ENTRY) {
+    size_t len = sizeof *entry + entry->len;
+    if (len > o->cap) {
         return TEDDY_ETOOBIG;
     }
-    if (entry->len > sdk_outbox_room(o)) {
+    if (len > o->cap - o->used) {
         return TEDDY_EFULL;
     }
     uint8_t *to = o->buf + o->used;
     memcpy(to, entry, sizeof *entry);
     memcpy(to + sizeof *entry, text, entry->len);
-    o->used += sizeof *entry + entry->len;
+    o->used += len;
     o->count++;
     return TEDDY_OK;
 }
@@ -58,11 +58,4 @@ void sdk_outbox_clear(struct teddy_outbox *o)
     o->used = 0;
     o->count = 0;
     o->refused = 0;
-}
-
-void sdk_decimal(uint64_t n, char out[21])
-{
-    struct writer w = writer_on(out, 21);
-    writer_u64(&w, n);
-    (void)writer_end(&w);
 }

@@ -3,7 +3,8 @@
 #define FNV_OFFSET 2166136261u
 #define FNV_PRIME  16777619u
 
-static uint32_t mix(uint32_t h, const char *p, size_t len)
+/* A function of its own, for the flash's sake: the compiler would make three. */
+static __attribute__((noinline)) uint32_t mix(uint32_t h, const char *p, size_t len)
 {
     while (len-- > 0) {
         h = (h ^ (uint8_t)*p++) * FNV_PRIME;

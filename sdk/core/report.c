@@ -34,6 +34,6 @@ int teddy_client_report(struct teddy_client *c, const char *json, size_t len)
         return rc;
     }
     remove_report(c);
-    struct sdk_entry entry = {.len = (uint16_t)len, .kind = SDK_REPORT};
+    struct sdk_entry entry = {.len = (uint32_t)len, .kind = SDK_REPORT};
     return sdk_push(c, json, &entry, TEDDY_DROP_NEWEST);
 }

@@ -15,16 +15,16 @@ size_t sdk_waiting_from(const struct teddy_client *c)
     return busy && sdk_head(c, &head) ? sizeof head + head.len : 0;
 }
 
-static void tell_dropped(struct teddy_client *c, const struct sdk_entry *entry, const char *code)
+/* A function of its own, for the flash's sake: the compiler would make two. */
+static __attribute__((noinline)) void tell_dropped(struct teddy_client *c,
+                                                   const struct sdk_entry *entry, const char *code)
 {
     char id[21];
-    if (entry->kind == SDK_SAY) {
+    if (entry->kind != SDK_REPORT) {
         sdk_decimal(entry->id, id);
-        struct teddy_event event;
-        sdk_event(&event, TEDDY_EVENT_DROPPED);
-        event.id = id;
-        event.code = code;
-        sdk_emit(c, &event);
+        c->event.id = id;
+        c->event.code = code;
+        sdk_emit(c, TEDDY_EVENT_DROPPED);
     }
 }
 
@@ -80,9 +80,8 @@ int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
     }
     struct sdk_entry entry = {.id = c->outbox.next_id,
                               .lifetime_ms = sdk_least(how->expires_ms, SDK_SPAN_MS),
-                              .expires = how->expires_ms != 0,
-                              .len = (uint16_t)len,
-                              .kind = SDK_SAY};
+                              .len = (uint32_t)len,
+                              .kind = how->expires_ms != 0 ? SDK_SAY_FOR_A_WHILE : SDK_SAY};
     c->outbox.next_id++;
     int rc = sdk_push(c, text, &entry, how->when_full);
     if (rc == TEDDY_OK && id != NULL) {
@@ -96,9 +95,7 @@ void sdk_outbox_tell_room(struct teddy_client *c)
     struct teddy_outbox *o = &c->outbox;
     if (o->refused != 0 && sdk_outbox_room(o) >= o->refused) {
         o->refused = 0;
-        struct teddy_event event;
-        sdk_event(&event, TEDDY_EVENT_ROOM);
-        sdk_emit(c, &event);
+        sdk_emit(c, TEDDY_EVENT_ROOM);
     }
 }
 
@@ -130,13 +127,12 @@ void sdk_outbox_tick(struct teddy_client *c)
             entry.lifetime_ms = 0;
             memcpy(o->buf + at, &entry, sizeof entry);
         }
-        bool over = entry.expires && sdk_due(c, entry.expires_at);
-        if (over && expire(c, at, &entry)) {
+        bool expires = entry.kind == SDK_SAY_FOR_A_WHILE, over = sdk_due(c, entry.expires_at);
+        if (expires && over && expire(c, at, &entry)) {
             next = at;
             continue;
         }
-        if (entry.expires && !over &&
-            (!o->expiring || (int32_t)(entry.expires_at - o->soonest) < 0)) {
+        if (expires && !over && (!o->expiring || (int32_t)(entry.expires_at - o->soonest) < 0)) {
             o->soonest = entry.expires_at;
             o->expiring = true;
         }
@@ -162,7 +158,7 @@ void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state
     out->oldest_id = 0;
     while (sdk_outbox_next(o, &at, &entry)) {
         bool done = at == sizeof entry + entry.len && c->head_done;
-        if (entry.kind == SDK_SAY && !done && out->count++ == 0) {
+        if (entry.kind != SDK_REPORT && !done && out->count++ == 0) {
             out->oldest_id = entry.id;
         }
     }

@@ -73,7 +73,8 @@ void sdk_session_end(struct teddy_client *c)
 static void refuse(struct teddy_client *c, int err)
 {
     c->failure.err = err;
-    c->failure.close = c->our_close = (uint16_t)ws_close_code_of(err);
+    c->our_close = ws_close_code_of(err);
+    c->failure.close = (uint16_t)c->our_close;
     c->wanted = SDK_FRAME_CLOSE;
 }
 
@@ -87,12 +88,10 @@ static void drop_refused(struct teddy_client *c)
         sdk_session_said(c); /* a report, which nobody asks about */
     } else if (about_it && c->head_sent && sdk_head_id(c, id)) {
         sdk_session_said(c);
-        struct teddy_event event;
-        sdk_event(&event, TEDDY_EVENT_ERROR);
-        event.close = c->failure.close;
-        event.code = c->failure.code;
-        event.id = id;
-        sdk_emit(c, &event);
+        c->event.close = c->failure.close;
+        c->event.code = c->failure.code;
+        c->event.id = id;
+        sdk_emit(c, TEDDY_EVENT_ERROR);
     }
 }
 
@@ -155,7 +154,7 @@ static int take_input(struct teddy_client *c)
         closed(c, &ev);
     } else if (ev.opcode == WS_PING) {
         memcpy(c->pong, ev.data, ev.len); /* at most WS_CONTROL_MAX */
-        c->pong_len = (uint8_t)ev.len;
+        c->pong_len = (uint32_t)ev.len;
         c->wanted |= SDK_FRAME_PONG;
     } else if (ev.opcode == WS_TEXT) {
         piece(c, &ev);
@@ -228,24 +227,24 @@ static int clocks(struct teddy_client *c)
     if (sdk_due(c, c->refresh_from)) {
         c->refresh_from = c->now;
     }
-    if (silent >= c->silence_ms) {
-        return TEDDY_ETIMEOUT;
-    }
-    if (c->frame.kind != 0 && c->now - c->moved_at >= c->times.step_timeout_ms) {
+    if (silent >= c->silence_ms || (!c->online && sdk_due(c, c->deadline)) || /* no welcome */
+        (c->frame.kind != 0 && c->now - c->moved_at >= c->times.step_timeout_ms)) {
         return TEDDY_ETIMEOUT;
     }
     if (silent >= c->silence_ms / 2 && !c->probed) {
         c->probed = true;
         c->wanted |= SDK_FRAME_PING;
     }
-    if (!c->online && sdk_due(c, c->deadline)) { /* no welcome */
-        return TEDDY_ETIMEOUT;
-    }
     if (refresh_due(c) && input_idle(c)) {
         sdk_session_hold(c, SDK_HOLD_LOAD);
         c->more = true;
     }
     return TEDDY_OK;
+}
+
+static bool ending(const struct teddy_client *c)
+{
+    return c->stop_asked || (c->wanted & SDK_FRAME_CLOSE) != 0;
 }
 
 /* Takes what came and works off what that leads to, until there is nothing more to do now. */
@@ -255,15 +254,11 @@ int sdk_session_run(struct teddy_client *c)
     int rc;
     do {
         rc = c->hold != SDK_HOLD_NONE ? hold_step(c) : take_input(c);
-        if (c->stop_asked || (c->wanted & SDK_FRAME_CLOSE) != 0) {
-            return TEDDY_OK;
-        }
-    } while (rc == TEDDY_OK && ++steps < SDK_STEPS_MAX);
-    if (rc == TEDDY_OK) {
-        c->more = true;
-    } else if (rc != TEDDY_AGAIN) {
-        return rc;
+    } while (rc == TEDDY_OK && !ending(c) && ++steps < SDK_STEPS_MAX);
+    if (rc < 0 || ending(c)) {
+        return rc < 0 ? rc : TEDDY_OK;
     }
+    c->more |= rc == TEDDY_OK;
     rc = clocks(c);
     if (rc == TEDDY_OK && !c->stop_asked) {
         rc = sdk_frames_pump(c);
@@ -277,31 +272,36 @@ int sdk_session_closing(struct teddy_client *c)
     return rc == TEDDY_OK ? TEDDY_ECLOSED : rc;
 }
 
-static void sooner(const struct teddy_client *c, uint32_t *wait, uint32_t at)
+/* When what rx is held for, or the welcome, is looked at again; `never` otherwise. */
+static uint32_t held_until(const struct teddy_client *c, uint32_t never)
 {
-    *wait = sdk_least(*wait, sdk_due(c, at) ? 0 : at - c->now);
+    if (!c->online || c->hold == SDK_HOLD_OFFER) {
+        return c->deadline;
+    }
+    return c->hold == SDK_HOLD_NONE || c->hold == SDK_HOLD_SEND ? never : c->now + SDK_POLL_MS;
 }
 
 uint32_t sdk_session_wake(const struct teddy_client *c)
 {
-    uint32_t wait = SDK_SPAN_MS;
-    sooner(c, &wait, c->heard_at + (c->probed ? c->silence_ms : c->silence_ms / 2));
-    if (c->hold == SDK_HOLD_OFFER) {
-        sooner(c, &wait, c->deadline);
-    } else if (c->hold != SDK_HOLD_NONE && c->hold != SDK_HOLD_SEND) {
-        sooner(c, &wait, c->now + SDK_POLL_MS);
-    }
-    if (!c->online) {
-        sooner(c, &wait, c->deadline);
-    }
+    uint32_t never = c->now + SDK_SPAN_MS, frame_at = never, refresh_at = never;
     if (c->frame.kind != 0) {
-        sooner(c, &wait, c->moved_at + c->times.step_timeout_ms);
+        frame_at = c->moved_at + c->times.step_timeout_ms;
     } else if (c->online && c->outbox.count > 0) {
-        sooner(c, &wait, c->say_at);
+        frame_at = c->say_at;
     }
     if (c->online && c->refresh_planned && input_idle(c)) {
         bool held_back = (int32_t)(c->refresh_from - c->refresh_at) > 0;
-        sooner(c, &wait, held_back ? c->refresh_from : c->refresh_at);
+        refresh_at = held_back ? c->refresh_from : c->refresh_at;
+    }
+    const uint32_t times[] = {
+        c->heard_at + (c->probed ? c->silence_ms : c->silence_ms / 2),
+        held_until(c, never),
+        frame_at,
+        refresh_at,
+    };
+    uint32_t wait = SDK_SPAN_MS;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        wait = sdk_least(wait, sdk_until(c, times[i]));
     }
     return wait;
 }

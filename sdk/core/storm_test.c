@@ -206,13 +206,14 @@ static void a_long_outage_ends_within_the_cap(void **state)
     w->connect_rc = TEDDY_EIO;
     server_drop(w);
     world_say(w, "kept through it all");
+    uint32_t counted = UINT8_MAX;
     for (unsigned day = 0; day < 10; day++) {
         unsigned connects = w->connects;
         w->seen_count = 0;
         world_run(w, 24u * HOUR_MS);
         assert_in_range(w->connects - connects, 1440, 24 * 150);
-        assert_int_equal(w->client.attempts,
-                         UINT8_MAX); /* counts no further, above all not from 0 again */
+        assert_true(w->client.attempts > counted); /* above all not from 0 again */
+        counted = w->client.attempts;
     }
     w->connect_rc = TEDDY_OK;
     w->seen_count = 0;

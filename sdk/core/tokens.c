@@ -75,22 +75,30 @@ void sdk_tokens_pick(struct teddy_client *c, bool refresh)
     c->record_len = 0;
 }
 
+int sdk_load(struct teddy_client *c, enum teddy_record record,
+             bool (*ok)(const struct teddy_client *c))
+{
+    int rc = c->port->load(c->ctx, record, c->rx, TEDDY_RECORD_MAX, &c->record_len);
+    if (rc == TEDDY_OK && !ok(c)) {
+        rc = TEDDY_EAUTH;
+    }
+    if (rc < 0 && rc != TEDDY_ENOTFOUND) {
+        sdk_log(c, TEDDY_LOG_WARN, "a record cannot be used");
+    }
+    return rc;
+}
+
 int sdk_tokens_load(struct teddy_client *c)
 {
-    int rc = c->port->load(c->ctx, TEDDY_RECORD_TOKENS, c->rx, TEDDY_RECORD_MAX, &c->record_len);
-    if (rc == TEDDY_AGAIN) {
-        return rc;
-    }
-    if (rc == TEDDY_OK && record_ok(c)) {
+    int rc = sdk_load(c, TEDDY_RECORD_TOKENS, record_ok);
+    if (rc == TEDDY_OK) {
         sdk_tokens_pick(c, c->goal == SDK_REFRESH || c->stage == SDK_SESSION);
-        return TEDDY_OK;
+    } else if (rc != TEDDY_AGAIN) {
+        wipe(c->rx, TEDDY_RECORD_MAX);
+        c->record_len = 0;
+        rc = TEDDY_ENOTFOUND;
     }
-    if (rc != TEDDY_ENOTFOUND) {
-        sdk_log(c, TEDDY_LOG_WARN, "the stored tokens cannot be used");
-    }
-    wipe(c->rx, TEDDY_RECORD_MAX);
-    c->record_len = 0;
-    return TEDDY_ENOTFOUND;
+    return rc;
 }
 
 struct span sdk_member_text(const struct json_object *o, const char *name)
@@ -141,7 +149,13 @@ int sdk_tokens_take(struct teddy_client *c, const struct json_object *o, size_t 
 int sdk_save(struct teddy_client *c, enum teddy_record record, const uint8_t *data, size_t len)
 {
     int rc = c->port->save(c->ctx, record, data, len);
-    return rc == TEDDY_AGAIN && sdk_due(c, c->deadline) ? TEDDY_ETIMEOUT : rc;
+    if (rc == TEDDY_AGAIN && sdk_due(c, c->deadline)) {
+        rc = TEDDY_ETIMEOUT;
+    }
+    if (rc < 0) {
+        sdk_log(c, TEDDY_LOG_ERROR, "a record could not be saved");
+    }
+    return rc;
 }
 
 int sdk_tokens_save(struct teddy_client *c)
@@ -151,13 +165,8 @@ int sdk_tokens_save(struct teddy_client *c)
         return rc;
     }
     c->tokenless = rc != TEDDY_OK; /* what is stored instead is spent */
-    if (rc != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_ERROR, "the tokens could not be saved");
-    }
-    struct teddy_event event;
-    sdk_event(&event, c->claimed ? TEDDY_EVENT_CLAIMED : TEDDY_EVENT_REFRESHED);
-    event.err = rc;
-    event.expires_in = c->lifetime_s;
-    sdk_emit(c, &event);
+    c->event.err = rc;
+    c->event.expires_in = c->lifetime_s;
+    sdk_emit(c, c->goal == SDK_CLAIM ? TEDDY_EVENT_CLAIMED : TEDDY_EVENT_REFRESHED);
     return TEDDY_OK;
 }

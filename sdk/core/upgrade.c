@@ -7,18 +7,12 @@
 static void write_request(struct teddy_client *c, struct writer *w)
 {
     const char *path = c->config.ws_endpoint != NULL ? c->config.ws_endpoint : ENDPOINT_WS;
-    writer_text(w, "GET ");
-    writer_text(w, path);
-    writer_text(w, path[strlen(path) - 1] == '/' ? "" : "/");
-    writer_text(w, c->config.device_id);
-    writer_text(w, " HTTP/1.1");
-    sdk_http_host(w, &c->url);
-    writer_text(w, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                   "Sec-WebSocket-Key: ");
-    writer_text(w, c->nonce);
-    writer_text(w, "\r\nAuthorization: Bearer ");
-    writer_text(w, sdk_token(c));
-    writer_text(w, "\r\n\r\n");
+    const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
+    sdk_http_begin(c, w, "GET %%% HTTP/1.1", (const char *[]){path, slash, c->config.device_id});
+    sdk_write(w,
+              "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+              "Sec-WebSocket-Key: %\r\nAuthorization: Bearer %\r\n\r\n",
+              (const char *[]){c->proof.nonce, sdk_token(c)});
 }
 
 /* What the server must answer to stays in rx while the port hashes it: out_len says that it is
@@ -31,12 +25,12 @@ int sdk_upgrade_prepare(struct teddy_client *c)
         if (rc != TEDDY_OK) {
             return rc;
         }
-        writer_text(&w, c->nonce);
+        writer_text(&w, c->proof.nonce);
         writer_text(&w, WS_GUID);
         c->out_len = w.len;
         w.len = 0;
     }
-    int rc = c->port->sha1(c->ctx, c->rx, c->out_len, c->digest);
+    int rc = c->port->sha1(c->ctx, c->rx, c->out_len, c->proof.digest);
     if (rc != TEDDY_OK) {
         return rc;
     }
@@ -60,7 +54,7 @@ static bool list_has(struct span list, const char *word)
 bool sdk_upgrade_ok(const struct teddy_client *c, struct span head)
 {
     char accept[WS_ACCEPT_LEN + 1];
-    ws_accept(c->digest, accept);
+    ws_accept(c->proof.digest, accept);
     return span_ieq(sdk_http_field(head, "Upgrade"), "websocket") &&
            list_has(sdk_http_field(head, "Connection"), "upgrade") &&
            span_is(sdk_http_field(head, "Sec-WebSocket-Accept"), accept) &&

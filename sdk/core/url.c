@@ -1,12 +1,6 @@
 #include "core.h"
 #include "proto/text.h"
 
-static bool begins_with(const char *text, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    return strlen(text) > len && memcmp(text, prefix, len) == 0;
-}
-
 /* The characters of a name, or of an IPv6 literal within its brackets, keep it apart from the rest:
  * what it stands for is for the port to say. */
 int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
@@ -14,12 +8,17 @@ int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
     if (text == NULL) {
         return TEDDY_EINVAL;
     }
-    out->tls = begins_with(text, "https://");
-    if (!out->tls && !(allow_plain && begins_with(text, "http://"))) {
-        return TEDDY_EINVAL;
+    out->tls = true;
+    for (const char *scheme = "https://"; *scheme != '\0'; scheme++) {
+        if (*text == *scheme) {
+            text++;
+        } else if (*scheme == 's' && allow_plain) {
+            out->tls = false;
+        } else {
+            return TEDDY_EINVAL;
+        }
     }
     uint32_t port = out->tls ? 443 : 80;
-    text += out->tls ? 8 : 7;
     bool literal = *text == '[';
     out->authority = text;
     out->host = text + literal;
@@ -28,7 +27,7 @@ int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
     if (len == 0 || len > TEDDY_HOST_MAX || (literal && *end++ != ']')) {
         return TEDDY_EINVAL;
     }
-    out->host_len = (uint8_t)len;
+    out->host_len = (uint32_t)len;
     if (*end == ':') {
         struct span digits = span_of(++end);
         digits.len = span_run(digits, "");
@@ -38,7 +37,7 @@ int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out)
         }
     }
     out->port = (uint16_t)port;
-    out->authority_len = (uint8_t)(end - out->authority);
+    out->authority_len = (uint32_t)(end - out->authority);
     return port - 1 < UINT16_MAX && end[*end == '/'] == '\0' ? TEDDY_OK : TEDDY_EINVAL;
 }
 

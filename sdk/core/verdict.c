@@ -2,6 +2,15 @@
  * worth anything. */
 #include "core.h"
 
+unsigned sdk_word(const char *words, const char *word)
+{
+    unsigned n = 0;
+    for (; *words != '\0' && strcmp(words, word) != 0; n++) {
+        words += strlen(words) + 1;
+    }
+    return n;
+}
+
 static unsigned of_status(unsigned goal, int status)
 {
     bool passes = status == 408 || status == 429 || status >= 500;
@@ -22,21 +31,26 @@ static unsigned of_status(unsigned goal, int status)
     return status == 401 ? SDK_REFRESH : SDK_CONNECT_SESSION | SDK_REFUSED;
 }
 
-/* What a policy's close says. */
-static const struct policy {
-    const char *word; /* NULL: any */
-    unsigned verdict;
-} policies[] = {
-    {"token_expired", SDK_REFRESH},
-    {"bad_token", SDK_CLAIM | SDK_DROP},
-    {"token_revoked", SDK_CLAIM | SDK_DROP},
-    {"no_token", SDK_CLAIM | SDK_DROP},
-    {"superseded", SDK_CLAIM | SDK_DROP | SDK_REFUSED},
-    {"wrong_device", SDK_CLAIM | SDK_DROP | SDK_REFUSED},
-    {"device_disabled", SDK_CONNECT_SESSION | SDK_REFUSED},
-    {"rate_limited", SDK_CONNECT_SESSION},
-    /* Refused in words we do not know: the refresh tells whether the tokens are at fault. */
-    {NULL, SDK_REFRESH | SDK_REFUSED},
+/* What a policy's close says, and where each word leads. The last is for what is refused in words
+ * we do not know: the refresh tells whether the tokens are at fault. */
+static const char policies[] = "token_expired\0"
+                               "bad_token\0"
+                               "token_revoked\0"
+                               "no_token\0"
+                               "superseded\0"
+                               "wrong_device\0"
+                               "device_disabled\0"
+                               "rate_limited\0";
+static const uint8_t policy_verdicts[] = {
+    SDK_REFRESH,
+    SDK_CLAIM | SDK_DROP,
+    SDK_CLAIM | SDK_DROP,
+    SDK_CLAIM | SDK_DROP,
+    SDK_CLAIM | SDK_DROP | SDK_REFUSED,
+    SDK_CLAIM | SDK_DROP | SDK_REFUSED,
+    SDK_CONNECT_SESSION | SDK_REFUSED,
+    SDK_CONNECT_SESSION,
+    SDK_REFRESH | SDK_REFUSED,
 };
 
 static unsigned of_close(const struct teddy_failure *f)
@@ -47,11 +61,7 @@ static unsigned of_close(const struct teddy_failure *f)
     if (f->close != WS_CLOSE_POLICY) {
         return SDK_CONNECT_SESSION;
     }
-    const struct policy *p = policies;
-    while (p->word != NULL && strcmp(p->word, f->code) != 0) {
-        p++;
-    }
-    return p->verdict;
+    return policy_verdicts[sdk_word(policies, f->code)];
 }
 
 unsigned sdk_verdict_of(unsigned goal, const struct teddy_failure *failure)

@@ -276,8 +276,8 @@ void world_boot(struct world *w, const struct teddy_port *port)
     w->config.on_event = on_event;
     w->config.user = w;
     memset(&w->client, 0xa5, sizeof w->client);
-    assert_int_equal(teddy_client_init(&w->client, &w->config, port, w, w->rx, w->rx_len,
-                                       w->outbox, sizeof w->outbox),
+    assert_int_equal(teddy_client_init(&w->client, &w->config, port, w, w->rx, w->rx_len, w->outbox,
+                                       sizeof w->outbox),
                      TEDDY_OK);
     teddy_client_on_message(&w->client, on_message);
 }
