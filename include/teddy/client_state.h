@@ -58,6 +58,8 @@ struct teddy_frame {
     uint32_t quoted;     /* the body goes into a JSON string, which ends its object */
     uint32_t unfinished; /* some of that remains */
     uint8_t chunk[256];
+    uint32_t pong_len; /* of the next pong */
+    uint8_t pong[WS_CONTROL_MAX];
 };
 
 /* What a request proves the toy with: a claim's nonce and its HMAC; of an upgrade the key, and what
@@ -132,8 +134,6 @@ struct teddy_client {
     struct teddy_offer offer;
     bool (*on_message)(void *user, const struct teddy_message *m);
     uint8_t kept[TEDDY_LAST_LEN]; /* the record that says so */
-    uint32_t pong_len;
-    uint8_t pong[WS_CONTROL_MAX];
     char host[TEDDY_HOST_MAX + 1];
     struct teddy_proof proof;
 };

@@ -5,16 +5,20 @@
 
 struct goal_row {
     const char *name;
-    enum teddy_state shown;
     int (*prepare)(struct teddy_client *c);
-    enum sdk_stage answered; /* where a good answer leads */
 };
 
 static const struct goal_row goals[] = {
-    [SDK_CLAIM] = {"claim", TEDDY_STATE_CLAIMING, sdk_claim_prepare, SDK_SAVE},
-    [SDK_REFRESH] = {"refresh", TEDDY_STATE_REFRESHING, sdk_refresh_prepare, SDK_SAVE},
-    [SDK_CONNECT_SESSION] = {"session", TEDDY_STATE_CONNECTING, sdk_upgrade_prepare, SDK_SESSION},
+    [SDK_CLAIM] = {"claim", sdk_claim_prepare},
+    [SDK_REFRESH] = {"refresh", sdk_refresh_prepare},
+    [SDK_CONNECT_SESSION] = {"session", sdk_upgrade_prepare},
 };
+
+/* The state that is shown on the way to a goal. */
+#define SHOWN(goal) ((enum teddy_state)(TEDDY_STATE_CLAIMING + (goal)))
+_Static_assert(SHOWN(SDK_REFRESH) == TEDDY_STATE_REFRESHING &&
+                   SHOWN(SDK_CONNECT_SESSION) == TEDDY_STATE_CONNECTING,
+               "the goals have the states' order");
 
 void sdk_event_clear(struct teddy_client *c)
 {
@@ -103,22 +107,13 @@ static int run_recall(struct teddy_client *c)
     return c->queue != NULL ? c->queue->load(c) : TEDDY_OK;
 }
 
-static int run_choose(struct teddy_client *c)
-{
-    if (c->tokenless) {
-        c->goal = SDK_CLAIM;
-    } else if (c->goal == SDK_CONNECT_SESSION && (c->refresh_sent || sdk_tokens_expired(c))) {
-        c->goal = SDK_REFRESH;
-    }
-    return TEDDY_OK;
-}
-
+/* Chooses the goal, and loads the token it needs. */
 static int run_load(struct teddy_client *c)
 {
-    if (c->goal == SDK_CLAIM) {
-        return TEDDY_OK;
+    if (c->goal == SDK_CONNECT_SESSION && (c->refresh_sent || sdk_tokens_expired(c))) {
+        c->goal = SDK_REFRESH;
     }
-    int rc = sdk_tokens_load(c);
+    int rc = c->tokenless || c->goal == SDK_CLAIM ? TEDDY_ENOTFOUND : sdk_tokens_load(c);
     if (rc == TEDDY_ENOTFOUND) {
         sdk_tokens_drop(c);
         c->goal = SDK_CLAIM;
@@ -164,8 +159,7 @@ static int run_wait(struct teddy_client *c)
 
 struct stage_row {
     int (*run)(struct teddy_client *c);
-    uint8_t next;      /* on TEDDY_OK */
-    bool by_goal;      /* on TEDDY_OK: where the goal's answer leads */
+    uint8_t next;      /* on TEDDY_OK; there is nothing to save of a session that was opened */
     bool keeps_time;   /* looks after its own time; otherwise the step timeout ends it */
     bool on_transport; /* woken by the transport, not by polling */
 };
@@ -173,14 +167,13 @@ struct stage_row {
 /* On a failure every stage leads to SDK_WAIT, by way of fail. */
 static const struct stage_row stages[] = {
     [SDK_IDLE] = {.run = run_idle, .next = SDK_RECALL},
-    [SDK_RECALL] = {.run = run_recall, .next = SDK_CHOOSE},
-    [SDK_CHOOSE] = {.run = run_choose, .next = SDK_LOAD},
+    [SDK_RECALL] = {.run = run_recall, .next = SDK_LOAD},
     [SDK_LOAD] = {.run = run_load, .next = SDK_PREPARE},
     [SDK_PREPARE] = {.run = run_prepare, .next = SDK_RESOLVE},
     [SDK_RESOLVE] = {.run = run_resolve, .next = SDK_CONNECT},
     [SDK_CONNECT] = {.run = run_connect, .next = SDK_SEND},
     [SDK_SEND] = {.run = sdk_http_send, .next = SDK_RECEIVE, .on_transport = true},
-    [SDK_RECEIVE] = {.run = sdk_http_receive, .by_goal = true, .on_transport = true},
+    [SDK_RECEIVE] = {.run = sdk_http_receive, .next = SDK_SAVE, .on_transport = true},
     [SDK_SAVE] = {.run = run_save, .next = SDK_PREPARE},
     [SDK_SESSION] = {.run = sdk_session_run, .next = SDK_CLOSING, .keeps_time = true},
     [SDK_CLOSING] = {.run = sdk_session_closing, .next = SDK_WAIT, .on_transport = true},
@@ -198,7 +191,7 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
     case SDK_PREPARE:
         c->port->disconnect(c->ctx); /* of what the saved pair came by */
         c->out_len = c->out_at = 0;
-        sdk_show(c, goals[c->goal].shown);
+        sdk_show(c, SHOWN(c->goal));
         break;
     case SDK_SESSION:
         sdk_session_open(c);
@@ -228,7 +221,7 @@ static void leave(struct teddy_client *c)
 static void fail(struct teddy_client *c, int err)
 {
     struct teddy_failure *f = &c->failure;
-    if (f->err == TEDDY_OK && f->status == 0 && f->close == 0) {
+    if ((f->err | f->status | f->close) == 0) {
         f->err = err;
     }
     leave(c);
@@ -287,11 +280,12 @@ static bool advance(struct teddy_client *c)
         return false;
     }
     if (rc == TEDDY_OK) {
-        enter(c, row->by_goal ? goals[c->goal].answered : (enum sdk_stage)row->next);
+        bool opened = row->next == SDK_SAVE && c->goal == SDK_CONNECT_SESSION;
+        enter(c, opened ? SDK_SESSION : (enum sdk_stage)row->next);
     } else {
         fail(c, rc == TEDDY_AGAIN ? TEDDY_ETIMEOUT : rc);
     }
-    return !c->stop_asked;
+    return true;
 }
 
 static uint32_t wait_of(const struct teddy_client *c)
@@ -316,13 +310,14 @@ static void tell_time(struct teddy_client *c, uint64_t now_ms)
 {
     if (c->clock == 0) {
         c->clock = now_ms;
-        c->now = (uint32_t)now_ms;
     }
-    uint64_t passed = now_ms > c->clock ? now_ms - c->clock : 0;
-    uint32_t step = passed < SDK_SPAN_MS ? (uint32_t)passed : SDK_SPAN_MS;
-    c->more = step < passed;
+    uint64_t passed = now_ms - c->clock;
+    uint32_t step = (uint32_t)passed;
+    int32_t high = (int32_t)(passed >> 32);
+    c->more = high > 0 || (high == 0 && step > SDK_SPAN_MS);
+    step = high < 0 ? 0 : c->more ? SDK_SPAN_MS : step;
     c->clock += step;
-    c->now += step;
+    c->now = (uint32_t)c->clock;
 }
 
 void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_ms)

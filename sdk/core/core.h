@@ -1,9 +1,9 @@
 /* What the files of the core share. The way a client walks:
  *
- *   idle → recall → choose → load → prepare → resolve → connect → send → receive ─ pair → save ─┐
- *            ↑                         ↑                            └ 101 → session → closing    │
- *            wait (after any failure)                                                             │
- *                                      └──────────────────────────────────────────────────────────┘
+ *   idle → recall → load → prepare → resolve → connect → send → receive ─ pair → save ─┐
+ *            ↑               ↑                               └ 101 → session → closing    │
+ *            wait (after any failure)                                                     │
+ *                            └────────────────────────────────────────────────────────────┘
  *
  * client.c is that walk, verdict.c says where a failure leads, the other files each do one step of
  * it. */
@@ -18,8 +18,7 @@
 enum sdk_stage {
     SDK_IDLE,
     SDK_RECALL,  /* the id of the last message taken */
-    SDK_CHOOSE,  /* what the next connection is for */
-    SDK_LOAD,    /* the token it needs, into rx */
+    SDK_LOAD,    /* what the next connection is for, and the token it needs, into rx */
     SDK_PREPARE, /* make the request, in rx */
     SDK_RESOLVE,
     SDK_CONNECT,

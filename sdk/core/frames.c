@@ -5,8 +5,15 @@
 #include "teddy/version.h"
 
 #define ESCAPE_MAX    6
-#define HEADER_MAX    8 /* of our frames: none is longer than a chunk; the mask included */
+#define WS_BIT_FIN    0x80
+#define WS_BIT_MASK   0x80
+#define WS_LEN_16     126 /* the length stands in the two bytes that follow */
+#define WS_MASK_LEN   4
+#define HEADER_MAX    (2 + 2 + WS_MASK_LEN)
 #define DOUBLINGS_MAX 3 /* of the wait for an echo */
+
+_Static_assert(sizeof((struct teddy_frame *)0)->chunk <= HEADER_MAX + UINT8_MAX,
+               "the length of what a chunk holds is one byte");
 
 /* Appends what there is room for of the body, and of a quoted one the end of its object. */
 static void append_body(struct teddy_frame *f, struct writer *w)
@@ -24,23 +31,29 @@ static void append_body(struct teddy_frame *f, struct writer *w)
     }
 }
 
-/* Makes a frame of what was written, under a mask of its own. */
+/* Makes a frame of what was written, under a mask of its own, which ends its header. The payload is
+ * shorter than a chunk: one byte tells its length, or two. */
 static int seal(struct teddy_client *c, uint8_t opcode, const struct writer *w)
 {
     struct teddy_frame *f = &c->frame;
-    uint8_t header[WS_HEADER_MAX], mask[4];
+    uint8_t *mask = f->chunk + HEADER_MAX - WS_MASK_LEN, *header = mask - 2;
     if (w->overflow) {
         return TEDDY_ENOSPC;
     }
-    if (c->port->random(c->ctx, mask, sizeof mask) != TEDDY_OK) {
+    if (c->port->random(c->ctx, mask, WS_MASK_LEN) != TEDDY_OK) {
         return TEDDY_EIO;
     }
-    size_t len = ws_header(header, opcode, w->len, mask);
-    header[0] = f->unfinished ? opcode : header[0];
-    f->at = HEADER_MAX - len;
-    f->len = HEADER_MAX + w->len;
-    memcpy(f->chunk + f->at, header, len);
     ws_mask(f->chunk + HEADER_MAX, w->len, mask);
+    header[1] = (uint8_t)(WS_BIT_MASK | w->len);
+    if (w->len >= WS_LEN_16) {
+        header[0] = 0;
+        header[1] = (uint8_t)w->len;
+        header -= 2;
+        header[1] = WS_BIT_MASK | WS_LEN_16;
+    }
+    header[0] = f->unfinished ? opcode : WS_BIT_FIN | opcode;
+    f->at = (size_t)(header - f->chunk);
+    f->len = HEADER_MAX + w->len;
     c->moved_at = c->now;
     return TEDDY_OK;
 }
@@ -81,9 +94,9 @@ static void write_refresh(struct teddy_client *c, struct writer *w)
 static void write_say(struct teddy_client *c, struct writer *w)
 {
     struct teddy_frame *f = &c->frame;
-    struct sdk_entry head = {.len = 0};
+    struct sdk_entry head;
     char id[21];
-    (void)sdk_head(c, &head); /* say_due has seen it */
+    memcpy(&head, c->outbox.buf, sizeof head); /* say_due has seen it */
     f->body = c->outbox.buf + TEDDY_OUTBOX_ENTRY;
     f->body_len = head.len;
     c->head_sent = true;
@@ -124,7 +137,7 @@ static uint8_t write_payload(struct teddy_client *c, uint32_t kind, struct write
         write_close(c, w);
         return WS_CLOSE;
     case SDK_FRAME_PONG:
-        writer_bytes(w, c->pong, c->pong_len);
+        writer_bytes(w, c->frame.pong, c->frame.pong_len);
         return WS_PONG;
     case SDK_FRAME_PING:
         return WS_PING;
@@ -151,8 +164,6 @@ static uint8_t begin_next(struct teddy_client *c, struct writer *w)
     struct teddy_frame *f = &c->frame;
     uint32_t kind = next_kind(c);
     f->kind = kind;
-    f->body_len = 0;
-    f->quoted = false;
     c->wanted &= ~kind;
     return kind == 0 ? WS_CONTINUATION : write_payload(c, kind, w);
 }
@@ -170,6 +181,7 @@ static void finish(struct teddy_client *c)
 {
     uint32_t kind = c->frame.kind;
     c->frame.kind = 0;
+    c->frame.quoted = false; /* and no body is left */
     if (kind == SDK_FRAME_REFRESH) {
         wipe(c->rx, c->rx_len); /* held for the token alone */
         wipe(c->frame.chunk, sizeof c->frame.chunk);

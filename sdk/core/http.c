@@ -114,7 +114,7 @@ static int head_take(struct teddy_client *c, struct span head)
 {
     struct teddy_answer *a = &c->answer;
     struct span length = sdk_http_field(head, "Content-Length");
-    uint32_t seconds;
+    uint32_t seconds = 0;
     a->length = c->goal == SDK_CONNECT_SESSION ? 0 : UNTIL_CLOSE;
     if (length.p != NULL && u32_parse(length, &a->length) != TEDDY_OK) {
         return TEDDY_EPROTO;
@@ -124,9 +124,8 @@ static int head_take(struct teddy_client *c, struct span head)
     }
     /* From here on the status is the verdict, even if the body never comes. */
     c->failure.status = a->status;
-    if (u32_parse(sdk_http_field(head, "Retry-After"), &seconds) == TEDDY_OK) {
-        c->failure.retry_ms = sdk_least(seconds, TEDDY_RETRY_MAX_MS / 1000) * 1000;
-    }
+    (void)!u32_parse(sdk_http_field(head, "Retry-After"), &seconds);
+    c->failure.retry_ms = sdk_least(seconds, TEDDY_RETRY_MAX_MS / 1000) * 1000;
     return TEDDY_OK;
 }
 

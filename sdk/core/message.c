@@ -20,17 +20,18 @@ static const char codes[] = "busy\0"
                             "bad_message\0";
 
 /* The member's string, unescaped where it stands: it never grows, and its closing quote makes room
- * for the NUL. Only once, as what it then holds may look escaped again. */
+ * for the NUL. Only once, as what it then holds may look escaped again. Its length is the event's
+ * text_len. */
 static const char *take_string(struct teddy_client *c, const struct json_object *o,
-                               const char *name, size_t *len)
+                               const char *name)
 {
     const struct json_member *m = json_find(o, name);
-    *len = 0;
+    c->event.text_len = 0;
     if (m == NULL || m->type != JSON_STRING) {
         return "";
     }
     char *at = (char *)c->rx + (m->value.p - (const char *)c->rx);
-    (void)!json_unescape(m, at, m->value.len + 1, len);
+    (void)!json_unescape(m, at, m->value.len + 1, &c->event.text_len);
     return at;
 }
 
@@ -145,29 +146,18 @@ static void dispatch(struct teddy_client *c, enum type type, const struct json_o
     if (!c->online) { /* nothing comes before it */
         return;
     }
-    switch (type) {
-    case ECHO:
+    if (type == ECHO) {
         on_echo(c);
-        break;
-    case REPLY:
+    } else if (type == REPLY) {
         sdk_emit(c, TEDDY_EVENT_REPLY);
-        break;
-    case ERROR:
+    } else if (type == ERROR) {
         on_error(c);
-        break;
-    case MESSAGE:
-        if (c->queue != NULL) {
-            c->queue->take(c, o);
-        }
-        break;
-    case TOKENS:
+    } else if (type == MESSAGE && c->queue != NULL) {
+        c->queue->take(c, o);
+    } else if (type == TOKENS) {
         on_tokens(c, o, len);
-        break;
-    case TOKEN_EXPIRING:
+    } else if (type == TOKEN_EXPIRING) {
         on_token_expiring(c, o);
-        break;
-    default:
-        break;
     }
 }
 
@@ -176,10 +166,9 @@ static void take_members(struct teddy_client *c, enum type type, const struct js
 {
     struct teddy_event *event = &c->event;
     const struct json_member *done = json_find(o, "done");
-    size_t len;
-    event->id = take_string(c, o, "id", &len);
-    event->code = take_string(c, o, "code", &len);
-    event->text = take_string(c, o, type == ERROR ? "detail" : "text", &event->text_len);
+    event->id = take_string(c, o, "id");
+    event->code = take_string(c, o, "code");
+    event->text = take_string(c, o, type == ERROR ? "detail" : "text"); /* and its length */
     event->seq = sdk_member_number(o, "seq");
     event->done = done != NULL && done->type == JSON_TRUE;
 }
@@ -187,9 +176,8 @@ static void take_members(struct teddy_client *c, enum type type, const struct js
 void sdk_message_take(struct teddy_client *c, size_t len)
 {
     struct json_object o;
-    size_t type_len;
     if (json_parse((struct span){(const char *)c->rx, len}, &o) == TEDDY_OK) {
-        enum type type = sdk_word(types, take_string(c, &o, "type", &type_len));
+        enum type type = sdk_word(types, take_string(c, &o, "type"));
         take_members(c, type, &o);
         dispatch(c, type, &o, len);
         sdk_event_clear(c); /* of what was not told */

@@ -43,10 +43,13 @@ void sdk_session_said(struct teddy_client *c)
 static void settle(struct teddy_client *c)
 {
     uint32_t online = c->now - c->online_at;
-    if (c->online && online >= c->times.backoff_cap_ms) {
+    if (!c->online) {
+        return;
+    }
+    if (online >= c->times.backoff_cap_ms) {
         c->attempts = 0;
     }
-    if (c->online && online / SETTLED_REFUSED >= c->times.backoff_refused_ms) {
+    if (online / SETTLED_REFUSED >= c->times.backoff_refused_ms) {
         c->refusals = 0;
     }
 }
@@ -59,7 +62,6 @@ void sdk_session_end(struct teddy_client *c)
         sdk_session_said(c);
     }
     wipe(&c->frame, sizeof c->frame);
-    wipe(c->pong, sizeof c->pong);
     if (c->hold == SDK_HOLD_SAVE) {
         c->refresh_sent = true; /* the new pair is lost with rx; the spent token gets it again */
     }
@@ -153,8 +155,8 @@ static int take_input(struct teddy_client *c)
     } else if (ev.opcode == WS_CLOSE) {
         closed(c, &ev);
     } else if (ev.opcode == WS_PING) {
-        memcpy(c->pong, ev.data, ev.len); /* at most WS_CONTROL_MAX */
-        c->pong_len = (uint32_t)ev.len;
+        memcpy(c->frame.pong, ev.data, ev.len); /* at most WS_CONTROL_MAX */
+        c->frame.pong_len = (uint32_t)ev.len;
         c->wanted |= SDK_FRAME_PONG;
     } else if (ev.opcode == WS_TEXT) {
         piece(c, &ev);

@@ -124,9 +124,7 @@ static void record_make(struct teddy_client *c, struct span access, struct span 
     c->record_len = (size_t)(to - c->rx);
     c->rx[0] = (uint8_t)(ACCESS_FIRST + refresh_first);
     sdk_owner(c, c->config.child_id, c->rx + OWNER_AT);
-    if (json_len > c->record_len) {
-        wipe(c->rx + c->record_len, json_len - c->record_len);
-    }
+    wipe(c->rx + c->record_len, json_len - c->record_len); /* the names alone are longer */
 }
 
 int sdk_tokens_take(struct teddy_client *c, const struct json_object *o, size_t len)

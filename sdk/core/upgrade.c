@@ -53,11 +53,18 @@ static bool list_has(struct span list, const char *word)
 
 bool sdk_upgrade_ok(const struct teddy_client *c, struct span head)
 {
+    static const char names[] = "Upgrade\0Connection\0Sec-WebSocket-Accept\0"
+                                "Sec-WebSocket-Extensions\0Sec-WebSocket-Protocol";
+    enum { UPGRADE, CONNECTION, ACCEPT, EXTENSIONS, PROTOCOL, FIELDS };
+    struct span fields[FIELDS];
     char accept[WS_ACCEPT_LEN + 1];
+    const char *name = names;
+    for (size_t i = 0; i < FIELDS; i++) {
+        fields[i] = sdk_http_field(head, name);
+        name += strlen(name) + 1;
+    }
     ws_accept(c->proof.digest, accept);
-    return span_ieq(sdk_http_field(head, "Upgrade"), "websocket") &&
-           list_has(sdk_http_field(head, "Connection"), "upgrade") &&
-           span_is(sdk_http_field(head, "Sec-WebSocket-Accept"), accept) &&
-           sdk_http_field(head, "Sec-WebSocket-Extensions").p == NULL &&
-           sdk_http_field(head, "Sec-WebSocket-Protocol").p == NULL;
+    return span_ieq(fields[UPGRADE], "websocket") && list_has(fields[CONNECTION], "upgrade") &&
+           span_is(fields[ACCEPT], accept) && fields[EXTENSIONS].p == NULL &&
+           fields[PROTOCOL].p == NULL;
 }
