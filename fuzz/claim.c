@@ -59,15 +59,13 @@ static void try_refresh(struct span body)
     int err = refresh_read(body, token);
 
     HOLDS((err == TEDDY_OK) == (token[0] != '\0'));
-    if (err != TEDDY_OK)
+    /* What is no token's character is not written: it would have to be escaped. */
+    if (err != TEDDY_OK || !span_within(span_of(token), "-_."))
         return;
     refresh_write(&w, token);
     HOLDS(!w.overflow);
     err = refresh_read((struct span){text, w.len}, back);
-    if (w.len > LIMIT_CLAIM_BODY) /* nothing but control characters */
-        HOLDS(err == TEDDY_ETOOBIG);
-    else
-        HOLDS(err == TEDDY_OK && strcmp(token, back) == 0);
+    HOLDS(err == TEDDY_OK && strcmp(token, back) == 0);
 }
 
 static void try_pair(struct span body)

@@ -3,10 +3,28 @@
 #include "proto/text.h"
 #include "proto/utf8.h"
 
+/* A text as far as it is read. What is open is written in bits: a one, then for each array (0) and
+ * object (1) from the outermost on, whose members are listed. */
 struct reader {
     const char *p;
     const char *end;
+    uint32_t open;
+    int err;
+    struct json_member *next; /* of the outermost object */
 };
+
+#define NOTHING_OPEN   1u
+#define OUTERMOST_OPEN 3u /* and nothing in it */
+
+/* The first error stays. Nothing is left to read behind it, so that whoever reads on finds the end
+ * and comes back: nobody needs to look at err before the last. */
+static void fail(struct reader *r, int err)
+{
+    if (r->err == TEDDY_OK)
+        r->err = err;
+    r->p = r->end;
+    r->open = NOTHING_OPEN;
+}
 
 /* The next character, or NUL at the end: a NUL in the text is in no place valid JSON either. */
 static char peek(const struct reader *r)
@@ -22,347 +40,328 @@ static bool take(struct reader *r, char c)
     return true;
 }
 
-static void skip_space(struct reader *r)
+/* The next character that is not white space, as peek. */
+static char peek_past_space(struct reader *r)
 {
     while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
         r->p++;
+    return peek(r);
 }
 
 /* Takes c, with any white space before it. */
 static bool accept(struct reader *r, char c)
 {
-    skip_space(r);
-    return take(r, c);
+    if (peek_past_space(r) != c)
+        return false;
+    r->p++;
+    return true;
 }
 
 /* The four hex digits of a \u escape. */
-static int read_unit(struct reader *r, uint32_t *unit)
+static uint32_t read_unit(struct reader *r)
 {
-    *unit = 0;
+    uint32_t unit = 0;
+
     for (int i = 0; i < 4; i++) {
         int digit = hex_value(peek(r));
 
-        if (digit < 0)
-            return TEDDY_EPROTO;
-        *unit = *unit << 4 | (uint32_t)digit;
+        if (digit < 0) {
+            fail(r, TEDDY_EPROTO);
+            return 0;
+        }
         r->p++;
+        unit = unit << 4 | (uint32_t)digit;
     }
-    return TEDDY_OK;
+    return unit;
 }
 
 /* The character of the \u escape at r, which stands behind its `\u`; both halves of a surrogate
  * pair. */
-static int read_unicode(struct reader *r, uint32_t *c)
+static uint32_t read_unicode(struct reader *r)
 {
-    uint32_t low;
+    uint32_t c = read_unit(r), low = 0;
 
-    if (read_unit(r, c) != TEDDY_OK)
-        return TEDDY_EPROTO;
-    if (*c < 0xD800 || *c > 0xDFFF)
-        return TEDDY_OK;
-    if (*c > 0xDBFF || !take(r, '\\') || !take(r, 'u'))
-        return TEDDY_EUTF8;
-    if (read_unit(r, &low) != TEDDY_OK)
-        return TEDDY_EPROTO;
+    if (c < 0xD800 || c > 0xDFFF)
+        return c;
+    if (c <= 0xDBFF && take(r, '\\') && take(r, 'u'))
+        low = read_unit(r);
     if (low < 0xDC00 || low > 0xDFFF)
-        return TEDDY_EUTF8;
-    *c = 0x10000 + ((*c - 0xD800) << 10) + (low - 0xDC00);
-    return TEDDY_OK;
+        fail(r, TEDDY_EUTF8);
+    return 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
 }
 
 /* The character of the escape at r, which stands behind its backslash. */
-static int read_escape(struct reader *r, uint32_t *c)
+static uint32_t read_escape(struct reader *r)
 {
-    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    static const char letters[] = "\"\\/bfnrt"
+                                  "\"\\/\b\f\n\r\t"; /* what each of them means */
+    const size_t count = sizeof letters / 2;
     const char *letter;
 
     if (take(r, 'u'))
-        return read_unicode(r, c);
-    letter = memchr(letters, peek(r), sizeof letters - 1);
-    if (letter == NULL)
-        return TEDDY_EPROTO;
+        return read_unicode(r);
+    letter = memchr(letters, peek(r), count);
+    if (letter == NULL) {
+        fail(r, TEDDY_EPROTO);
+        return 0;
+    }
     r->p++;
-    *c = (uint32_t)meant[letter - letters];
-    return TEDDY_OK;
+    return (uint32_t)letter[count];
 }
 
-/* A string at its opening quote; *out is what stands between the quotes. */
-static int read_string(struct reader *r, struct span *out)
+/* A string behind its opening quote, to behind its closing one. True when it is well-formed and
+ * nothing in it escaped. */
+static bool read_string(struct reader *r)
 {
-    const char *start;
-    uint32_t c;
+    bool plain = true;
 
-    if (!take(r, '"'))
-        return TEDDY_EPROTO;
-    start = r->p;
-    while (r->p < r->end) {
-        unsigned char byte = (unsigned char)*r->p++;
+    for (;;) {
+        char c = peek(r);
 
-        if (byte == '"') {
-            *out = (struct span){start, (size_t)(r->p - 1 - start)};
-            return TEDDY_OK;
+        if ((unsigned char)c < 0x20) {
+            fail(r, TEDDY_EPROTO);
+            return false;
         }
-        if (byte < 0x20)
-            return TEDDY_EPROTO;
-        if (byte == '\\') {
-            int err = read_escape(r, &c);
-
-            if (err != TEDDY_OK)
-                return err;
+        r->p++;
+        if (c == '"')
+            return plain;
+        if (c == '\\') {
+            read_escape(r);
+            plain = false;
         }
     }
-    return TEDDY_EPROTO;
 }
 
-static bool take_digits(struct reader *r)
+static void read_digits(struct reader *r)
 {
     const char *start = r->p;
 
-    while (r->p < r->end && *r->p >= '0' && *r->p <= '9')
+    while (peek(r) >= '0' && peek(r) <= '9')
         r->p++;
-    return r->p > start;
+    if (r->p == start)
+        fail(r, TEDDY_EPROTO);
 }
 
-static int read_number(struct reader *r)
+static void read_number(struct reader *r)
 {
     take(r, '-');
-    if (!take(r, '0') && !take_digits(r))
-        return TEDDY_EPROTO;
-    if (take(r, '.') && !take_digits(r))
-        return TEDDY_EPROTO;
+    if (!take(r, '0'))
+        read_digits(r);
+    if (take(r, '.'))
+        read_digits(r);
     if (take(r, 'e') || take(r, 'E')) {
         if (!take(r, '+'))
             take(r, '-');
-        if (!take_digits(r))
-            return TEDDY_EPROTO;
+        read_digits(r);
     }
-    return TEDDY_OK;
 }
 
-static int read_literal(struct reader *r, uint8_t *type)
+/* A string, number or literal. */
+static void read_scalar(struct reader *r, uint8_t type)
 {
     static const char words[][6] = {
         [JSON_NULL] = "null", [JSON_FALSE] = "false", [JSON_TRUE] = "true"};
 
-    for (uint8_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        size_t len = strlen(words[i]);
-
-        if ((size_t)(r->end - r->p) >= len && memcmp(r->p, words[i], len) == 0) {
-            r->p += len;
-            *type = i;
-            return TEDDY_OK;
+    if (type == JSON_STRING) {
+        r->p++;
+        read_string(r);
+    } else if (type == JSON_NUMBER) {
+        read_number(r);
+    } else {
+        for (const char *c = words[type]; *c != '\0'; c++) {
+            if (!take(r, *c))
+                fail(r, TEDDY_EPROTO);
         }
     }
-    return TEDDY_EPROTO;
 }
 
-/* A string, number or literal. *value is what stands there, a string without its quotes. */
-static int read_scalar(struct reader *r, struct span *value, uint8_t *type)
+/* The type of the value that begins so: a number when no other does. */
+static uint8_t type_of(char first)
 {
-    const char *start = r->p;
-    int err;
+    static const char firsts[] = {
+        [JSON_NULL] = 'n',   [JSON_FALSE] = 'f', [JSON_TRUE] = 't',  [JSON_NUMBER] = '-',
+        [JSON_STRING] = '"', [JSON_ARRAY] = '[', [JSON_OBJECT] = '{'};
+    const char *at = memchr(firsts, first, sizeof firsts);
 
-    if (peek(r) == '"') {
-        *type = JSON_STRING;
-        return read_string(r, value);
-    }
-    if (peek(r) >= 'a') {
-        err = read_literal(r, type);
+    return at != NULL ? (uint8_t)(at - firsts) : JSON_NUMBER;
+}
+
+/* The member of that name among those before end. */
+static const struct json_member *find(const struct json_member *m, const struct json_member *end,
+                                      const char *name, size_t len)
+{
+    while (m < end && (m->name_len != len || memcmp(m->name, name, len) != 0))
+        m++;
+    return m < end ? m : NULL;
+}
+
+/* The name of the next member of out, which counts when its value has ended. */
+static void begin_member(struct reader *r, const struct json_object *out, const char *name,
+                         size_t len)
+{
+    if (find(out->members, r->next, name, len) != NULL) {
+        fail(r, TEDDY_EDUP);
+    } else if (r->next == out->members + JSON_MEMBERS_MAX || len > UINT16_MAX) {
+        fail(r, TEDDY_ETOOBIG);
     } else {
-        *type = JSON_NUMBER;
-        err = read_number(r);
+        r->next->name = name;
+        r->next->name_len = (uint16_t)len;
     }
-    *value = (struct span){start, (size_t)(r->p - start)};
-    return err;
 }
 
 /* A name and its colon. An escape would be a second spelling of the same name. */
-static int read_name(struct reader *r, struct span *name)
+static void read_name(struct reader *r, const struct json_object *out)
 {
-    int err;
+    bool plain = accept(r, '"');
+    const char *name = r->p, *end;
 
-    skip_space(r);
-    err = read_string(r, name);
-    if (err == TEDDY_OK && (memchr(name->p, '\\', name->len) != NULL || !accept(r, ':')))
-        err = TEDDY_EPROTO;
-    return err;
+    if (plain)
+        plain = read_string(r);
+    end = r->p - 1;
+    if (!plain || !accept(r, ':'))
+        fail(r, TEDDY_EPROTO);
+    if (r->open == OUTERMOST_OPEN)
+        begin_member(r, out, name, (size_t)(end - name));
 }
 
-/* The character as UTF-8; returns its length. */
-static size_t put_utf8(uint32_t c, uint8_t out[4])
+/* The value of that member ends at r. */
+static void end_member(struct reader *r)
 {
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    struct json_member *m = r->next++;
 
-    for (size_t i = n - 1; i > 0; i--) {
-        out[i] = (uint8_t)(0x80 | (c & 0x3F));
-        c >>= 6;
+    m->value.len = (size_t)(r->p - m->value.p);
+    if (m->type == JSON_STRING) {
+        m->value.p++;
+        m->value.len -= 2;
     }
-    /* As many ones as bytes, then a zero: 110, 1110, 11110. */
-    out[0] = (uint8_t)(n == 1 ? c : 0xF00u >> n | c);
-    return n;
 }
 
-static const struct json_member *find(const struct json_object *obj, struct span name)
+/* Takes the end of the innermost array or object. */
+static bool leave(struct reader *r)
 {
-    for (size_t i = 0; i < obj->count; i++) {
-        if (span_eq(json_name(&obj->members[i]), name))
-            return &obj->members[i];
+    if (!accept(r, (r->open & 1) != 0 ? '}' : ']'))
+        return false;
+    r->open >>= 1;
+    return true;
+}
+
+/* Enters an array or object. True when it has an item. */
+static bool enter(struct reader *r, uint8_t type)
+{
+    if (r->open >> JSON_DEPTH_MAX != 0) {
+        fail(r, TEDDY_ETOOBIG);
+        return false;
     }
-    return NULL;
+    r->p++;
+    r->open = r->open << 1 | (type == JSON_OBJECT);
+    return !leave(r);
 }
 
-static int add_member(struct json_object *out, struct span name, struct span value, uint8_t type)
+/* Behind a value. True when a comma promises another, false when its array or object ended. */
+static bool next_item(struct reader *r)
 {
-    if (find(out, name) != NULL)
-        return TEDDY_EDUP;
-    if (out->count == JSON_MEMBERS_MAX || name.len > UINT16_MAX)
-        return TEDDY_ETOOBIG;
-    out->members[out->count++] = (struct json_member){value, name.p, (uint16_t)name.len, type};
-    return TEDDY_OK;
-}
-
-/* What is read of the text. `ends` has the character that ends each array and object which is open,
- * the outermost first: that one's members are listed. */
-struct tree {
-    struct span name; /* of the present member */
-    const char *value;
-    unsigned depth;
-    char ends[JSON_DEPTH_MAX];
-};
-
-/* The name of the next item, where it has one. */
-static int read_item_name(struct reader *r, struct tree *t)
-{
-    struct span name;
-    int err;
-
-    if (t->ends[t->depth - 1] == ']')
-        return TEDDY_OK;
-    err = read_name(r, &name);
-    if (t->depth == 1)
-        t->name = name;
-    return err;
-}
-
-/* Enters an array or object. */
-static int enter(struct reader *r, struct tree *t)
-{
-    char begin = *r->p++;
-
-    if (t->depth == JSON_DEPTH_MAX)
-        return TEDDY_ETOOBIG;
-    t->ends[t->depth++] = begin == '{' ? '}' : ']';
-    return TEDDY_OK;
-}
-
-/* The present member, whose value ends at r. A scalar's value and type are given. */
-static int end_member(struct reader *r, const struct tree *t, struct json_object *out,
-                      struct span value, uint8_t type)
-{
-    if (*t->value == '{' || *t->value == '[') {
-        type = *t->value == '{' ? JSON_OBJECT : JSON_ARRAY;
-        value = (struct span){t->value, (size_t)(r->p - t->value)};
-    }
-    return add_member(out, t->name, value, type);
+    if (leave(r))
+        return false;
+    if (take(r, ','))
+        return true;
+    fail(r, TEDDY_EPROTO);
+    return false;
 }
 
 /* Reads from the opening brace to its end. */
-static int read_tree(struct reader *r, struct tree *t, struct json_object *out)
+static void read_tree(struct reader *r, const struct json_object *out)
 {
-    struct span value = {NULL, 0};
-    uint8_t type = JSON_NULL;
-    int err;
-
     do {
+        uint8_t type = type_of(peek_past_space(r));
         bool item = false; /* another one comes before anything ends */
 
-        skip_space(r);
-        if (t->depth == 1)
-            t->value = r->p;
-        if (peek(r) == '{' || peek(r) == '[') {
-            err = enter(r, t);
-            if (err != TEDDY_OK)
-                return err;
-            skip_space(r);
-            item = peek(r) != t->ends[t->depth - 1];
-        } else {
-            err = read_scalar(r, &value, &type);
+        if (r->open == OUTERMOST_OPEN) {
+            r->next->value.p = r->p;
+            r->next->type = type;
         }
-        while (err == TEDDY_OK && !item && t->depth > 0) {
-            if (t->depth == 1 && t->name.p != NULL)
-                err = end_member(r, t, out, value, type);
-            item = accept(r, ',');
-            if (err == TEDDY_OK && !item && !take(r, t->ends[--t->depth]))
-                err = TEDDY_EPROTO;
+        if (type >= JSON_ARRAY)
+            item = enter(r, type);
+        else
+            read_scalar(r, type);
+        while (!item && r->open != NOTHING_OPEN) {
+            if (r->open == OUTERMOST_OPEN)
+                end_member(r);
+            item = next_item(r);
         }
-        if (err == TEDDY_OK && item)
-            err = read_item_name(r, t);
-    } while (err == TEDDY_OK && t->depth > 0);
-    return err;
+        if (item && (r->open & 1) != 0)
+            read_name(r, out);
+    } while (r->open != NOTHING_OPEN);
 }
 
 int json_parse(struct span text, struct json_object *out)
 {
-    struct tree tree = {.depth = 0};
-    struct reader r = {text.p, text.p};
-    int err = TEDDY_EPROTO;
+    struct reader r = {text.p, text.p, NOTHING_OPEN, TEDDY_OK, out->members};
 
-    out->count = 0;
-    if (text.len == 0)
-        return TEDDY_EPROTO;
-    r.end += text.len;
+    if (text.len > 0)
+        r.end += text.len;
     if (!utf8_ok(text.p, text.len))
-        return TEDDY_EUTF8;
-    if (json_looks_like_object(text))
-        err = read_tree(&r, &tree, out);
-    skip_space(&r);
-    if (err == TEDDY_OK && r.p != r.end)
-        err = TEDDY_EPROTO;
-    if (err != TEDDY_OK)
-        out->count = 0; /* nobody may act on half a message */
-    return err;
+        fail(&r, TEDDY_EUTF8);
+    else if (peek_past_space(&r) == '{')
+        read_tree(&r, out);
+    else
+        fail(&r, TEDDY_EPROTO);
+    peek_past_space(&r);
+    if (r.p != r.end)
+        fail(&r, TEDDY_EPROTO);
+    /* Nobody may act on half a message. */
+    out->count = r.err == TEDDY_OK ? (size_t)(r.next - out->members) : 0;
+    return r.err;
 }
 
 const struct json_member *json_find(const struct json_object *obj, const char *name)
 {
-    return find(obj, span_of(name));
+    return find(obj->members, obj->members + obj->count, name, strlen(name));
 }
 
-/* Unescapes a checked string into out, without a NUL. */
-static int copy_string(struct span s, char *out, size_t cap, size_t *len)
+/* Puts the character in UTF-8 before end; returns where it begins, at most 4 bytes before. */
+static char *put_utf8(char *end, uint32_t c)
 {
-    struct reader r = {s.p, s.p + s.len};
+    uint32_t room = 0x3F; /* the bits that a first byte has for what is left of c */
 
-    for (*len = 0; r.p < r.end;) {
-        uint8_t utf8[4] = {(uint8_t)*r.p++};
-        size_t n = 1;
-        uint32_t c;
-
-        if (utf8[0] == '\\') {
-            (void)!read_escape(&r, &c);
-            n = put_utf8(c, utf8);
-        }
-        if (utf8[0] == '\0')
-            return TEDDY_EINVAL;
-        if (n >= cap - *len)
-            return TEDDY_ENOSPC;
-        memcpy(out + *len, utf8, n);
-        *len += n;
+    if (c >= 0x80) {
+        do {
+            *--end = (char)(0x80 | (c & 0x3F));
+            c >>= 6;
+            room >>= 1;
+        } while (c > room);
+        c |= ~room << 1; /* as many ones as bytes, then a zero */
     }
-    return TEDDY_OK;
+    *--end = (char)c;
+    return end;
 }
 
 int json_unescape(const struct json_member *m, char *out, size_t cap, size_t *len)
 {
-    int err = TEDDY_EINVAL;
+    struct reader r = {.p = m->value.p, .end = m->value.p + m->value.len};
+    int err = m->type == JSON_STRING ? TEDDY_OK : TEDDY_EINVAL;
+    size_t n = 0;
 
     if (cap == 0)
         return TEDDY_ENOSPC;
-    if (m->type == JSON_STRING)
-        err = copy_string(m->value, out, cap, len);
+    while (err == TEDDY_OK && r.p < r.end) {
+        char utf8[4];
+        char *end = utf8 + sizeof utf8, *from = end - 1;
+
+        *from = *r.p++;
+        if (*from == '\\')
+            from = put_utf8(end, read_escape(&r));
+        if (*from == '\0')
+            err = TEDDY_EINVAL;
+        else if ((size_t)(end - from) >= cap - n)
+            err = TEDDY_ENOSPC;
+        else
+            while (from < end)
+                out[n++] = *from++;
+    }
     if (err != TEDDY_OK)
-        *len = 0;
-    out[*len] = '\0';
+        n = 0;
+    out[n] = '\0';
+    *len = n;
     return err;
 }
 
@@ -394,11 +393,9 @@ int json_u64(const struct json_object *obj, const char *name, uint64_t *out)
 
 bool json_looks_like_object(struct span text)
 {
-    struct reader r;
+    struct reader r = {.p = text.p, .end = text.p};
 
-    if (text.len == 0)
-        return false;
-    r = (struct reader){text.p, text.p + text.len};
-    skip_space(&r);
-    return peek(&r) == '{';
+    if (text.len > 0)
+        r.end += text.len;
+    return peek_past_space(&r) == '{';
 }

@@ -175,8 +175,9 @@ static void utf8_is_checked(void **state)
 static void lone_surrogates_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "\\ud800",    "\\uD83E",        "\\udc00",        "\\udfff",        "\\ud83ex",
-        "\\ud83e\\n", "\\ud83e\\ud83e", "\\ud83e\\u0041", "\\uddf8\\ud83e", "\\ud83e\\\\uddf8"};
+        "\\ud800",        "\\uD83E",        "\\udc00",        "\\udfff",        "\\ud83ex",
+        "\\ud83e\\n",     "\\ud83e\\ud83e", "\\ud83e\\u0041", "\\uddf8\\ud83e", "\\ud83e\\\\uddf8",
+        "\\udbff\\udbff", "\\udbff\\ue000", "\\udc00\\udc00"};
     char text[64];
 
     (void)state;

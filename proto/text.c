@@ -2,11 +2,12 @@
 
 int hex_value(char c)
 {
-    char low = (char)(c | 0x20);
+    unsigned digit = (unsigned char)c - (unsigned)'0';
+    unsigned letter = ((unsigned char)c | 0x20u) - 'a';
 
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+    if (digit < 10)
+        return (int)digit;
+    return letter < 6 ? (int)letter + 10 : -1;
 }
 
 int hex_decode(struct span hex, uint8_t *out, size_t out_len)

@@ -1,27 +1,41 @@
 #include "proto/utf8.h"
 
+/* What must follow a first byte: four bits for each byte to come, the next in the lowest; none when
+ * it is no first byte. Such a bit stands for 16 values: 80 to 8F, 90, A0, B0 to BF. */
+static uint32_t following(uint8_t first)
+{
+    /* The second byte keeps out the overlong, the surrogates and what is over U+10FFFF (RFC 3629
+     * section 4). */
+    static const uint8_t second[] = {
+        0xC, 0xF, 0xF, 0xF, 0xF, 0xF, 0xF, 0xF, 0xF, 0xF, 0xF, 0xF, 0xF, 0x3, 0xF, 0xF, /* E0 */
+        0xE, 0xF, 0xF, 0xF, 0x1,                                                        /* F0 */
+    };
+
+    if (first < 0xC2 || first > 0xF4)
+        return 0;
+    if (first < 0xE0)
+        return 0xF;
+    return (first < 0xF0 ? 0xF0u : 0xFF0u) | second[first - 0xE0];
+}
+
 bool utf8_feed(struct utf8 *u, const void *data, size_t len)
 {
-    const uint8_t *p = data;
+    uint32_t rest = u->rest;
 
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = p[i];
+    for (const uint8_t *p = data; len > 0; p++, len--) {
+        if (rest != 0) {
+            unsigned low = *p ^ 0x80u;
 
-        if (u->need == 0) {
-            if (c < 0x80)
-                continue;
-            if (c < 0xC2 || c > 0xF4)
+            if (low > 0x3F || (rest >> (low >> 4) & 1) == 0)
                 return false;
-            u->need = (uint8_t)(1 + (c >= 0xE0) + (c >= 0xF0));
-        } else {
-            if (c < u->low || c > u->high)
+            rest >>= 4;
+        } else if (*p >= 0x80) {
+            rest = following(*p);
+            if (rest == 0)
                 return false;
-            u->need--;
         }
-        /* What must follow: after some first bytes not all of 80 to BF (RFC 3629 section 4). */
-        u->low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-        u->high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
     }
+    u->rest = rest;
     return true;
 }
 

@@ -8,8 +8,7 @@
 
 /* Incremental, for text that arrives in pieces; all zero is the start. */
 struct utf8 {
-    uint8_t need;      /* continuation bytes still to come */
-    uint8_t low, high; /* bounds of the next one */
+    uint32_t rest; /* what must follow, see utf8.c; 0 between characters */
 };
 
 /* False as soon as the bytes so far cannot be a prefix of valid text. */
@@ -17,7 +16,7 @@ bool utf8_feed(struct utf8 *u, const void *data, size_t len);
 /* True when no character is left half. */
 static inline bool utf8_done(const struct utf8 *u)
 {
-    return u->need == 0;
+    return u->rest == 0;
 }
 bool utf8_ok(const void *data, size_t len);
 

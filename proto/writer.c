@@ -69,15 +69,14 @@ static bool is_plain(uint8_t byte)
 
 void writer_json_byte(struct writer *w, uint8_t byte)
 {
-    if (is_plain(byte)) {
-        writer_bytes(w, &byte, 1);
-    } else if (byte == '"' || byte == '\\') {
-        writer_bytes(w, "\\", 1);
-        writer_bytes(w, &byte, 1);
-    } else {
+    if (byte < 0x20 || byte == 0x7F) {
         writer_text(w, "\\u00");
         writer_hex(w, &byte, 1);
+        return;
     }
+    if (!is_plain(byte))
+        writer_bytes(w, "\\", 1);
+    writer_bytes(w, &byte, 1);
 }
 
 void writer_json_string(struct writer *w, struct span s)

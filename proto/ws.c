@@ -8,18 +8,17 @@
 #define BIT_CONTROL 0x08u
 #define BIT_MASK    0x80u
 
-/* A frame's header, as far as it has arrived. */
+/* A frame's header. */
 struct header {
     uint8_t opcode;
     bool fin;
     uint32_t payload_len;
-    const uint8_t *mask;
-    size_t len; /* bytes of the header itself */
+    size_t len; /* bytes of the header itself; 0: none, in the middle of a payload */
 };
 
 /* By words where a word is wide (the server, whose
  * input all is masked), else by bytes. */
-void ws_unmask(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
+static void unmask(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
 {
     size_t i = 0;
 
@@ -43,7 +42,17 @@ void ws_unmask(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
 
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4])
 {
-    ws_unmask(data, len, mask, 0);
+    unmask(data, len, mask, 0);
+}
+
+void ws_unmask_next(struct ws_decoder *d, uint8_t *data, size_t len, bool first)
+{
+    if (first) {
+        memcpy(d->mask, data - sizeof d->mask, sizeof d->mask);
+        d->mask_at = 0;
+    }
+    unmask(data, len, d->mask, d->mask_at);
+    d->mask_at = (uint8_t)((d->mask_at + len) % sizeof d->mask);
 }
 
 static bool is_control(uint8_t opcode)
@@ -112,13 +121,9 @@ static int read_header(const struct ws_decoder *d, const uint8_t *buf, size_t le
         return err;
     if (!is_control(h->opcode) && h->payload_len > d->max_message - d->message_len)
         return TEDDY_ETOOBIG;
-    if (d->unmask == NULL)
-        return TEDDY_OK;
-    if (len < h->len + 4)
-        return TEDDY_AGAIN;
-    h->mask = buf + h->len;
-    h->len += 4;
-    return TEDDY_OK;
+    if (d->unmask != NULL)
+        h->len += sizeof d->mask;
+    return len < h->len ? TEDDY_AGAIN : TEDDY_OK;
 }
 
 /* Section 7.4, what may stand on the wire: of 1000 to 1014 a bit each, and 3000 to 4999. */
@@ -133,57 +138,25 @@ static int check_close(const uint8_t *data, size_t len)
 {
     if (len == 0)
         return TEDDY_OK;
-    if (len == 1 || !close_code_ok((unsigned)data[0] << 8 | data[1]))
+    if (len == 1 || !close_code_ok(data[0] * 256u + data[1]))
         return TEDDY_EPROTO;
     return utf8_ok(data + 2, len - 2) ? TEDDY_OK : TEDDY_EUTF8;
 }
 
-static int take_control(const struct ws_decoder *d, const struct header *h, uint8_t *buf,
-                        size_t len, size_t *used, struct ws_event *ev)
+/* Begins a data frame. The message's opcode is set until its last piece is taken. */
+static void begin_frame(struct ws_decoder *d, const struct header *h)
 {
-    uint8_t *data = buf + h->len;
-    size_t payload_len = h->payload_len; /* at most WS_CONTROL_MAX */
-
-    if (len - h->len < payload_len)
-        return TEDDY_AGAIN;
-    if (h->mask != NULL)
-        d->unmask(data, payload_len, h->mask, 0);
-    *ev = (struct ws_event){h->opcode, true, true, data, payload_len};
-    *used = h->len + payload_len;
-    return h->opcode == WS_CLOSE ? check_close(data, payload_len) : TEDDY_OK;
-}
-
-/* Opens a data frame. The message's opcode is set until its last piece is taken. */
-static void open_frame(struct ws_decoder *d, const struct header *h)
-{
-    if (h->opcode != WS_CONTINUATION) {
+    if (h->opcode != WS_CONTINUATION)
         d->opcode = h->opcode;
-        d->message_len = 0;
-        d->utf8 = (struct utf8){0};
-    }
-    if (h->mask != NULL)
-        memcpy(d->mask, h->mask, sizeof d->mask);
-    d->mask_at = 0;
     d->fin = h->fin;
-    d->frame_left = h->payload_len; /* at most max_message */
-    d->message_len += d->frame_left;
-    d->in_frame = true;
+    d->message_len += h->payload_len; /* at most max_message */
 }
 
-/* Takes what has arrived of the open frame's payload. */
-static int take_piece(struct ws_decoder *d, uint8_t *data, size_t len, struct ws_event *ev)
+/* A piece of a message's text, and of its end. */
+static int end_piece(struct ws_decoder *d, const struct ws_event *ev)
 {
-    size_t n = len < d->frame_left ? len : d->frame_left;
-
-    if (d->unmask != NULL) {
-        d->unmask(data, n, d->mask, d->mask_at);
-        d->mask_at = (uint8_t)((d->mask_at + n) % 4);
-    }
-    d->frame_left -= (uint32_t)n;
-    d->in_frame = d->frame_left > 0;
-    *ev = (struct ws_event){d->opcode, false, d->fin && !d->in_frame, data, n};
     if (d->opcode == WS_TEXT &&
-        (!utf8_feed(&d->utf8, data, n) || (ev->last && !utf8_done(&d->utf8))))
+        (!utf8_feed(&d->utf8, ev->data, ev->len) || (ev->last && !utf8_done(&d->utf8))))
         return TEDDY_EUTF8;
     if (ev->last) {
         d->opcode = 0;
@@ -194,28 +167,36 @@ static int take_piece(struct ws_decoder *d, uint8_t *data, size_t len, struct ws
 
 int ws_decode(struct ws_decoder *d, uint8_t *buf, size_t len, size_t *used, struct ws_event *ev)
 {
-    struct header h = {0};
+    struct header h = {.payload_len = d->frame_left};
+    bool control;
     int err;
 
     *used = 0;
-    if (!d->in_frame) {
+    if (d->frame_left == 0) {
         err = read_header(d, buf, len, &h);
         if (err != TEDDY_OK)
             return err;
-        if (is_control(h.opcode))
-            return take_control(d, &h, buf, len, used, ev);
-        /* The header waits for a first byte of payload, so that each frame's first event has one.
-         */
-        if (h.payload_len > 0 && len == h.len)
-            return TEDDY_AGAIN;
-        open_frame(d, &h);
-    } else if (len == 0) {
-        return TEDDY_AGAIN;
     }
-    err = take_piece(d, buf + h.len, len - h.len, ev);
-    ev->first = h.len > 0 && h.opcode != WS_CONTINUATION;
-    *used = h.len + ev->len;
-    return err;
+    control = is_control(h.opcode);
+    len -= h.len;
+    /* A control frame waits for all its payload, and another for its first byte, so that each
+     * event of it has one. */
+    if (len < (control ? h.payload_len : h.payload_len > 0))
+        return TEDDY_AGAIN;
+    if (len > h.payload_len)
+        len = h.payload_len;
+    if (d->unmask != NULL)
+        d->unmask(d, buf + h.len, len, h.len > 0);
+    if (h.len > 0 && !control)
+        begin_frame(d, &h);
+    d->frame_left = h.payload_len - (uint32_t)len;
+    *ev =
+        (struct ws_event){control ? h.opcode : d->opcode, h.len > 0 && h.opcode != WS_CONTINUATION,
+                          control || (d->fin && d->frame_left == 0), buf + h.len, len};
+    *used = h.len + len;
+    if (control)
+        return h.opcode == WS_CLOSE ? check_close(ev->data, len) : TEDDY_OK;
+    return end_piece(d, ev);
 }
 
 enum ws_close_code ws_close_code_of(int err)

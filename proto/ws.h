@@ -42,14 +42,13 @@ enum ws_close_code {
 struct ws_decoder {
     uint32_t max_message; /* bytes of a whole message, fragments together */
     uint32_t message_len; /* of the present message so far, its open frame counted whole */
-    uint32_t frame_left;  /* of the present data frame */
+    uint32_t frame_left;  /* of the present data frame; 0 between frames */
     uint8_t mask[4];
     uint8_t mask_at; /* offset into mask, 0..3 */
     uint8_t opcode;  /* of the present message; 0 between messages */
     /* Frames must be masked (we are the server), and are unmasked by this; NULL: they must not be
      * (the toy, which links no such thing). */
-    void (*unmask)(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at);
-    bool in_frame;
+    void (*unmask)(struct ws_decoder *d, uint8_t *data, size_t len, bool first);
     bool fin;
     struct utf8 utf8;
 };
@@ -63,11 +62,12 @@ struct ws_event {
     size_t len;
 };
 
-/* XORs with the mask, beginning at its byte `at`. */
-void ws_unmask(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at);
+/* Unmasks what comes next of a frame's payload; behind the first piece of it in place stands its
+ * key, which counts for the rest. */
+void ws_unmask_next(struct ws_decoder *d, uint8_t *data, size_t len, bool first);
 static inline void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message)
 {
-    *d = (struct ws_decoder){.unmask = masked ? ws_unmask : NULL, .max_message = max_message};
+    *d = (struct ws_decoder){.unmask = masked ? ws_unmask_next : NULL, .max_message = max_message};
 }
 
 /* Decodes from buf. TEDDY_OK: one event, *used bytes taken (call again with the rest). TEDDY_AGAIN:

@@ -34,7 +34,7 @@ void ws_close_read(const uint8_t *data, size_t len, uint16_t *code, struct span 
     *reason = (struct span){"", 0};
     if (len < 2)
         return;
-    *code = (uint16_t)((unsigned)data[0] << 8 | data[1]);
+    *code = (uint16_t)(data[0] * 256u + data[1]);
     *reason = (struct span){(const char *)data + 2, len - 2};
 }
 

@@ -66,7 +66,7 @@ static void decode(struct story *s, bool masked, uint32_t max, struct span in, s
         if (s->err < 0)
             return;
     }
-    if (at < in.len || d.in_frame)
+    if (at < in.len || d.frame_left > 0)
         tell(s, "...", 3);
 }
 

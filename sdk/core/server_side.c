@@ -419,7 +419,7 @@ static void session_feed(struct world *w)
     while (!w->gone) {
         struct ws_event ev;
         size_t used = 0;
-        bool head = !w->decoder.in_frame;
+        bool head = w->decoder.frame_left == 0;
         uint8_t copy[14] = {0};
         memcpy(copy, w->in + at, w->in_len - at < 14 ? w->in_len - at : 14);
         int rc = ws_decode(&w->decoder, w->in + at, w->in_len - at, &used, &ev);
