@@ -80,17 +80,19 @@ static void refuse(struct teddy_client *c, int err)
     c->wanted = SDK_FRAME_CLOSE;
 }
 
-/* An utterance that the server cannot take at all must not end every session to come. */
+/* An utterance that the server cannot take at all must not end every session to come. Of a report
+ * nobody asks. */
 static void drop_refused(struct teddy_client *c)
 {
     char id[21];
-    bool about_it =
-        c->failure.close == WS_CLOSE_TOO_BIG || c->failure.close == WS_CLOSE_INVALID_UTF8;
-    if (about_it && c->head_sent && c->says == 0) {
-        sdk_session_said(c); /* a report, which nobody asks about */
-    } else if (about_it && c->head_sent && sdk_head_id(c, id)) {
-        sdk_session_said(c);
-        c->event.close = c->failure.close;
+    uint32_t close = c->failure.close;
+    if (!c->head_sent || (close != WS_CLOSE_TOO_BIG && close != WS_CLOSE_INVALID_UTF8)) {
+        return;
+    }
+    bool speech = sdk_head_id(c, id);
+    sdk_session_said(c);
+    if (speech) {
+        c->event.close = (int)close;
         c->event.code = c->failure.code;
         c->event.id = id;
         sdk_emit(c, TEDDY_EVENT_ERROR);
@@ -166,8 +168,7 @@ static int take_input(struct teddy_client *c)
 
 static bool refresh_due(const struct teddy_client *c)
 {
-    return c->online && c->refresh_planned && sdk_due(c, c->refresh_at) &&
-           sdk_due(c, c->refresh_from);
+    return c->refresh_planned && sdk_due(c, c->refresh_at) && sdk_due(c, c->refresh_from);
 }
 
 /* A refresh needs rx for its token: between two messages. */
@@ -191,30 +192,23 @@ static int load_refresh(struct teddy_client *c)
     return TEDDY_OK;
 }
 
-/* What rx was held for is done. */
-static void let_go(struct teddy_client *c)
-{
-    wipe(c->rx, c->in.raw_at);
-    c->hold = SDK_HOLD_NONE;
-}
-
 /* One step of what rx is held for: TEDDY_OK, and there may be more; TEDDY_AGAIN. */
 static int hold_step(struct teddy_client *c)
 {
-    int rc = TEDDY_AGAIN; /* SDK_HOLD_SEND: until frames.c has sent it */
-    if (c->hold == SDK_HOLD_LOAD) {
-        return load_refresh(c);
+    int rc = TEDDY_AGAIN;
+    if (c->hold == SDK_HOLD_SEND) { /* until frames.c has sent it */
+        return rc;
     }
-    if (c->hold == SDK_HOLD_SAVE) {
+    if (c->hold == SDK_HOLD_LOAD) {
+        rc = load_refresh(c);
+    } else if (c->hold == SDK_HOLD_SAVE) {
         rc = sdk_tokens_save(c);
-        if (rc == TEDDY_OK) {
-            let_go(c);
-        }
-    } else if (c->hold >= SDK_HOLD_OFFER) {
+        c->hold = rc == TEDDY_OK ? SDK_HOLD_NONE : SDK_HOLD_SAVE;
+    } else {
         rc = c->queue->hold(c);
-        if (c->hold == SDK_HOLD_NONE) {
-            let_go(c);
-        }
+    }
+    if (c->hold == SDK_HOLD_NONE) {
+        wipe(c->rx, c->in.raw_at); /* what it was held for */
     }
     return rc;
 }
@@ -229,13 +223,18 @@ static int clocks(struct teddy_client *c)
     if (sdk_due(c, c->refresh_from)) {
         c->refresh_from = c->now;
     }
-    if (silent >= c->silence_ms || (!c->online && sdk_due(c, c->deadline)) || /* no welcome */
-        (c->frame.kind != 0 && c->now - c->moved_at >= c->times.step_timeout_ms)) {
+    if (silent >= c->silence_ms) {
+        return TEDDY_ETIMEOUT;
+    }
+    if (c->frame.kind != 0 && c->now - c->moved_at >= c->times.step_timeout_ms) {
         return TEDDY_ETIMEOUT;
     }
     if (silent >= c->silence_ms / 2 && !c->probed) {
         c->probed = true;
         c->wanted |= SDK_FRAME_PING;
+    }
+    if (!c->online) { /* no welcome */
+        return sdk_due(c, c->deadline) ? TEDDY_ETIMEOUT : TEDDY_OK;
     }
     if (refresh_due(c) && input_idle(c)) {
         sdk_session_hold(c, SDK_HOLD_LOAD);
