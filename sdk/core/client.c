@@ -189,9 +189,11 @@ static void enter(struct teddy_client *c, enum sdk_stage stage)
         c->failure = (struct teddy_failure){0};
         break;
     case SDK_PREPARE:
-        c->port->disconnect(c->ctx); /* of what the saved pair came by */
         c->out_len = c->out_at = 0;
         sdk_show(c, SHOWN(c->goal));
+        break;
+    case SDK_SAVE:
+        c->port->disconnect(c->ctx); /* no connection wakes the caller while the port saves */
         break;
     case SDK_SESSION:
         sdk_session_open(c);

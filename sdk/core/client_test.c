@@ -393,6 +393,9 @@ static void a_failed_save_is_reported_and_survived(void **state)
     assert_int_equal(world_last(w, TEDDY_EVENT_CLAIMED)->err, TEDDY_EIO);
     world_init(w);
     w->save_rc = TEDDY_AGAIN; /* and one that never ends */
+    world_run(w, 5000);
+    assert_int_equal(w->connects, 1);
+    assert_false(w->open); /* nothing but the time wakes the caller meanwhile */
     world_until(w, TEDDY_STATE_ONLINE, 16000);
     assert_int_equal(world_last(w, TEDDY_EVENT_CLAIMED)->err, TEDDY_ETIMEOUT);
 }

@@ -197,6 +197,37 @@ static void the_outbox_keeps_order_within_its_bounds(void **state)
     assert_int_equal(sdk_outbox_push(&o, "a", &in), TEDDY_ETOOBIG);
 }
 
+static void forms_are_written_with_their_parts(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"a", "", "%"};
+    char text[16], number[21];
+    struct writer w = writer_on(text, sizeof text);
+    sdk_write(&w, "%%<%>", parts);
+    assert_int_equal(writer_end(&w), TEDDY_OK);
+    assert_string_equal(text, "a<%>"); /* a part is no form */
+    w = writer_on(text, 4);
+    sdk_write(&w, "12%45", parts);
+    assert_true(w.overflow);
+    sdk_decimal(0, number);
+    assert_string_equal(number, "0");
+    sdk_decimal(UINT64_MAX, number);
+    assert_string_equal(number, "18446744073709551615");
+}
+
+static void words_are_found_in_their_lists(void **state)
+{
+    (void)state;
+    static const char words[] = "one\0two\0three\0";
+    static const char *const none[] = {"", "on", "ones", "tw", "One", "three "};
+    assert_int_equal(sdk_word(words, "one"), 0);
+    assert_int_equal(sdk_word(words, "two"), 1);
+    assert_int_equal(sdk_word(words, "three"), 2);
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        assert_int_equal(sdk_word(words, none[i]), 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +235,8 @@ int main(void)
         cmocka_unit_test(authorities_are_written_as_the_host_field_wants_them),
         cmocka_unit_test(paths_are_plain),
         cmocka_unit_test(jitter_is_full_and_bounded),
+        cmocka_unit_test(forms_are_written_with_their_parts),
+        cmocka_unit_test(words_are_found_in_their_lists),
         cmocka_unit_test(the_outbox_keeps_order_within_its_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
