@@ -355,8 +355,9 @@ int json_unescape(const struct json_member *m, char *out, size_t cap, size_t *le
         else if ((size_t)(end - from) >= cap - n)
             err = TEDDY_ENOSPC;
         else
-            while (from < end)
-                out[n++] = *from++;
+            out[n++] = *from++;
+        while (err == TEDDY_OK && from < end)
+            out[n++] = *from++;
     }
     if (err != TEDDY_OK)
         n = 0;

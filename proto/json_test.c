@@ -83,6 +83,8 @@ static void bad_texts(void **state)
                                       "{},",
                                       "{a:1}",
                                       "{'a':1}",
+                                      "{a\":1}",
+                                      "{\"a\":{b\":1}}",
                                       "{\"a\"}",
                                       "{\"a\":}",
                                       "{\"a\" 1}",
@@ -290,6 +292,20 @@ static void members_are_bounded(void **state)
     }
 }
 
+static void names_are_bounded(void **state)
+{
+    static char text[UINT16_MAX + 10] = "{\"";
+    struct json_object obj;
+
+    (void)state;
+    memset(text + 2, 'n', UINT16_MAX + 1);
+    memcpy(text + 2 + UINT16_MAX, "\":1}", 4);
+    assert_int_equal(json_parse((struct span){text, UINT16_MAX + 6}, &obj), TEDDY_OK);
+    assert_int_equal(json_name(&obj.members[0]).len, UINT16_MAX);
+    memcpy(text + 2 + UINT16_MAX, "n\":1}", 5);
+    assert_int_equal(parse((struct span){text, UINT16_MAX + 7}), TEDDY_ETOOBIG);
+}
+
 static void strings_are_unescaped(void **state)
 {
     static const char text[] = "{\"s\":\"a\\u00e9\\u20ac\\ud83e\\uDDF8\\\"\\\\\\/"
@@ -406,6 +422,7 @@ int main(void)
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(width_is_free),
         cmocka_unit_test(members_are_bounded),
+        cmocka_unit_test(names_are_bounded),
         cmocka_unit_test(strings_are_unescaped),
         cmocka_unit_test(escapes_of_every_length),
         cmocka_unit_test(strings_keep_to_their_room),

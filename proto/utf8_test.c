@@ -65,6 +65,40 @@ static void every_pair_is_right(void **state)
     }
 }
 
+/* True when a character may go on so: its bytes so far were right. */
+static bool goes_on(const uint8_t *bytes, size_t len, uint8_t next)
+{
+    struct utf8 u = {0};
+
+    assert_true(utf8_feed(&u, bytes, len));
+    return utf8_feed(&u, &next, 1);
+}
+
+/* Behind each beginning of a character every byte: only the second one depends on the first. */
+static void every_byte_that_follows(void **state)
+{
+    static bool two[256][256];
+    uint8_t bytes[4];
+
+    (void)state;
+    for (uint32_t c = 0x80; c <= 0x10FFFF; c++) {
+        if (encode(c, bytes) != 0)
+            two[bytes[0]][bytes[1]] = true;
+    }
+    for (unsigned a = 0xC2; a <= 0xF4; a++) {
+        for (unsigned b = 0; b < 256; b++) {
+            uint8_t start[3] = {(uint8_t)a, (uint8_t)b, 0x80};
+
+            assert_int_equal(goes_on(start, 1, (uint8_t)b), two[a][b]);
+            for (unsigned c = 0; c < 256 && a >= 0xE0 && two[a][b]; c++) {
+                assert_int_equal(goes_on(start, 2, (uint8_t)c), c >> 6 == 2);
+                if (a >= 0xF0)
+                    assert_int_equal(goes_on(start, 3, (uint8_t)c), c >> 6 == 2);
+            }
+        }
+    }
+}
+
 static void overlongs_are_refused(void **state)
 {
     static const char *const bad[] = {"\xc0\x80",
@@ -138,11 +172,9 @@ static void nothing_is_valid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_code_point),
-        cmocka_unit_test(every_pair_is_right),
-        cmocka_unit_test(overlongs_are_refused),
-        cmocka_unit_test(it_fails_at_once),
-        cmocka_unit_test(pieces_say_what_the_whole_says),
+        cmocka_unit_test(every_code_point),        cmocka_unit_test(every_pair_is_right),
+        cmocka_unit_test(every_byte_that_follows), cmocka_unit_test(overlongs_are_refused),
+        cmocka_unit_test(it_fails_at_once),        cmocka_unit_test(pieces_say_what_the_whole_says),
         cmocka_unit_test(nothing_is_valid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

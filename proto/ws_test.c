@@ -182,6 +182,10 @@ static void messages_are_bounded(void **state)
     /* Fragments together, and the header alone is enough to know. */
     expect(false, 5, LIT("\x01\x03Hel\x00\x02lo\x80\x00"), TEDDY_AGAIN, LIT("1Hello\n"));
     expect(false, 5, LIT("\x01\x03Hel\x80\x03"), TEDDY_ETOOBIG, LIT(""));
+    expect(false, 5,
+           LIT("\x01\x03Hel\x00\x01"
+               "l\x80\x02"),
+           TEDDY_ETOOBIG, LIT(""));
     expect(false, 5, LIT("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"), TEDDY_ETOOBIG, LIT(""));
     expect(false, 5, LIT("\x82\x7f\0\0\0\1\0\0\0\0"), TEDDY_ETOOBIG, LIT(""));
     expect(true, 5, LIT("\x82\x86"), TEDDY_ETOOBIG, LIT(""));
