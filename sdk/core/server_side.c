@@ -315,7 +315,8 @@ static void on_hello(struct world *w)
     }
     snprintf(text, sizeof text,
              "{\"type\":\"welcome\",\"session\":\"s1\",\"heartbeat_s\":%u,\"time\":%llu,"
-             "\"resumed\":false}",
+             "\"resumed\":false,\"id\":\"none\",\"code\":\"of\",\"text\":\"it\",\"seq\":1,\"done\":"
+             "true}",
              (unsigned)(w->plan.heartbeat_s != 0 ? w->plan.heartbeat_s : 30),
              (unsigned long long)(w->plan.time != 0 ? w->plan.time : w->wall));
     server_text(w, text);

@@ -342,11 +342,35 @@ static void months_without_a_network(void **state)
     assert_int_equal(teddy_client_pending(&w->client), 0);
 }
 
+/* A machine that slept: one step finds months gone. */
+static void months_in_one_leap(void **state)
+{
+    (void)state;
+    static const uint64_t leaps[] = {1ull << 31, 1ull << 32, (1ull << 32) + 1, 5ull << 32};
+    struct world *w = &world;
+    for (size_t i = 0; i < sizeof leaps / sizeof leaps[0]; i++) {
+        world_init(w);
+        world_until(w, ONLINE, 1000);
+        w->connect_rc = TEDDY_EIO;
+        server_drop(w);
+        world_until(w, WAITING, 100);
+        const struct teddy_say how = {TEDDY_DROP_NEWEST, (uint32_t)HOUR_MS};
+        assert_int_equal(teddy_client_say(&w->client, "x", 1, &how, NULL), TEDDY_OK);
+        world_step(w);
+        w->now += leaps[i];
+        world_run(w, 10);
+        assert_int_equal(world_count(w, TEDDY_EVENT_DROPPED), 1);
+        w->connect_rc = TEDDY_OK;
+        world_until(w, ONLINE, 61000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_state_and_each_thing),
         cmocka_unit_test(whatever_the_clock_begins_with),
+        cmocka_unit_test(months_in_one_leap),
         cmocka_unit_test(a_session_of_months),
         cmocka_unit_test(months_without_a_network),
     };

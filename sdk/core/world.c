@@ -218,6 +218,43 @@ const struct teddy_port world_port = {
     .log = port_log,
 };
 
+/* Nothing is said of an event but what teddy/client.h lists for its type (and a code that the
+ * server put into an echo or a reply). */
+static void check_members(const struct teddy_event *e)
+{
+    enum {
+        ERR = 1,
+        ANSWER = 2,
+        CODE = 4,
+        PURPOSE = 8,
+        ID = 16,
+        TEXT = 32,
+        WAIT = 64,
+        EXPIRES = 128,
+        SKEW = 256
+    };
+    static const unsigned listed[] = {
+        [TEDDY_EVENT_STATE] = 0,
+        [TEDDY_EVENT_CONNECTED] = PURPOSE,
+        [TEDDY_EVENT_CLAIMED] = ERR | EXPIRES,
+        [TEDDY_EVENT_REFRESHED] = ERR | EXPIRES,
+        [TEDDY_EVENT_ECHO] = ID | TEXT | CODE,
+        [TEDDY_EVENT_REPLY] = ID | TEXT | CODE,
+        [TEDDY_EVENT_ERROR] = ID | TEXT | CODE | ANSWER,
+        [TEDDY_EVENT_CLOCK] = SKEW,
+        [TEDDY_EVENT_DROPPED] = ID | CODE,
+        [TEDDY_EVENT_ROOM] = 0,
+    };
+    bool waits = e->type == TEDDY_EVENT_STATE && e->state == TEDDY_STATE_WAITING;
+    unsigned may = waits ? ERR | ANSWER | CODE | PURPOSE | WAIT : listed[e->type];
+    unsigned said = (e->err != 0 ? ERR : 0u) | (e->status != 0 || e->close != 0 ? ANSWER : 0u) |
+                    (e->code[0] != '\0' ? CODE : 0u) | (e->purpose[0] != '\0' ? PURPOSE : 0u) |
+                    (e->id[0] != '\0' ? ID : 0u) | (e->wait_ms != 0 ? WAIT : 0u) |
+                    (e->text_len != 0 || e->seq != 0 || e->done ? TEXT : 0u) |
+                    (e->expires_in != 0 ? EXPIRES : 0u) | (e->skew_s != 0 ? SKEW : 0u);
+    assert_int_equal(said & ~may, 0);
+}
+
 static void on_event(void *user, const struct teddy_event *e)
 {
     struct world *w = user;
@@ -226,6 +263,7 @@ static void on_event(void *user, const struct teddy_event *e)
     assert_non_null(e->id);
     assert_non_null(e->text);
     assert_int_equal(strlen(e->text), e->text_len);
+    check_members(e);
     struct seen *s = &w->seen[w->seen_count % WORLD_EVENTS];
     w->seen_count++;
     *s = (struct seen){.type = e->type,
