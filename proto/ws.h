@@ -62,8 +62,8 @@ struct ws_event {
     size_t len;
 };
 
-/* Unmasks what comes next of a frame's payload; behind the first piece of it in place stands its
- * key, which counts for the rest. */
+/* Unmasks what comes next of a frame's payload. The frame's key is the 4 bytes before its first
+ * piece, and is kept for the others. */
 void ws_unmask_next(struct ws_decoder *d, uint8_t *data, size_t len, bool first);
 static inline void ws_decoder_init(struct ws_decoder *d, bool masked, uint32_t max_message)
 {
