@@ -214,7 +214,7 @@ static void a_wrong_101_is_no_session(void **state)
 {
     (void)state;
     struct world *w = &world;
-    for (unsigned way = 1; way <= 4; way++) {
+    for (unsigned way = 1; way <= 5; way++) {
         world_init(w);
         w->plan.bad_upgrade = way;
         world_until(w, TEDDY_STATE_WAITING, 1000);

@@ -255,6 +255,7 @@ static void errors_of_others_touch_nothing(void **state)
     server_text(w, "{\"type\":\"error\",\"code\":\"unknown_type\",\"detail\":\"hm\"}");
     world_run(w, 100);
     assert_int_equal(world_count(w, TEDDY_EVENT_ERROR), 3);
+    assert_string_equal(world_last(w, TEDDY_EVENT_ERROR)->id, "");
     assert_int_equal(teddy_client_pending(&w->client), 1);
     server_text(w, "{\"type\":\"error\",\"seq\":2,\"code\":\"internal\",\"detail\":\"yours\"}");
     world_run(w, 100);

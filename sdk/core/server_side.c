@@ -213,11 +213,11 @@ static void on_upgrade(struct world *w, const struct http_head *head)
     ws_accept(digest, accept);
     accept[3] = w->plan.bad_upgrade == 1 ? '!' : accept[3];
     snprintf(text, sizeof text,
-             "HTTP/1.1 101 Switching Protocols\r\n%s%s%sSec-WebSocket-Accept: %s\r\n\r\n",
+             "HTTP/1.1 101 Switching Protocols\r\n%s%s%s%sSec-WebSocket-Accept: %s\r\n\r\n",
              w->plan.bad_upgrade == 2 ? "" : "Connection: keep-alive, Upgrade\r\n",
              w->plan.bad_upgrade == 3 ? "" : "Upgrade: WebSocket\r\n",
              w->plan.bad_upgrade == 4 ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "",
-             accept);
+             w->plan.bad_upgrade == 5 ? "Sec-WebSocket-Protocol: teddy\r\n" : "", accept);
     text_out(w, text);
     w->upgraded = true;
     w->upgraded_at = w->now;

@@ -51,7 +51,8 @@ struct plan {
     const char *raw_session;                          /* bytes sent after the 101 */
     size_t raw_session_len;
     bool until_close, interim;
-    unsigned bad_upgrade; /* of the 101: 1 accept, 2 Connection, 3 Upgrade, 4 an extension */
+    unsigned bad_upgrade; /* of the 101: 1 accept, 2 Connection, 3 Upgrade, 4 an extension, 5 a
+                             protocol */
     uint32_t expires_in;  /* 0: 3600 */
     bool mute;            /* no welcome at all, and no echo */
     bool no_echo;         /* takes utterances and says nothing */
