@@ -104,7 +104,10 @@ static int open_tls(struct server *s)
             LOG_S("file", s->cert));
     }
     struct tls_files files = server_tls_files(s);
-    int rc = tls_context_new(&files, &s->tls, s->error, sizeof s->error, warning, sizeof warning);
+    int rc = tickets_open(s);
+    if (rc == TEDDY_OK)
+        rc = tls_context_new(&files, s->tickets, &s->tls, s->error, sizeof s->error, warning,
+                             sizeof warning);
     if (rc == TEDDY_OK && warning[0] && c->tls_cert[0])
         LOG(LOG_WARN, "certificate", LOG_S("warning", warning));
     return rc;
@@ -302,6 +305,7 @@ static int serve(struct server *s)
         rc = signals_open(s);
     if (rc == TEDDY_OK) {
         upkeep_start(s);
+        tickets_start(s);
         rc = run(s);
     }
 
@@ -314,12 +318,14 @@ static int serve(struct server *s)
         _exit(rc == TEDDY_OK ? 0 : 1);
     }
     upkeep_stop(s);
+    tickets_stop(s);
     signals_close(s);
     serve_close(s);
     close_loops(&s->app);
     close_processor(s);
     close_limits(&s->app);
     tls_context_free(s->tls);
+    tls_tickets_free(s->tickets);
     keys_free(s->app.keys);
     data_unlock(s->lock_fd);
     return rc;

@@ -9,6 +9,7 @@
 #include "api/app.h"
 #include "net/listener.h"
 #include "net/tls.h"
+#include "net/tls_tickets.h"
 
 #define ERROR_MAX 512
 
@@ -31,7 +32,9 @@ struct server {
 
     int lock_fd;
     void *processor_shared;
-    struct tls_context *tls; /* NULL with tls off */
+    struct tls_context *tls;     /* NULL with tls off */
+    struct tls_tickets *tickets; /* NULL: none */
+    struct loop_timer tickets_timer;
     struct trusted_proxies *proxies;
 
     struct route *routes; /* the table without what the configuration turns off */
@@ -66,6 +69,11 @@ void serve_unlink_admin(const struct server *s);
 /* signals.c: SIGTERM and SIGINT drain, SIGHUP reloads the certificate. */
 TEDDY_MUST_CHECK int signals_open(struct server *s);
 void signals_close(struct server *s);
+
+/* tickets.c: the keys of TLS session tickets, kept in the data directory. */
+TEDDY_MUST_CHECK int tickets_open(struct server *s);
+void tickets_start(struct server *s); /* before the loops run */
+void tickets_stop(struct server *s);
 
 /* upkeep.c */
 void upkeep_start(struct server *s); /* before the loops run */

@@ -88,7 +88,7 @@ static void shut_down(struct conn *c)
 static uint32_t wanted(const struct conn *c)
 {
     if (c->state == CONN_HANDSHAKE)
-        return c->read_wants_write ? LOOP_WRITE : LOOP_READ;
+        return (c->read_wants_write ? LOOP_WRITE : LOOP_READ) | LOOP_EDGE;
     uint32_t events = conn_reading(c) ? LOOP_READ : 0;
     if (c->write_blocked)
         events |= c->write_wants_read ? LOOP_READ : LOOP_WRITE;
@@ -163,19 +163,40 @@ static void handshake(struct conn *c)
         conn_pull(c);
 }
 
+static void handshake_turn(struct loop *loop, struct loop_task *task)
+{
+    (void)loop;
+    struct conn *c = of_task(task);
+    c->queued = false;
+    if (c->state == CONN_HANDSHAKE && !c->move_to)
+        handshake(c);
+    conn_schedule(c);
+}
+
+/* A handshake takes as long as fifty messages: those of a round are served before it has its turn.
+ */
+static void queue_handshake(struct conn *c)
+{
+    if (c->queued)
+        return;
+    c->queued = true;
+    c->task.run = handshake_turn;
+    loop_defer_heavy(c->loop, &c->task, transport_begun(c));
+}
+
 static void ready_now(struct loop *loop, struct loop_io *io, uint32_t events)
 {
     (void)loop;
     struct conn *c = CONTAINER(io, struct conn, io);
     if (c->state == CONN_DEAD || c->move_to)
         return;
+    if (c->state == CONN_HANDSHAKE) {
+        queue_handshake(c);
+        return;
+    }
     conn_schedule(c);
     if ((events & LOOP_WRITE) || ((events & LOOP_READ) && c->write_wants_read))
         c->write_blocked = false;
-    if (c->state == CONN_HANDSHAKE) {
-        handshake(c);
-        return;
-    }
     if (conn_reading(c)) {
         bool readable = (events & (LOOP_READ | LOOP_HANGUP)) || c->read_wants_write;
         if (readable && c->state == CONN_OPEN)
@@ -265,7 +286,7 @@ int conn_new(struct loop *loop, int fd, struct tls_context *tls,
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     if (tls && (err = start_tls(c, tls)) != TEDDY_OK)
         goto no_tls;
-    err = loop_io_add(loop, &c->io, LOOP_READ);
+    err = loop_io_add(loop, &c->io, wanted(c));
     if (err != TEDDY_OK)
         goto no_io;
     if (c->state == CONN_HANDSHAKE)

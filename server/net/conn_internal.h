@@ -65,6 +65,7 @@ void conn_flush(struct conn *c);
 /* conn_transport.c: one call to the socket or to TLS */
 enum transport { TRANSPORT_OK, TRANSPORT_BLOCKED, TRANSPORT_EOF, TRANSPORT_RESET, TRANSPORT_TLS };
 enum transport transport_handshake(struct conn *c);
+bool transport_begun(const struct conn *c); /* the handshake */
 enum transport transport_read(struct conn *c, void *buf, size_t cap, size_t *n);
 enum transport transport_write(struct conn *c, const void *data, size_t len, size_t *n);
 bool transport_pending(const struct conn *c); /* TLS holds bytes it has already read */

@@ -39,6 +39,11 @@ enum transport transport_handshake(struct conn *c)
     return t;
 }
 
+bool transport_begun(const struct conn *c)
+{
+    return !SSL_in_before(c->ssl);
+}
+
 static enum transport tls_read(struct conn *c, void *buf, size_t cap, size_t *n)
 {
     ERR_clear_error();

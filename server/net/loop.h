@@ -18,8 +18,11 @@ enum {
     LOOP_READ = 1u << 0,
     LOOP_WRITE = 1u << 1,
     LOOP_HANGUP = 1u << 2, /* reported, never asked for */
-    LOOP_SHARED = 1u << 3  /* asked for with loop_io_add only: wake one of the loops that watch this
+    LOOP_SHARED = 1u << 3, /* asked for with loop_io_add only: wake one of the loops that watch this
                               descriptor, not all */
+    /* asked for: told once when it gets ready, and again only after all was read or
+     * written; for who answers later than at once */
+    LOOP_EDGE = 1u << 4
 };
 
 /* A descriptor being watched, embedded in its owner. Owned by the caller until loop_io_del. */
@@ -64,6 +67,12 @@ void loop_timer_unset(struct loop *loop, struct loop_timer *timer);
 /* Run at the end of the present round, after all ready descriptors: for work that gathers over a
  * round. From within such work: at the end of the next one, which then comes without waiting. */
 void loop_defer(struct loop *loop, struct loop_task *task);
+/* Heavy work that must not hold up the light: run in order after the round's ready descriptors, a
+ * few a round, and the rounds do not wait while some is left. Half of each round's share is for
+ * work that was begun before, so that what is new cannot keep it from its end, nor the other way
+ * round. */
+enum { LOOP_HEAVY_PER_ROUND = 4 };
+void loop_defer_heavy(struct loop *loop, struct loop_task *task, bool begun);
 /* A remark for the rooms above: this loop is on its way out, what is idle on it may go. */
 void loop_set_draining(struct loop *loop);
 bool loop_draining(const struct loop *loop);

@@ -38,7 +38,7 @@ struct tls_context *testing_tls(void)
         snprintf(cert, sizeof cert, "%s/server.crt", testing_dir());
         snprintf(key, sizeof key, "%s/server.key", testing_dir());
         const struct tls_files files = {cert, key, NULL};
-        assert_int_equal(tls_context_new(&files, &tls, err, sizeof err, warn, sizeof warn),
+        assert_int_equal(tls_context_new(&files, NULL, &tls, err, sizeof err, warn, sizeof warn),
                          TEDDY_OK);
     }
     return tls;

@@ -9,12 +9,16 @@
 #include "net/tls_internal.h"
 
 struct tls_context {
-    pthread_mutex_t lock; /* ctx */
+    struct tls_tickets *tickets; /* or NULL */
+    pthread_mutex_t lock;        /* ctx */
     SSL_CTX *ctx;
 };
 
-/* TLS 1.2: forward secrecy and AEAD only. TLS 1.3 has nothing else. */
-static const char ciphers12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
+/* TLS 1.2: forward secrecy and AEAD only. TLS 1.3 has nothing else. AES-128 first: what comes with
+ * it hashes by SHA-256, for which processors have instructions, and a handshake hashes much. */
+static const char ciphers12[] = "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20";
+static const char ciphers13[] =
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 static const char groups[] = "X25519:P-256:P-384";
 
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
@@ -41,37 +45,45 @@ static void set_modes(SSL_CTX *ctx)
                             SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(ctx, 1);                          /* header and record in one call */
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets keep it at the client */
-    SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_read_ahead(ctx, 1); /* header and record in one call */
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 }
 
-static SSL_CTX *build(const struct tls_chain *chain)
+static bool set_identity(SSL_CTX *ctx, const struct tls_chain *chain)
+{
+    uint8_t identity[32];
+    return tls_chain_identity(chain, identity) &&
+           SSL_CTX_set_session_id_context(ctx, identity, sizeof identity) == 1;
+}
+
+static SSL_CTX *build(const struct tls_chain *chain, struct tls_tickets *tickets)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (!ctx)
         return NULL;
     set_modes(ctx);
+    tls_tickets_use(ctx, tickets);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
         SSL_CTX_set_cipher_list(ctx, ciphers12) == 1 &&
+        SSL_CTX_set_ciphersuites(ctx, ciphers13) == 1 &&
         SSL_CTX_set1_groups_list(ctx, groups) == 1 &&
         SSL_CTX_use_certificate(ctx, chain->leaf) == 1 &&
-        SSL_CTX_set1_chain(ctx, chain->rest) == 1 && SSL_CTX_use_PrivateKey(ctx, chain->key) == 1)
+        SSL_CTX_set1_chain(ctx, chain->rest) == 1 && SSL_CTX_use_PrivateKey(ctx, chain->key) == 1 &&
+        set_identity(ctx, chain))
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;
 }
 
-static int load(const struct tls_files *files, SSL_CTX **out, char *err, size_t cap, char *warn,
-                size_t warn_cap)
+static int load(const struct tls_files *files, struct tls_tickets *tickets, SSL_CTX **out,
+                char *err, size_t cap, char *warn, size_t warn_cap)
 {
     struct tls_chain chain;
     int rc = tls_chain_load(files, &chain, err, cap, warn, warn_cap);
     if (rc != TEDDY_OK)
         return rc;
     ERR_clear_error();
-    *out = build(&chain);
+    *out = build(&chain, tickets);
     tls_chain_fini(&chain);
     if (*out)
         return TEDDY_OK;
@@ -81,11 +93,11 @@ static int load(const struct tls_files *files, SSL_CTX **out, char *err, size_t 
     return TEDDY_ETLS;
 }
 
-int tls_context_new(const struct tls_files *files, struct tls_context **out, char *err, size_t cap,
-                    char *warn, size_t warn_cap)
+int tls_context_new(const struct tls_files *files, struct tls_tickets *tickets,
+                    struct tls_context **out, char *err, size_t cap, char *warn, size_t warn_cap)
 {
     SSL_CTX *ctx;
-    int rc = load(files, &ctx, err, cap, warn, warn_cap);
+    int rc = load(files, tickets, &ctx, err, cap, warn, warn_cap);
     if (rc != TEDDY_OK)
         return rc;
     struct tls_context *t = calloc(1, sizeof *t);
@@ -95,6 +107,7 @@ int tls_context_new(const struct tls_files *files, struct tls_context **out, cha
         snprintf(err, cap, "out of memory");
         return TEDDY_ENOMEM;
     }
+    t->tickets = tickets;
     t->ctx = ctx;
     *out = t;
     return TEDDY_OK;
@@ -113,7 +126,7 @@ int tls_context_reload(struct tls_context *t, const struct tls_files *files, cha
                        char *warn, size_t warn_cap)
 {
     SSL_CTX *ctx;
-    int rc = load(files, &ctx, err, cap, warn, warn_cap);
+    int rc = load(files, t->tickets, &ctx, err, cap, warn, warn_cap);
     if (rc != TEDDY_OK)
         return rc;
     pthread_mutex_lock(&t->lock);

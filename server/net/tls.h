@@ -7,6 +7,7 @@
 #include "teddy/err.h"
 
 struct tls_context;
+struct tls_tickets;
 struct ssl_st;
 
 struct tls_files {
@@ -18,9 +19,12 @@ struct tls_files {
 /* Loads and checks the files: readable, the key fits, every certificate in date, each signed by the
  * next, the chain leading to `ca` when given. On failure err names the file, what is wrong and what
  * to do; nothing changes. warn gets a remark that is no error (e.g. leads to no root of this
- * system: fine for a private authority) or "". */
-TEDDY_MUST_CHECK int tls_context_new(const struct tls_files *files, struct tls_context **out,
-                                     char *err, size_t cap, char *warn, size_t warn_cap);
+ * system: fine for a private authority) or "". tickets (NULL: sessions cannot be resumed) must
+ * outlive the context and its connections. A session is resumed only while the certificate is for
+ * the same names and of the same authority as the one that the client verified. */
+TEDDY_MUST_CHECK int tls_context_new(const struct tls_files *files, struct tls_tickets *tickets,
+                                     struct tls_context **out, char *err, size_t cap, char *warn,
+                                     size_t warn_cap);
 void tls_context_free(struct tls_context *ctx);
 /* Loads the files anew; on success new connections use them, on failure the old ones stay. Threads:
  * any. */

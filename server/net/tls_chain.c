@@ -258,6 +258,45 @@ int tls_chain_load(const struct tls_files *files, struct tls_chain *out, char *e
     return rc;
 }
 
+static bool digest_names(EVP_MD_CTX *md, const X509 *leaf)
+{
+    int at = X509_get_ext_by_NID(leaf, NID_subject_alt_name, -1);
+    const ASN1_OCTET_STRING *names =
+        at < 0 ? NULL : X509_EXTENSION_get_data(X509_get_ext(leaf, at));
+    const unsigned char *der;
+    size_t len;
+    if (names)
+        return EVP_DigestUpdate(md, ASN1_STRING_get0_data(names),
+                                (size_t)ASN1_STRING_length(names)) == 1;
+    return X509_NAME_get0_der(X509_get_subject_name(leaf), &der, &len) == 1 &&
+           EVP_DigestUpdate(md, der, len) == 1;
+}
+
+/* The name and key id that the topmost certificate says signed it: an authority made anew has
+ * another key, while one that changes its intermediates stays the same. */
+static bool digest_authority(EVP_MD_CTX *md, X509 *top)
+{
+    const ASN1_OCTET_STRING *id = X509_get0_authority_key_id(top);
+    const unsigned char *der;
+    size_t len;
+    return X509_NAME_get0_der(X509_get_issuer_name(top), &der, &len) == 1 &&
+           EVP_DigestUpdate(md, der, len) == 1 &&
+           (!id ||
+            EVP_DigestUpdate(md, ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id)) == 1);
+}
+
+bool tls_chain_identity(const struct tls_chain *chain, uint8_t out[32])
+{
+    int n = sk_X509_num(chain->rest);
+    X509 *top = n > 0 ? sk_X509_value(chain->rest, n - 1) : chain->leaf;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md && EVP_DigestInit_ex2(md, EVP_sha256(), NULL) == 1 &&
+              digest_names(md, chain->leaf) && digest_authority(md, top) &&
+              EVP_DigestFinal_ex(md, out, NULL) == 1;
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
 void tls_chain_fini(struct tls_chain *chain)
 {
     X509_free(chain->leaf);

@@ -1,7 +1,6 @@
 /* The development authority and its certificate, so that a first start needs no preparation and
  * still is TLS. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -47,49 +46,12 @@ static int fail(struct dev *d, const char *what, const char *path)
     return TEDDY_EIO;
 }
 
-static int write_all(int fd, const char *data, size_t len)
+static int write_file(struct dev *d, const char *name, BIO *content)
 {
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        data += n;
-        len -= (size_t)n;
-    }
-    return fsync(fd);
-}
-
-static int sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int rc = fsync(fd);
-    close(fd);
-    return rc;
-}
-
-/* The whole old file or the whole new one, whatever happens. */
-static int write_file(struct dev *d, const char *name, BIO *content, mode_t mode)
-{
-    char path[PATH_MAX], temp[PATH_MAX + 8];
+    char path[PATH_MAX], *data;
     path_in(d, name, path);
-    snprintf(temp, sizeof temp, "%s.new", path);
-    char *data;
     long len = BIO_get_mem_data(content, &data);
-    (void)unlink(temp); /* of a start that was interrupted */
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0)
-        return fail(d, "create", temp);
-    bool ok = fchmod(fd, mode) == 0 && write_all(fd, data, (size_t)len) == 0;
-    close(fd);
-    if (ok && rename(temp, path) == 0 && sync_dir(d->dir) == 0)
-        return TEDDY_OK;
-    int rc = fail(d, "write", path);
-    (void)unlink(temp);
-    return rc;
+    return tls_file_replace(path, data, (size_t)len, true) ? TEDDY_OK : fail(d, "write", path);
 }
 
 /* The key first: a certificate is there only when its key is. */
@@ -100,9 +62,9 @@ static int write_pair(struct dev *d, const struct pair *p, const char *cert_name
     int rc = TEDDY_ENOMEM;
     if (key && cert && PEM_write_bio_PKCS8PrivateKey(key, p->key, NULL, NULL, 0, NULL, NULL) == 1 &&
         PEM_write_bio_X509(cert, p->cert) == 1) {
-        rc = write_file(d, key_name, key, 0600);
+        rc = write_file(d, key_name, key);
         if (rc == TEDDY_OK)
-            rc = write_file(d, cert_name, cert, 0600);
+            rc = write_file(d, cert_name, cert);
     } else {
         snprintf(d->err, d->cap, "out of memory");
     }

@@ -92,7 +92,7 @@ static int load(const char *cert, const char *key, const char *ca)
     const struct tls_files files = {in_dir(cert), in_dir(key), ca ? in_dir(ca) : NULL};
     err[0] = 0;
     snprintf(warn, sizeof warn, "stale");
-    int rc = tls_context_new(&files, &ctx, err, sizeof err, warn, sizeof warn);
+    int rc = tls_context_new(&files, NULL, &ctx, err, sizeof err, warn, sizeof warn);
     assert_int_equal(rc == TEDDY_OK, err[0] == 0);
     tls_context_free(ctx);
     return rc;
@@ -252,7 +252,8 @@ static void reload_serves_the_new_certificate(void **state)
     struct testing_server s;
     struct tls_context *ctx;
     const struct tls_files first = {in_dir("chain.pem"), in_dir("key.pem"), NULL};
-    assert_int_equal(tls_context_new(&first, &ctx, err, sizeof err, warn, sizeof warn), TEDDY_OK);
+    assert_int_equal(tls_context_new(&first, NULL, &ctx, err, sizeof err, warn, sizeof warn),
+                     TEDDY_OK);
     testing_start(&s, accepted, ctx);
     assert_int_equal(testing_connect(s.port, true, 0).fd,
                      -1); /* another authority than the client knows */

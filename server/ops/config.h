@@ -30,6 +30,7 @@
     S(tls_cert, "", "PEM chain, leaf first; empty for a development certificate made in the data directory") \
     S(tls_key, "", "PEM private key of tls_cert") \
     S(tls_ca, "", "PEM authority that the chain must lead to, checked at start; empty: only warned about") \
+    N(tls_ticket_s, 86400, 0, 604800, "seconds", "How long a toy may resume its TLS session; the keys of tickets rotate twice in that time. 0: each handshake is a full one") \
     S(trusted_proxies, "", "Addresses or CIDR blocks, comma-separated, whose X-Forwarded-For is believed") \
     N(loops, 0, 0, 64, "threads", "Event loops; 0 for one per core") \
     N(store_readers, 1, 1, 16, "threads", "Threads that read the store") \

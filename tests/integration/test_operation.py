@@ -390,7 +390,7 @@ class Start(unittest.TestCase):
         try:
             server.add().claim()
             names = os.listdir(server.data)
-            for name in ("ca.crt", "ca.key", "server.crt", "server.key", "jwt-keys.json", "teddy.db", "teddy.db-wal"):
+            for name in ("ca.crt", "ca.key", "server.crt", "server.key", "ticket-keys", "jwt-keys.json", "teddy.db", "teddy.db-wal"):
                 self.assertIn(name, names)
             for name in names:
                 self.assertEqual(os.stat(os.path.join(server.data, name)).st_mode & 0o777, 0o600, name)
