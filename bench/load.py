@@ -1,0 +1,91 @@
+"""teddy-load, as the measures use it."""
+
+import fcntl
+import json
+import os
+import select
+import subprocess
+
+WAIT_S = 240
+
+
+class LoadError(Exception):
+    pass
+
+
+class Load:
+    """Runs the load generator on its core. lock: a file held while something is measured, for machines that
+    several people measure on."""
+
+    def __init__(self, build, cpu=1, lock=None):
+        self.program = os.path.join(build, "teddy-load")
+        if not os.path.exists(self.program):
+            self.program = os.path.join(build, "bench", "teddy-load")
+        self.cpu, self.lock = cpu, lock
+        self.bottlenecks = []  # what the generator itself was the limit of
+
+    def command(self, mode, **options):
+        command = [self.program, mode]
+        if self.cpu is not None:
+            command += ["--cpu", str(self.cpu)]
+        for key, value in options.items():
+            if value is None or value is False:
+                continue
+            command.append("--" + key.replace("_", "-"))
+            if value is not True:
+                command.append(str(value))
+        return command
+
+    def start(self, mode, **options):
+        return subprocess.Popen(self.command(mode, **options), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def finish(self, process, what=""):
+        """Its result; LoadError when a byte was wrong, or it could not connect."""
+        try:
+            out, err = process.communicate(timeout=WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise LoadError(f"{what}: no end within {WAIT_S} s") from None
+        lines = out.strip().splitlines()
+        if process.returncode != 0 or not lines:
+            last = lines[-1] if lines else ""
+            raise LoadError(f"{what}: status {process.returncode}: {err.strip()[-300:]} {last}")
+        result = json.loads(lines[-1])
+        if result.get("bottleneck"):
+            self.bottlenecks.append(what)
+        return result
+
+    def run(self, mode, what="", **options):
+        with self.alone():
+            return self.finish(self.start(mode, **options), what)
+
+    def alone(self):
+        return Alone(self.lock)
+
+
+class Alone:
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        self.file = open(self.path, "a") if self.path else None
+        if self.file:
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *exc):
+        if self.file:
+            self.file.close()
+
+
+def opened(process, what=""):
+    """Waits for {"opened":N} of `idle` and `storm`."""
+    if not select.select([process.stdout], [], [], WAIT_S)[0]:
+        process.kill()
+        raise LoadError(f"{what}: not opened within {WAIT_S} s")
+    line = process.stdout.readline()
+    if not line.startswith('{"opened"'):
+        process.kill()
+        raise LoadError(f"{what}: {line.strip()} {process.stderr.read().strip()[-300:]}")
+    return json.loads(line)["opened"]

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Teddy beside its peers, in one run: `make bench`, `make bench-quick`. See README.md."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+
+import growth
+import machine
+import measures
+import report
+from load import Load, LoadError
+from servers import Fleet
+from targets import targets
+from toys import Toys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.idle, "idle-tls": measures.idle_tls,
+       "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "storm": growth.storm,
+       "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
+       "loops": measures.loops}
+FULL = {
+    "quick": False, "rounds": 3, "seconds": 2, "toys": 19000, "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000],
+    "fastapi_max": 1000, "idle_rounds": 2, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 5000],
+    "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 3, "storm": 15000,
+    "storms": list(growth.STORMS), "sim": 2000, "registry": [1000, 1000000], "reconnect_rounds": 4, "reconnect_s": 8,
+}
+QUICK = {
+    "quick": True, "rounds": 1, "seconds": 1, "toys": 10000, "sizes": [100, 1000, 10000], "sizes_tls": [100],
+    "fastapi_max": 100, "idle_rounds": 1, "idle_steps": [1000, 9000], "idle_steps_peers": [200, 1000],
+    "idle_steps_tls": [200, 1000], "handshakes": ["TLS 1.3, full"], "claim_seconds": 1, "storm": 1000,
+    "storms": ["full"], "sim": 0, "registry": [1000, 40000], "reconnect_rounds": 2, "reconnect_s": 1,
+}
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--build", default="build", help="where the programs are")
+    p.add_argument("--quick", action="store_true", help="less than a minute; prints, and leaves RESULTS.md alone")
+    p.add_argument("--only", metavar="A,B", help="of " + ", ".join(ALL))
+    p.add_argument("--rounds", type=int, help="how often each is measured")
+    p.add_argument("--out", help="where RESULTS.md and plots/ go")
+    p.add_argument("--lock", metavar="FILE", help="held while something is measured, where others measure, too")
+    return p.parse_args()
+
+
+class Clock:
+    def __init__(self):
+        self.begun = time.monotonic()
+
+    def seconds(self):
+        return time.monotonic() - self.begun
+
+    def say(self, text):
+        print(f"[{self.seconds():5.0f} s] {text}", flush=True)
+
+
+def measure(bench, names, clock):
+    for name in names:
+        clock.say(name)
+        try:
+            ALL[name](bench)
+        except (LoadError, OSError, RuntimeError) as e:
+            bench.book.fail(name, e)
+
+
+def write(out, book, plan, load, clock):
+    os.makedirs(out, exist_ok=True)
+    drawn = report.plots(book, os.path.join(out, "plots"))
+    text = report.markdown(book, plan, machine.facts(), load.bottlenecks, clock.seconds(), drawn)
+    with open(os.path.join(out, "RESULTS.md"), "w") as f:
+        f.write(text)
+
+
+def main():
+    args = arguments()
+    names = args.only.split(",") if args.only else list(ALL)
+    if not set(names) <= set(ALL):
+        sys.exit(f"--only takes some of {', '.join(ALL)}")
+    if (os.cpu_count() or 1) < 2:
+        sys.exit("the bench needs two cores: one for the server, one for the load generator")
+    plan = dict(QUICK if args.quick else FULL)
+    plan["rounds"] = args.rounds or plan["rounds"]
+    if machine.descriptors() < plan["toys"] + 500:
+        sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
+                 f"{plan['toys'] + 500}")
+    build, clock = os.path.abspath(args.build), Clock()
+    place = os.path.join(build, "bench-run")  # on the disk of the build: a claim's sync must be a real one
+    shutil.rmtree(place, ignore_errors=True)
+    os.makedirs(place)
+    out = os.path.abspath(args.out or (place if args.quick or args.only else HERE))
+    fleet, load, book = Fleet(build, place), Load(build, lock=args.lock), measures.Book(clock.say)
+    clock.say(f"{plan['toys']:,} toys are registered and claim")
+    bench = measures.Bench(fleet, load, Toys(fleet, load, plan["toys"]), plan, book)
+    measure(bench, names, clock)
+    with open(os.path.join(place, "samples.json"), "w") as f:
+        json.dump({"plan": plan, "samples": book.samples, "failures": book.failures}, f, indent=1)
+    write(out, book, plan, load, clock)
+    for t in targets(book, plan):
+        if t.value is not None:
+            print(f"{t.verdict:7} {t.measured:>9}  {t.group}: {t.want}")
+    clock.say(f"written: {out}/RESULTS.md")
+    return 1 if any("wrong" in f for f in book.failures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
