@@ -7,19 +7,15 @@
 #include "load/fleet.h"
 #include "load/modes.h"
 #include "load/payload.h"
-
-#define WARM_NS  300000000u /* runs uncounted before */
-#define RETRY_NS 500000u    /* all connections are busy with what was due before */
-#define NS_PER_S 1000000000u
+#include "load/run.h"
 
 struct echo {
     struct fleet fleet;
     struct measure measure;
     struct payload payload;
-    uint64_t *stamps;   /* when each message under way began: in_flight of each connection */
-    uint64_t phase_end; /* of warming up, then of the run */
-    uint64_t pace_began, issued;
-    uint32_t next; /* whose turn it is, at a rate */
+    struct run run;
+    uint64_t *stamps; /* when each message under way began: in_flight of each connection */
+    uint32_t next;    /* whose turn it is, at a rate */
 };
 
 static struct echo *echo_of(const struct session *s)
@@ -59,49 +55,21 @@ static struct session *in_turn(struct echo *e)
     return NULL;
 }
 
-static uint64_t due(const struct echo *e)
-{
-    return e->pace_began + e->issued * NS_PER_S / e->fleet.options->rate;
-}
-
-/* Says what is due; returns when to look again. */
-static uint64_t keep_pace(struct echo *e, uint64_t now)
-{
-    while (due(e) <= now) {
-        struct session *s = in_turn(e);
-        if (s == NULL)
-            return now + RETRY_NS;
-        say(e, s, due(e));
-        e->issued++;
-    }
-    return due(e);
-}
-
-static void on_alarm(void *arg)
+static bool issue(void *arg, uint64_t due_ns)
 {
     struct echo *e = arg;
-    uint64_t now = clock_ns(), at;
+    struct session *s = in_turn(e);
 
-    if (now >= e->phase_end && e->measure.running) {
-        measure_end(&e->measure);
-        e->fleet.loop.stop = true;
-        return;
-    }
-    if (now >= e->phase_end) {
-        measure_begin(&e->measure);
-        e->phase_end = clock_ns() + (uint64_t)e->fleet.options->seconds * NS_PER_S;
-    }
-    at = e->fleet.options->rate > 0 ? keep_pace(e, now) : e->phase_end;
-    e->fleet.loop.alarm_ns = at < e->phase_end ? at : e->phase_end;
+    if (s != NULL)
+        say(e, s, due_ns);
+    return s != NULL;
 }
 
 static void begin(struct echo *e)
 {
     const struct options *o = e->fleet.options;
 
-    e->pace_began = clock_ns();
-    e->phase_end = e->pace_began + WARM_NS;
-    e->fleet.loop.alarm_ns = o->rate > 0 ? e->pace_began : e->phase_end;
+    run_begin(&e->run);
     for (uint32_t k = 0; o->rate == 0 && k < o->in_flight; k++)
         for (uint32_t i = 0; i < e->fleet.count; i++)
             say(e, &e->fleet.sessions[i], clock_ns());
@@ -154,8 +122,7 @@ static bool init(struct echo *e, const struct options *o)
         return false;
     e->stamps = calloc((size_t)o->connections * o->in_flight, sizeof *e->stamps);
     e->fleet.mode = e;
-    e->fleet.loop.alarm = on_alarm;
-    e->fleet.loop.alarm_arg = e;
+    e->run = (struct run){o, &e->fleet.loop, &e->measure, issue, e, 0, 0, 0};
     return e->stamps != NULL;
 }
 

@@ -39,7 +39,8 @@ struct row {
     uint32_t min, max;
 };
 
-#define ROWS_MAX 32
+#define ROWS_MAX           32
+#define HANDSHAKES_AT_ONCE 16
 
 static bool usage(int *status, const char *what, const char *which)
 {
@@ -158,7 +159,9 @@ bool options_parse(int argc, char **argv, struct options *o, int *status)
          NUMBER, &o->rate, 1, 10000000},
         {"operations", "N", "claims: end after so many instead", NUMBER, &o->operations, 1,
          1000000000},
-        {"concurrency", "C", "connections being made at once; default 64 (a storm's return: all)",
+        {"concurrency", "C",
+         "connections being made at once; default 64, of handshake 16; a storm's return is not "
+         "bound",
          NUMBER, &o->concurrency, 1, 1000000},
         {"format", "F", "raw: what was sent comes back; teddy: as a session's echo", FORMAT,
          &o->teddy, 0, 0},
@@ -192,6 +195,10 @@ bool options_parse(int argc, char **argv, struct options *o, int *status)
     o->cpu = NO_CPU;
     if (!parse(argc, argv, o, rows, sizeof rows / sizeof rows[0], status))
         return false;
+    if (o->mode == LOAD_HANDSHAKE) { /* its connections are those being made */
+        o->connections = o->concurrency > 0 ? o->concurrency : HANDSHAKES_AT_ONCE;
+        o->spread = true;
+    }
     if (o->seconds == 0)
         o->seconds = o->mode == LOAD_STORM ? 120 : 5;
     return check(o, status);
