@@ -10,55 +10,68 @@ import time
 import machine
 import toys as toys_of
 from load import LoadError, opened
-from measures import SETTLE_S, _cost, _row
+from measures import SETTLE_S, _row
+
+
+class Registry:
+    """A server with so many registered devices; `used`: 1,000 of them, spread over the whole."""
+
+    def __init__(self, bench, count):
+        self.count, self.data = count, os.path.join(bench.fleet.place, f"registry-{count}")
+        devices = self.data + ".csv"
+        self.used, self.tokens = devices + ".used", devices + ".tokens"
+        toys_of.write_devices(devices, 1, count)
+        toys_of.register(bench.fleet.build, self.data, devices)
+        with open(devices) as f, open(self.used, "w") as out:
+            out.writelines(line for n, line in enumerate(f) if n % (count // 1000) == 0)
+        os.unlink(devices)
+        self.server = bench.fleet.teddyd(self.data)
 
 
 def growth(bench):
-    """Start-up, memory and cost per operation with a few and with many registered devices."""
+    """Start-up, memory and cost per operation with a few and with many registered devices, in turns."""
+    rounds, registries = bench.plan["rounds"], []
     for count in bench.plan["registry"]:
-        bench.book.say(f"  a registry of {count:,} devices")
-        data = os.path.join(bench.fleet.place, f"registry-{count}")
-        devices = data + ".csv"
-        toys_of.write_devices(devices, 1, count)
-        toys_of.register(bench.fleet.build, data, devices)
-        used = _some(devices, count)
-        for _ in range(bench.plan["rounds"]):
-            with bench.fleet.teddyd(data) as server:
-                bench.book.add("start-up, ms", "teddyd", count, server.start_s * 1000)
-                time.sleep(0.2)
-                bench.book.add("memory at the start, MiB", "teddyd", count, machine.resident(server.pid) / (1 << 20))
-        with bench.fleet.teddyd(data) as server:
-            for _ in range(bench.plan["rounds"]):
-                _row(bench, "growth, claim", server, count, "teddyd", mode="claims", url=server.url("http", ""),
-                     devices_file=used, connections=256, seconds=bench.plan["seconds"])
-            _sessions(bench, server, used, count)
-            bench.book.add("memory after the load, MiB", "teddyd", count, machine.resident(server.pid) / (1 << 20))
-        shutil.rmtree(data)
-        os.unlink(devices)
+        bench.book.say(f"  a registry of {count:,} devices is made")
+        registries.append(Registry(bench, count))
+    for _ in range(rounds):
+        for r in registries:
+            _start(bench, r)
+    with contextlib.ExitStack() as stack:
+        for r in registries:
+            stack.enter_context(r.server)
+            bench.load.run("claims", f"tokens of {r.count:,}", url=r.server.url("http", ""), devices_file=r.used,
+                           connections=64, operations=1000, write_tokens=r.tokens, seconds=60)
+        for n in range(rounds):
+            bench.book.say(f"  connects and echoes by the size of the registry, round {n + 1}")
+            for r in registries[::-1 if n % 2 else 1]:
+                _operate(bench, r)
+        for n in range(rounds):  # after the rest: claims end what the tokens are good for
+            bench.book.say(f"  claims by the size of the registry, round {n + 1}")
+            for r in registries[::-1 if n % 2 else 1]:
+                _row(bench, "growth, claim", r.server, r.count, "teddyd", mode="claims", url=r.server.url("http", ""),
+                     devices_file=r.used, connections=256, seconds=bench.plan["seconds"])
+        for r in registries:
+            bench.book.add("memory after the load, MiB", "teddyd", r.count,
+                           machine.resident(r.server.pid) / (1 << 20))
+    for r in registries:
+        shutil.rmtree(r.data)
 
 
-def _some(devices, count):
-    """1,000 of them, spread over the whole."""
-    path = devices + ".some"
-    with open(devices) as f, open(path, "w") as out:
-        step = max(count // 1000, 1)
-        out.writelines(line for n, line in enumerate(f) if n % step == 0)
-    return path
+def _start(bench, registry):
+    with bench.load.alone(), registry.server as server:
+        bench.book.add("start-up, ms", "teddyd", registry.count, server.start_s * 1000)
+        time.sleep(0.2)
+        bench.book.add("memory at the start, MiB", "teddyd", registry.count,
+                       machine.resident(server.pid) / (1 << 20))
 
 
-def _sessions(bench, server, used, count):
-    tokens = used + ".tokens"
-    try:
-        bench.load.run("claims", url=server.url("http", ""), devices_file=used, connections=64, operations=1000,
-                       write_tokens=tokens, seconds=60)
-    except LoadError as e:
-        bench.book.fail(f"growth, tokens of {count}", e)
-        return
-    for _ in range(bench.plan["rounds"]):
-        _row(bench, "growth, connect", server, count, "teddyd", mode="handshake", url=server.url(),
-             tokens_file=tokens, concurrency=16, seconds=bench.plan["seconds"])
-        _row(bench, "growth, echo", server, count, "teddyd", mode="echo", url=server.url(), tokens_file=tokens,
-             connections=100, format="teddy", seconds=bench.plan["seconds"])
+def _operate(bench, r):
+    seconds = bench.plan["seconds"]
+    _row(bench, "growth, connect", r.server, r.count, "teddyd", mode="handshake", url=r.server.url(),
+         tokens_file=r.tokens, concurrency=16, seconds=seconds)
+    _row(bench, "growth, echo", r.server, r.count, "teddyd", mode="echo", url=r.server.url(), tokens_file=r.tokens,
+         connections=100, format="teddy", seconds=seconds)
 
 
 def sessions(bench):
@@ -154,7 +167,7 @@ def _sim(bench, server, data):
     return subprocess.Popen(
         [os.path.join(bench.fleet.build, "teddy-sim"), "--server", server.url("http", ""),
          "--ca", os.path.join(data, "ca.crt"), "--devices", str(plan["sim"]), "--secrets", devices, "--say", "5",
-         "--rate", "400", "--start-rate", "500", "--child", "child-1", "--backoff-cap-ms", "8000", "--json"],
+         "--rate", "400", "--start-rate", "500", "--child", "load-child", "--backoff-cap-ms", "8000", "--json"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import select
 import subprocess
+import time
 
 WAIT_S = 240
 
@@ -23,6 +24,7 @@ class Load:
             self.program = os.path.join(build, "bench", "teddy-load")
         self.cpu, self.lock = cpu, lock
         self.bottlenecks = []  # what the generator itself was the limit of
+        self.waited_s = 0.0    # for the lock
 
     def command(self, mode, **options):
         command = [self.program, mode]
@@ -62,17 +64,21 @@ class Load:
             return self.finish(self.start(mode, **options), what)
 
     def alone(self):
-        return Alone(self.lock)
+        return Alone(self)
 
 
 class Alone:
-    def __init__(self, path):
-        self.path = path
+    """Holds the lock, if there is one."""
+
+    def __init__(self, load):
+        self.load, self.file = load, None
 
     def __enter__(self):
-        self.file = open(self.path, "a") if self.path else None
-        if self.file:
+        if self.load.lock:
+            begun = time.monotonic()
+            self.file = open(self.load.lock, "a")
             fcntl.flock(self.file, fcntl.LOCK_EX)
+            self.load.waited_s += time.monotonic() - begun
 
     def __exit__(self, *exc):
         if self.file:

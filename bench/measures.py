@@ -32,6 +32,15 @@ class Book:
         values = self.all(measure, series, x)
         return statistics.median(values) if values else None
 
+    def ratio(self, measure, a, b, x):
+        """One series to another: the median of the rounds' ratios, because what disturbs a round disturbs both."""
+        ours, theirs = self.all(measure, a, x), self.all(measure, b, x)
+        if not ours or not theirs:
+            return None
+        if len(ours) != len(theirs):
+            return statistics.median(ours) / statistics.median(theirs)
+        return statistics.median(m / n for m, n in zip(ours, theirs))
+
 
 class Bench:
     def __init__(self, fleet, load, toys, plan, book):
@@ -48,9 +57,9 @@ class Bench:
         return options
 
 
-def _rounds(bench, servers):
+def _rounds(rounds, servers):
     """(round, servers): each round begins with another server."""
-    for n in range(bench.plan["rounds"]):
+    for n in range(rounds):
         yield n, servers[n % len(servers):] + servers[:n % len(servers)]
 
 
@@ -90,7 +99,7 @@ def _echo(bench, tls, sizes):
     with contextlib.ExitStack() as stack:
         servers = _echo_servers(bench, stack, tls)
         for size in sizes:
-            for n, order in _rounds(bench, servers):
+            for n, order in _rounds(bench.plan["echo_rounds"], servers):
                 bench.book.say(f"  {measure}, {size} connections, round {n + 1}")
                 for series, server, form in order:
                     if series == "FastAPI" and size > bench.plan["fastapi_max"]:

@@ -49,6 +49,8 @@ def _table(book, measure, title, form):
     columns = list(dict.fromkeys(x for by_x in series.values() for x in by_x))
     columns.sort(key=lambda x: (x == "all", int(x) if x.isdigit() else 0))
     names = [f"{int(x):,}" if x.isdigit() else x for x in columns]
+    if measure.startswith("idle"):
+        names[-1] = "over all"
     if columns == ["all"]:
         names = [""]
     lines = [f"### {title}", "", "| | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(columns)]
@@ -61,7 +63,7 @@ def _head(facts, plan, took_s):
     lines = ["# What was measured", "",
              f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says what each "
              "figure is and how to get it. Medians of "
-             f"{plan['rounds']} rounds, least and most in brackets. The servers took turns in every round; the main figure is "
+             f"{plan['rounds']} rounds ({plan['echo_rounds']} of echo), least and most in brackets. The servers took turns in every round; the main figure is "
              "CPU from the system's accounts, because throughput and latency on a shared machine are noise.", "",
              "| | |", "| --- | --- |"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]

@@ -23,13 +23,13 @@ ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.id
        "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
        "loops": measures.loops}
 FULL = {
-    "quick": False, "rounds": 3, "seconds": 2, "toys": 19000, "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000],
+    "quick": False, "rounds": 3, "echo_rounds": 5, "seconds": 1, "toys": 19000, "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000],
     "fastapi_max": 1000, "idle_rounds": 2, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 5000],
-    "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 3, "storm": 15000,
+    "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 2, "storm": 15000,
     "storms": list(growth.STORMS), "sim": 2000, "registry": [1000, 1000000], "reconnect_rounds": 4, "reconnect_s": 8,
 }
 QUICK = {
-    "quick": True, "rounds": 1, "seconds": 1, "toys": 10000, "sizes": [100, 1000, 10000], "sizes_tls": [100],
+    "quick": True, "rounds": 1, "echo_rounds": 1, "seconds": 1, "toys": 10000, "sizes": [100, 1000, 10000], "sizes_tls": [100],
     "fastapi_max": 100, "idle_rounds": 1, "idle_steps": [1000, 9000], "idle_steps_peers": [200, 1000],
     "idle_steps_tls": [200, 1000], "handshakes": ["TLS 1.3, full"], "claim_seconds": 1, "storm": 1000,
     "storms": ["full"], "sim": 0, "registry": [1000, 40000], "reconnect_rounds": 2, "reconnect_s": 1,
@@ -70,7 +70,8 @@ def measure(bench, names, clock):
 def write(out, book, plan, load, clock):
     os.makedirs(out, exist_ok=True)
     drawn = report.plots(book, os.path.join(out, "plots"))
-    text = report.markdown(book, plan, machine.facts(), load.bottlenecks, clock.seconds(), drawn)
+    text = report.markdown(book, plan, machine.facts(), load.bottlenecks, clock.seconds() - load.waited_s,
+                           drawn)
     with open(os.path.join(out, "RESULTS.md"), "w") as f:
         f.write(text)
 
@@ -83,7 +84,8 @@ def main():
     if (os.cpu_count() or 1) < 2:
         sys.exit("the bench needs two cores: one for the server, one for the load generator")
     plan = dict(QUICK if args.quick else FULL)
-    plan["rounds"] = args.rounds or plan["rounds"]
+    if args.rounds:
+        plan["rounds"] = plan["echo_rounds"] = args.rounds
     if machine.descriptors() < plan["toys"] + 500:
         sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
                  f"{plan['toys'] + 500}")
@@ -102,7 +104,8 @@ def main():
     for t in targets(book, plan):
         if t.value is not None:
             print(f"{t.verdict:7} {t.measured:>9}  {t.group}: {t.want}")
-    clock.say(f"written: {out}/RESULTS.md")
+    waited = f", {load.waited_s:.0f} s of it waiting for the lock" if args.lock else ""
+    clock.say(f"written: {out}/RESULTS.md{waited}")
     return 1 if any("wrong" in f for f in book.failures) else 0
 
 
