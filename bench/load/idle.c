@@ -57,8 +57,11 @@ static void on_input(struct source *s, uint32_t events)
     char ignored[256];
 
     (void)events;
-    if (read(STDIN_FILENO, ignored, sizeof ignored) <= 0)
-        i->fleet.loop.stop = true;
+    if (read(STDIN_FILENO, ignored, sizeof ignored) > 0)
+        return;
+    i->hold = false;
+    loop_drop(&i->fleet.loop, STDIN_FILENO);
+    i->fleet.loop.stop = i->alive == i->fleet.count; /* first they are all opened */
 }
 
 int idle_run(const struct options *o)

@@ -36,6 +36,11 @@ void loop_change(struct loop *l, int fd, uint32_t events, struct source *s)
     (void)epoll_ctl(l->epoll, EPOLL_CTL_MOD, fd, &ev);
 }
 
+void loop_drop(struct loop *l, int fd)
+{
+    (void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
 void loop_timer_add(struct loop *l, struct timer *t)
 {
     timers_add(&l->timers, t, TIMER_NEVER);

@@ -29,6 +29,8 @@ bool loop_init(struct loop *l, uint32_t timers);
 void loop_fini(struct loop *l);
 bool loop_add(struct loop *l, int fd, uint32_t events, struct source *s);
 void loop_change(struct loop *l, int fd, uint32_t events, struct source *s);
+/* No more events of it; closing does the same. */
+void loop_drop(struct loop *l, int fd);
 /* Until stop is set. */
 void loop_run(struct loop *l);
 /* In so many milliseconds; the timer was added at init with loop_timer_add. */

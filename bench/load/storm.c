@@ -306,7 +306,8 @@ static bool init(struct storm *t, const struct options *o)
     t->toys = calloc(o->connections, sizeof *t->toys);
     for (uint32_t i = 0; t->toys != NULL && i < o->connections; i++) {
         exchange_init(&t->toys[i].refresh, &t->fleet.dialer, &refresh, &t->fleet.sessions[i]);
-        t->toys[i].expires = i % 100 < o->refresh_percent;
+        t->toys[i].expires =
+            (i + 1ull) * o->refresh_percent / 100 > (uint64_t)i * o->refresh_percent / 100;
     }
     return t->toys != NULL;
 }
