@@ -11,7 +11,18 @@ WAIT_S = 240
 
 
 class LoadError(Exception):
-    pass
+    """result: what the generator said all the same, or {}."""
+
+    def __init__(self, text, result=None):
+        super().__init__(text)
+        self.result = result or {}
+
+
+def _result(lines):
+    try:
+        return json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        return {}
 
 
 class Load:
@@ -25,6 +36,7 @@ class Load:
         self.cpu, self.lock = cpu, lock
         self.bottlenecks = []  # what the generator itself was the limit of
         self.waited_s = 0.0    # for the lock
+        self.wrong = []        # whose answers were not what they should be
 
     def command(self, mode, **options):
         command = [self.program, mode]
@@ -51,10 +63,12 @@ class Load:
             process.communicate()
             raise LoadError(f"{what}: no end within {WAIT_S} s") from None
         lines = out.strip().splitlines()
-        if process.returncode != 0 or not lines:
-            last = lines[-1] if lines else ""
-            raise LoadError(f"{what}: status {process.returncode}: {err.strip()[-300:]} {last}")
-        result = json.loads(lines[-1])
+        result = _result(lines)
+        if result.get("wrong_bytes"):
+            self.wrong.append(what)
+        if process.returncode != 0 or not result:
+            why = err.strip()[-300:] or f"{result.get('errors', '?')} errors, {result.get('wrong_bytes', '?')} wrong bytes"
+            raise LoadError(f"{what}: status {process.returncode}: {why}", result)
         if result.get("bottleneck"):
             self.bottlenecks.append(what)
         return result

@@ -105,6 +105,10 @@ def _storm(book, plan):
         back = book.median("storm", "back", kind)
         rows.append(Target("Storm", f"{plan['storm']:,} sessions, {kind}: all back", back, ">=", plan["storm"],
                            "sessions back", "{:,.0f}"))
+        if kind == "resumed":
+            share = ratio(book.median("storm", "resumed", kind), back)
+            rows.append(Target("Storm", "ticket keys outlive the restart: those with a ticket resume", share, ">=", 0.99,
+                               "share of the sessions back"))
         if plan["sim"]:
             lost = book.median("sim", "exit status", kind)
             rows.append(Target("Storm", f"{kind}: {plan['sim']:,} simulated toys beside them lose nothing", lost, "<=",

@@ -3,8 +3,7 @@ them: a pydantic model, hmac, SQLite with a synced commit per claim, PyJWT.
 
     fastapi_app.py --db FILE --devices CSV [--port N] [--tls CERT KEY]
 
-The claim is `async def` with one connection, which is faster here than a thread per request: there is no second
-writer to wait for."""
+The claim is `async def` with one connection: no hand-over to a thread, and no second writer to wait for."""
 
 import argparse
 import asyncio
