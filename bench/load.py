@@ -67,7 +67,8 @@ class Load:
         if result.get("wrong_bytes"):
             self.wrong.append(what)
         if process.returncode != 0 or not result:
-            why = err.strip()[-300:] or f"{result.get('errors', '?')} errors, {result.get('wrong_bytes', '?')} wrong bytes"
+            counts = ", ".join(f"{key} {result[key]}" for key in ("errors", "wrong_bytes") if key in result)
+            why = err.strip()[-300:] or counts
             raise LoadError(f"{what}: status {process.returncode}: {why}", result)
         if result.get("bottleneck"):
             self.bottlenecks.append(what)

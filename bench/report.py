@@ -61,10 +61,10 @@ def _table(book, measure, title, form):
 
 def _head(facts, plan, took_s):
     lines = ["# What was measured", "",
-             f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says what each "
-             "figure is and how to get it. Medians of "
-             f"{plan['rounds']} rounds ({plan['echo_rounds']} of echo), least and most in brackets. The servers took turns in every round; the main figure is "
-             "CPU from the system's accounts, because throughput and latency on a shared machine are noise.", "",
+             f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says what "
+             f"each figure is and how to get it. Medians of {plan['rounds']} rounds ({plan['echo_rounds']} of echo), least "
+             "and most in brackets. The servers took turns in every round; the main figure is CPU from the system's "
+             "accounts, because throughput and latency on a shared machine are noise.", "",
              "| | |", "| --- | --- |"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]
     return lines + [f"| the run took | {took_s / 60:.1f} minutes |", ""]

@@ -23,13 +23,15 @@ ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.id
        "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
        "loops": measures.loops}
 FULL = {
-    "quick": False, "rounds": 3, "echo_rounds": 5, "seconds": 1, "toys": 19000, "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000],
+    "quick": False, "rounds": 3, "echo_rounds": 5, "seconds": 1, "toys": 19000,
+    "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000],
     "fastapi_max": 1000, "idle_rounds": 1, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 5000],
     "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 2, "storm": 15000,
     "storms": list(growth.STORMS), "sim": 2000, "registry": [1000, 1000000], "reconnect_rounds": 4, "reconnect_s": 8,
 }
 QUICK = {
-    "quick": True, "rounds": 1, "echo_rounds": 1, "seconds": 1, "toys": 10000, "sizes": [100, 1000, 10000], "sizes_tls": [100],
+    "quick": True, "rounds": 1, "echo_rounds": 1, "seconds": 1, "toys": 10000,
+    "sizes": [100, 1000, 10000], "sizes_tls": [100],
     "fastapi_max": 100, "idle_rounds": 1, "idle_steps": [1000, 9000], "idle_steps_peers": [200, 1000],
     "idle_steps_tls": [200, 1000], "handshakes": ["TLS 1.3, full"], "claim_seconds": 1, "storm": 1000,
     "storms": ["full", "resumed"], "sim": 0, "registry": [1000, 40000], "reconnect_rounds": 2, "reconnect_s": 1,

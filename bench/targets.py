@@ -107,8 +107,8 @@ def _storm(book, plan):
                            "sessions back", "{:,.0f}"))
         if kind == "resumed":
             share = ratio(book.median("storm", "resumed", kind), back)
-            rows.append(Target("Storm", "ticket keys outlive the restart: those with a ticket resume", share, ">=", 0.99,
-                               "share of the sessions back"))
+            rows.append(Target("Storm", "ticket keys outlive the restart: who has a ticket resumes", share, ">=",
+                               0.99, "share of the sessions back"))
         if plan["sim"]:
             lost = book.median("sim", "exit status", kind)
             rows.append(Target("Storm", f"{kind}: {plan['sim']:,} simulated toys beside them lose nothing", lost, "<=",
