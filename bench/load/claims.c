@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/cpu.h"
-#include "load/exchange.h"
-#include "load/modes.h"
-#include "load/random.h"
-#include "load/run.h"
+#include "bench/load/cpu.h"
+#include "bench/load/exchange.h"
+#include "bench/load/modes.h"
+#include "bench/load/random.h"
+#include "bench/load/run.h"
 #include "proto/endpoints.h"
 #include "proto/limits.h"
 #include "proto/text.h"

@@ -1,4 +1,4 @@
-#include "load/cpu.h"
+#include "bench/load/cpu.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "load/cpu.h"
-#include "load/fleet.h"
-#include "load/modes.h"
-#include "load/payload.h"
-#include "load/run.h"
+#include "bench/load/cpu.h"
+#include "bench/load/fleet.h"
+#include "bench/load/modes.h"
+#include "bench/load/payload.h"
+#include "bench/load/run.h"
 
 struct echo {
     struct fleet fleet;

@@ -1,4 +1,4 @@
-#include "load/exchange.h"
+#include "bench/load/exchange.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #ifndef LOAD_EXCHANGE_H
 #define LOAD_EXCHANGE_H
 
-#include "load/transport.h"
+#include "bench/load/transport.h"
 #include "proto/span.h"
 
 struct exchange;

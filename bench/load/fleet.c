@@ -1,4 +1,4 @@
-#include "load/fleet.h"
+#include "bench/load/fleet.h"
 
 #include <errno.h>
 #include <stdio.h>

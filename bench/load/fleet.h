@@ -2,10 +2,10 @@
 #ifndef LOAD_FLEET_H
 #define LOAD_FLEET_H
 
-#include "load/loop.h"
-#include "load/measure.h"
-#include "load/options.h"
-#include "load/session.h"
+#include "bench/load/loop.h"
+#include "bench/load/measure.h"
+#include "bench/load/options.h"
+#include "bench/load/session.h"
 
 struct fleet {
     const struct options *options;

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "load/cpu.h"
-#include "load/fleet.h"
-#include "load/modes.h"
-#include "load/run.h"
+#include "bench/load/cpu.h"
+#include "bench/load/fleet.h"
+#include "bench/load/modes.h"
+#include "bench/load/run.h"
 
 struct handshake {
     struct fleet fleet;

@@ -1,4 +1,4 @@
-#include "load/histogram.h"
+#include "bench/load/histogram.h"
 
 #define LINEAR_BITS 5 /* 2^5 buckets an octave; below 2^6 a bucket for each value */
 

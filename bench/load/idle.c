@@ -4,8 +4,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "load/fleet.h"
-#include "load/modes.h"
+#include "bench/load/fleet.h"
+#include "bench/load/modes.h"
 
 struct idle {
     struct source input; /* first */

@@ -1,10 +1,10 @@
-#include "load/loop.h"
+#include "bench/load/loop.h"
 
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "load/cpu.h"
+#include "bench/load/cpu.h"
 
 #define EVENTS_MAX 512
 #define NS_PER_MS  1000000u

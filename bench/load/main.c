@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#include "load/cpu.h"
-#include "load/modes.h"
-#include "load/options.h"
+#include "bench/load/cpu.h"
+#include "bench/load/modes.h"
+#include "bench/load/options.h"
 
 #define DESCRIPTORS_BESIDE 32
 

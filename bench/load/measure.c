@@ -1,9 +1,9 @@
-#include "load/measure.h"
+#include "bench/load/measure.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "load/cpu.h"
+#include "bench/load/cpu.h"
 
 #define BUSY     0.9  /* of one core: no room left */
 #define SHORTEST 0.01 /* seconds that say something about a rate */

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-#include "load/histogram.h"
-#include "load/options.h"
+#include "bench/load/histogram.h"
+#include "bench/load/options.h"
 
 struct measure {
     const struct options *options;

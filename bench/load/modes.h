@@ -2,7 +2,7 @@
 #ifndef LOAD_MODES_H
 #define LOAD_MODES_H
 
-#include "load/options.h"
+#include "bench/load/options.h"
 
 int echo_run(const struct options *o);
 int idle_run(const struct options *o);

@@ -1,4 +1,4 @@
-#include "load/options.h"
+#include "bench/load/options.h"
 
 #include <getopt.h>
 #include <openssl/ssl.h>
@@ -160,8 +160,7 @@ bool options_parse(int argc, char **argv, struct options *o, int *status)
         {"operations", "N", "claims: end after so many instead", NUMBER, &o->operations, 1,
          1000000000},
         {"concurrency", "C",
-         "connections being made at once; default 64, of handshake 16; a storm's return is not "
-         "bound",
+         "connections being made at once; default 64, of handshake 16, of a storm's return 500",
          NUMBER, &o->concurrency, 1, 1000000},
         {"format", "F", "raw: what was sent comes back; teddy: as a session's echo", FORMAT,
          &o->teddy, 0, 0},

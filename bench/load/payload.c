@@ -1,10 +1,10 @@
-#include "load/payload.h"
+#include "bench/load/payload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/random.h"
+#include "bench/load/random.h"
 #include "proto/json.h"
 
 #define SHIFTS 4096 /* places of the pattern that a message may begin at; a power of two */

@@ -1,4 +1,4 @@
-#include "load/random.h"
+#include "bench/load/random.h"
 
 #include <string.h>
 #include <sys/random.h>

@@ -1,6 +1,6 @@
-#include "load/run.h"
+#include "bench/load/run.h"
 
-#include "load/cpu.h"
+#include "bench/load/cpu.h"
 
 #define WARM_NS  300000000u
 #define RETRY_NS 500000u /* when all connections are busy with what was due before */

@@ -3,9 +3,9 @@
 #ifndef LOAD_RUN_H
 #define LOAD_RUN_H
 
-#include "load/loop.h"
-#include "load/measure.h"
-#include "load/options.h"
+#include "bench/load/loop.h"
+#include "bench/load/measure.h"
+#include "bench/load/options.h"
 
 struct run {
     const struct options *options;

@@ -1,12 +1,12 @@
-#include "load/session.h"
+#include "bench/load/session.h"
 
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/fleet.h"
-#include "load/random.h"
+#include "bench/load/fleet.h"
+#include "bench/load/random.h"
 #include "proto/http1.h"
 #include "proto/limits.h"
 #include "proto/text.h"

@@ -2,7 +2,7 @@
 #ifndef LOAD_SESSION_H
 #define LOAD_SESSION_H
 
-#include "load/transport.h"
+#include "bench/load/transport.h"
 #include "proto/span.h"
 #include "proto/ws.h"
 

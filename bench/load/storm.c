@@ -1,22 +1,24 @@
 /* Storm: sessions that are held until the server goes, and then all come back, each as soon as a
  * toy would: after the wait that the close frame asked for, or else a random one that doubles. Some
- * refresh their tokens first. A session is back when a ping of its own was answered: a refused one
- * is upgraded too. */
+ * refresh their tokens first. Toys have a processor each and these have one together: so many as it
+ * can serve are on their way at once, the others wait for their turn, lest all of them time out.
+ * A session is back when a ping of its own was answered: a refused one is upgraded too. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/cpu.h"
-#include "load/exchange.h"
-#include "load/fleet.h"
-#include "load/modes.h"
-#include "load/random.h"
+#include "bench/load/cpu.h"
+#include "bench/load/exchange.h"
+#include "bench/load/fleet.h"
+#include "bench/load/modes.h"
+#include "bench/load/random.h"
 #include "proto/endpoints.h"
 #include "proto/text.h"
 
 #define STEP_MS      15000 /* what is not back after so long is begun anew */
 #define BACKOFF_UP   4     /* doublings */
+#define AT_ONCE      500   /* on their way back */
 #define NS_PER_S     1000000000u
 #define NS_PER_MS    1e6
 #define REFRESH_BODY 1024
@@ -28,6 +30,7 @@ struct toy {
     uint8_t attempts;
     bool alive, stale; /* stale: the token wants refreshing before the next upgrade */
     bool lost, refreshing;
+    bool coming;  /* counted among those on their way */
     bool expires; /* its token does so in the storm, as it knows itself */
 };
 
@@ -37,6 +40,8 @@ struct storm {
     struct toy *toys;
     uint32_t alive, lost; /* sessions now alive; those lost at least once */
     uint64_t began_ns;    /* the first loss; 0: not yet */
+    uint32_t coming;
+    uint32_t *queue, queue_at, queue_len; /* those whose turn it is next: a ring */
     uint64_t resumed, refreshed, attempts, timeouts;
 };
 
@@ -77,6 +82,48 @@ static uint32_t backoff(struct storm *t, struct toy *toy)
 static void retry(struct session *s, uint32_t in_ms)
 {
     loop_wake(&s->fleet->loop, &s->timer, in_ms);
+}
+
+/* Its turn, or a place in the queue. */
+static bool may_come(struct storm *t, const struct session *s)
+{
+    const struct options *o = t->fleet.options;
+
+    if (t->coming >= (o->concurrency > 0 ? o->concurrency : AT_ONCE)) {
+        t->queue[(t->queue_at + t->queue_len++) % t->fleet.count] = s->index;
+        return false;
+    }
+    t->coming++;
+    return toy_of(s)->coming = true;
+}
+
+/* It is there, or waits: the next one's turn. */
+static void leave(struct storm *t, struct toy *toy)
+{
+    struct session *next;
+
+    if (!toy->coming)
+        return;
+    toy->coming = false;
+    t->coming--;
+    if (t->queue_len == 0)
+        return;
+    next = &t->fleet.sessions[t->queue[t->queue_at]];
+    t->queue_at = (t->queue_at + 1) % t->fleet.count;
+    t->queue_len--;
+    t->coming++;
+    toy_of(next)->coming = true;
+    retry(next, 0);
+}
+
+/* Waits as long as a toy does that did not get through. */
+static void step_back(struct session *s, uint32_t told_ms)
+{
+    struct storm *t = storm_of(s);
+    struct toy *toy = toy_of(s);
+
+    leave(t, toy);
+    retry(s, told_ms > 0 ? told_ms : backoff(t, toy));
 }
 
 static void post_refresh(struct exchange *x)
@@ -120,7 +167,7 @@ static void on_refreshed(struct exchange *x, int status, struct span body)
     if (status == 503) { /* not yet: says so, and is asked again */
         transport_close(&x->transport);
         toy_of(s)->refreshing = false;
-        retry(s, backoff(t, toy_of(s)));
+        step_back(s, 0);
         return;
     }
     if (status != 200 || !exchange_tokens(body, &access, &refresh) ||
@@ -142,7 +189,7 @@ static void on_refresh_ended(struct exchange *x, const char *why)
 
     (void)why;
     toy_of(s)->refreshing = false;
-    retry(s, backoff(storm_of(s), toy_of(s)));
+    step_back(s, 0);
 }
 
 /* Begins its way back. */
@@ -160,7 +207,10 @@ static void come(struct session *s)
     } else {
         begun = session_open(s);
     }
-    retry(s, begun ? STEP_MS : backoff(t, toy));
+    if (begun)
+        retry(s, STEP_MS);
+    else
+        step_back(s, 0);
 }
 
 static void on_timer(struct timer *timer)
@@ -168,7 +218,7 @@ static void on_timer(struct timer *timer)
     struct session *s = fleet_of_timer(timer);
     struct toy *toy = toy_of(s);
 
-    if (toy->alive)
+    if (toy->alive || (!toy->coming && !may_come(storm_of(s), s)))
         return;
     if (toy->refreshing || s->transport.state != TRANSPORT_CLOSED) {
         storm_of(s)->timeouts++;
@@ -197,6 +247,7 @@ static void on_pong(struct session *s, struct span data)
     toy->alive = true;
     toy->attempts = 0;
     t->alive++;
+    leave(t, toy);
     if (!toy->lost) {
         if (fleet_opened(s->fleet)) {
             printf("{\"opened\":%u}\n", t->alive);
@@ -250,7 +301,7 @@ static void on_closed(struct session *s, unsigned code, struct span text)
     }
     if (toy->alive)
         count_loss(t, toy);
-    retry(s, code != 0 && retry_ms > 0 ? retry_ms : backoff(t, toy));
+    step_back(s, code != 0 ? retry_ms : 0);
 }
 
 static int by_value(const void *a, const void *b)
@@ -304,12 +355,13 @@ static bool init(struct storm *t, const struct options *o)
     t->fleet.loop.alarm = on_alarm;
     t->fleet.loop.alarm_arg = t;
     t->toys = calloc(o->connections, sizeof *t->toys);
+    t->queue = calloc(o->connections, sizeof *t->queue);
     for (uint32_t i = 0; t->toys != NULL && i < o->connections; i++) {
         exchange_init(&t->toys[i].refresh, &t->fleet.dialer, &refresh, &t->fleet.sessions[i]);
         t->toys[i].expires =
             (i + 1ull) * o->refresh_percent / 100 > (uint64_t)i * o->refresh_percent / 100;
     }
-    return t->toys != NULL;
+    return t->toys != NULL && t->queue != NULL;
 }
 
 static void fini(struct storm *t)
@@ -319,6 +371,7 @@ static void fini(struct storm *t)
         free(t->toys[i].refresh_token);
     }
     free(t->toys);
+    free(t->queue);
     fleet_fini(&t->fleet);
 }
 

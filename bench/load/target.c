@@ -1,4 +1,4 @@
-#include "load/target.h"
+#include "bench/load/target.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

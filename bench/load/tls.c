@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "load/transport.h"
+#include "bench/load/transport.h"
 
 static int keep_ticket(SSL *ssl, SSL_SESSION *session)
 {

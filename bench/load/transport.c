@@ -1,4 +1,4 @@
-#include "load/transport.h"
+#include "bench/load/transport.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -6,9 +6,9 @@
 
 #include <openssl/ssl.h>
 
-#include "load/loop.h"
-#include "load/options.h"
-#include "load/target.h"
+#include "bench/load/loop.h"
+#include "bench/load/options.h"
+#include "bench/load/target.h"
 
 #define READ_SIZE (256 << 10) /* bytes of one read, what was held before included */
 

@@ -141,7 +141,7 @@ class Real(unittest.TestCase):
         """The server goes and is there again under DEVICES sessions."""
         self.claim_all()
         process = start("storm", "--url", self.server.ws_url + "/ws/esp32", "--ca", self.server.ca, "--tokens-file",
-                        self.tokens, "--connections", DEVICES, "--backoff-ms", 20, *args)
+                        self.tokens, "--connections", DEVICES, "--backoff-ms", 20, "--concurrency", 7, *args)
         self.assertEqual(json.loads(process.stdout.readline()), {"opened": DEVICES})
         stop()
         self.server.start()
