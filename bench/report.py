@@ -87,8 +87,8 @@ def markdown(book, plan, facts, bottlenecks, took_s, plots):
     lines += ["## What limits these figures", ""]
     lines += [f"- The load generator was the bottleneck: {b}." for b in dict.fromkeys(bottlenecks)]
     lines += [f"- Not measured: {f}." for f in book.failures]
-    if len(lines) and lines[-1] == "":
-        lines.append("The load generator was never the bottleneck, and nothing planned went unmeasured.")
+    if not bottlenecks:
+        lines.append("- The load generator was never the bottleneck.")
     return "\n".join(lines) + "\n"
 
 
@@ -106,6 +106,7 @@ PLOTS = [
 HEAD = """set terminal svg size 860,420 font 'sans-serif,13' background '#ffffff'
 set output '{out}'
 set title '{title}'
+set xlabel '{xlabel}'
 set style data histograms
 set style histogram clustered gap 1
 set style fill solid 0.9 border -1
@@ -131,7 +132,7 @@ def _bars(book, measure):
     return columns, [(name, [book.median(measure, name, x) for x in columns]) for name in series]
 
 
-def _plot(book, name, measure, title, place):
+def _plot(book, name, measure, title, xlabel, place):
     columns, rows = _bars(book, measure)
     if not columns or not rows:
         return False
@@ -141,7 +142,8 @@ def _plot(book, name, measure, title, place):
     for i, column in enumerate(columns):
         label = f"{int(column):,}" if column.isdigit() else " " if column == "all" else column
         data += f'"{label}" ' + " ".join("-" if r[1][i] is None else f"{r[1][i]:.6g}" for r in rows) + "\n"
-    script = HEAD.format(out=os.path.join(place, name + ".svg"), title=title, scale=scale)
+    script = HEAD.format(out=os.path.join(place, name + ".svg"), title=title, xlabel=xlabel,
+                         scale=scale)
     script += f"$data << END\n{data}END\n"
     script += f"plot for [i=2:{len(rows) + 1}] $data using i:xtic(1) title columnheader(i)\n"
     try:
@@ -155,4 +157,4 @@ def _plot(book, name, measure, title, place):
 def plots(book, place):
     """Draws what there is; [(name, title)]."""
     os.makedirs(place, exist_ok=True)
-    return [(name, title) for name, measure, title, _ in PLOTS if _plot(book, name, measure, title, place)]
+    return [(name, title) for name, measure, title, x in PLOTS if _plot(book, name, measure, title, x, place)]
