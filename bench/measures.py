@@ -13,16 +13,25 @@ SETTLE_S = 1.5  # after connections were opened, before memory is read
 
 
 class Book:
-    """Samples by measure, series and x; what could not be measured, and why."""
+    """Samples by measure, series and x; what could not be measured, and why, by the measure's name.
+    What stands in `old`, of an earlier run, gives way to the first new sample of its measure."""
 
-    def __init__(self, say):
-        self.samples, self.failures, self.say = {}, [], say
+    def __init__(self, say, samples=None, failures=None):
+        self.samples, self.failures, self.say = samples or {}, failures or {}, say
+        self.old, self.name = set(self.samples), ""
+
+    def begin(self, name):
+        self.name = name
+        self.failures.pop(name, None)
 
     def add(self, measure, series, x, value):
+        if measure in self.old:
+            self.old.remove(measure)
+            del self.samples[measure]
         self.samples.setdefault(measure, {}).setdefault(series, {}).setdefault(str(x), []).append(value)
 
     def fail(self, what, why):
-        self.failures.append(f"{what}: {why}")
+        self.failures.setdefault(self.name, []).append(f"{what}: {why}")
         self.say(f"  not measured: {what}: {why}")
 
     def all(self, measure, series, x):

@@ -59,12 +59,12 @@ def _table(book, measure, title, form):
     return lines + [""]
 
 
-def _head(facts, plan, took_s):
+def _head(facts, took_s):
     lines = ["# What was measured", "",
              f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says what "
-             f"each figure is and how to get it. Medians of {plan['rounds']} rounds ({plan['echo_rounds']} of echo), least "
-             "and most in brackets. The servers took turns in every round; the main figure is CPU from the system's "
-             "accounts, because throughput and latency on a shared machine are noise.", "",
+             "each figure is and how to get it. Medians, least and most in brackets where there are several rounds. The "
+             "servers took turns in every round; the main figure is CPU from the system's accounts, because throughput "
+             "and latency on a shared machine are noise.", "",
              "| | |", "| --- | --- |"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]
     return lines + [f"| the run took | {took_s / 60:.1f} minutes |", ""]
@@ -79,14 +79,14 @@ def _targets(book, plan):
 
 
 def markdown(book, plan, facts, bottlenecks, took_s, plots):
-    lines = _head(facts, plan, took_s) + _targets(book, plan)
+    lines = _head(facts, took_s) + _targets(book, plan)
     lines += ["## Figures", ""]
     lines += [f"![{title}](plots/{name}.svg)" for name, title in plots] + [""] if plots else []
     for measure, title, form in TABLES:
         lines += _table(book, measure, title, form)
     lines += ["## What limits these figures", ""]
     lines += [f"- The load generator was the bottleneck: {b}." for b in dict.fromkeys(bottlenecks)]
-    lines += [f"- Not measured: {f}." for f in book.failures]
+    lines += [f"- Not measured: {f}." for failed in book.failures.values() for f in failed]
     if not bottlenecks:
         lines.append("- The load generator was never the bottleneck.")
     return "\n".join(lines) + "\n"

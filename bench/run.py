@@ -45,13 +45,14 @@ def arguments():
     p.add_argument("--only", metavar="A,B", help="of " + ", ".join(ALL))
     p.add_argument("--rounds", type=int, help="how often each is measured")
     p.add_argument("--out", help="where RESULTS.md and plots/ go")
+    p.add_argument("--add", action="store_true", help="to the last run's samples: with --only, measures some anew")
     p.add_argument("--lock", metavar="FILE", help="held while something is measured, where others measure, too")
     return p.parse_args()
 
 
 class Clock:
-    def __init__(self):
-        self.begun = time.monotonic()
+    def __init__(self, earlier_s=0.0):
+        self.begun = time.monotonic() - earlier_s
 
     def seconds(self):
         return time.monotonic() - self.begun
@@ -64,6 +65,7 @@ def measure(bench, names, clock, out):
     """All that is asked for; what is known so far is written after each."""
     for name in names:
         clock.say(name)
+        bench.book.begin(name)
         try:
             ALL[name](bench)
         except (LoadError, OSError, RuntimeError) as e:
@@ -75,12 +77,22 @@ def write(out, bench, clock):
     book, plan, load = bench.book, bench.plan, bench.load
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(bench.fleet.place, "samples.json"), "w") as f:
-        json.dump({"plan": plan, "samples": book.samples, "failures": book.failures}, f, indent=1)
+        json.dump({"took_s": clock.seconds() - load.waited_s, "samples": book.samples, "failures": book.failures,
+                   "bottlenecks": load.bottlenecks}, f, indent=1)
     drawn = report.plots(book, os.path.join(out, "plots"))
     text = report.markdown(book, plan, machine.facts(), load.bottlenecks, clock.seconds() - load.waited_s,
                            drawn)
     with open(os.path.join(out, "RESULTS.md"), "w") as f:
         f.write(text)
+
+
+def earlier(place):
+    """What the last run has left: its samples, and how long it took."""
+    try:
+        with open(os.path.join(place, "samples.json")) as f:
+            return json.load(f)
+    except FileNotFoundError:
+        return {}
 
 
 def main():
@@ -96,12 +108,16 @@ def main():
     if machine.descriptors() < plan["toys"] + 500:
         sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
                  f"{plan['toys'] + 500}")
-    build, clock = os.path.abspath(args.build), Clock()
+    build = os.path.abspath(args.build)
     place = os.path.join(build, "bench-run")  # on the disk of the build: a claim's sync must be a real one
+    last = earlier(place) if args.add else {}
+    clock = Clock(last.get("took_s", 0))
     shutil.rmtree(place, ignore_errors=True)
     os.makedirs(place)
     out = os.path.abspath(args.out or (place if args.quick or args.only else HERE))
-    fleet, load, book = Fleet(build, place), Load(build, lock=args.lock), measures.Book(clock.say)
+    fleet, load, book = Fleet(build, place), Load(build, lock=args.lock), measures.Book(
+        clock.say, last.get("samples"), last.get("failures"))
+    load.bottlenecks += last.get("bottlenecks", [])
     clock.say(f"{plan['toys']:,} toys are registered and claim")
     bench = measures.Bench(fleet, load, Toys(fleet, load, plan["toys"]), plan, book)
     measure(bench, names, clock, out)
