@@ -59,7 +59,7 @@ def _table(book, measure, title, form):
     return lines + [""]
 
 
-def _head(facts, took_s):
+def _head(facts):
     lines = ["# What was measured", "",
              f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says what "
              "each figure is and how to get it. Medians, least and most in brackets where there are several rounds. The "
@@ -67,7 +67,7 @@ def _head(facts, took_s):
              "and latency on a shared machine are noise.", "",
              "| | |", "| --- | --- |"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]
-    return lines + [f"| the run took | {took_s / 60:.1f} minutes |", ""]
+    return lines + [""]
 
 
 def _targets(book, plan):
@@ -78,8 +78,8 @@ def _targets(book, plan):
     return lines + [""]
 
 
-def markdown(book, plan, facts, bottlenecks, took_s, plots):
-    lines = _head(facts, took_s) + _targets(book, plan)
+def markdown(book, plan, facts, bottlenecks, plots):
+    lines = _head(facts) + _targets(book, plan)
     lines += ["## Figures", ""]
     lines += [f"![{title}](plots/{name}.svg)" for name, title in plots] + [""] if plots else []
     for measure, title, form in TABLES:

@@ -68,7 +68,7 @@ class Targets(unittest.TestCase):
 
 class Report(unittest.TestCase):
     def markdown(self, book, bottlenecks=()):
-        return report.markdown(book, run.FULL, {"kernel": "x"}, bottlenecks, 90, [])
+        return report.markdown(book, run.FULL, {"kernel": "x"}, bottlenecks, [])
 
     def test_median_and_spread(self):
         text = self.markdown(book_of(("echo", "node ws", 100, [11, 10, 19])))

@@ -51,8 +51,8 @@ def arguments():
 
 
 class Clock:
-    def __init__(self, earlier_s=0.0):
-        self.begun = time.monotonic() - earlier_s
+    def __init__(self):
+        self.begun = time.monotonic()
 
     def seconds(self):
         return time.monotonic() - self.begun
@@ -77,17 +77,16 @@ def write(out, bench, clock):
     book, plan, load = bench.book, bench.plan, bench.load
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(bench.fleet.place, "samples.json"), "w") as f:
-        json.dump({"took_s": clock.seconds() - load.waited_s, "samples": book.samples, "failures": book.failures,
+        json.dump({"samples": book.samples, "failures": book.failures,
                    "bottlenecks": load.bottlenecks}, f, indent=1)
     drawn = report.plots(book, os.path.join(out, "plots"))
-    text = report.markdown(book, plan, machine.facts(), load.bottlenecks, clock.seconds() - load.waited_s,
-                           drawn)
+    text = report.markdown(book, plan, machine.facts(), load.bottlenecks, drawn)
     with open(os.path.join(out, "RESULTS.md"), "w") as f:
         f.write(text)
 
 
 def earlier(place):
-    """What the last run has left: its samples, and how long it took."""
+    """What the last run has left."""
     try:
         with open(os.path.join(place, "samples.json")) as f:
             return json.load(f)
@@ -111,7 +110,7 @@ def main():
     build = os.path.abspath(args.build)
     place = os.path.join(build, "bench-run")  # on the disk of the build: a claim's sync must be a real one
     last = earlier(place) if args.add else {}
-    clock = Clock(last.get("took_s", 0))
+    clock = Clock()
     shutil.rmtree(place, ignore_errors=True)
     os.makedirs(place)
     out = os.path.abspath(args.out or (place if args.quick or args.only else HERE))
