@@ -136,7 +136,7 @@ def _storm(bench, server, kind, data):
     _write_pid(pid_file, server)
     process = bench.load.start("storm", url=server.url(), tokens_file=bench.toys.part(0, plan["storm"]),
                                connections=plan["storm"], server_pid_file=pid_file, seconds=60, **STORMS[kind])
-    opened(process, f"storm, {kind}")
+    opened(process)
     with contextlib.ExitStack() as stack:
         if plan["sim"]:
             sim = _sim(bench, server, data)

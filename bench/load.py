@@ -61,7 +61,7 @@ class Load:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            raise LoadError(f"{what}: no end within {WAIT_S} s") from None
+            raise LoadError(f"no end within {WAIT_S} s") from None
         lines = out.strip().splitlines()
         result = _result(lines)
         if result.get("wrong_bytes"):
@@ -69,7 +69,7 @@ class Load:
         if process.returncode != 0 or not result:
             counts = ", ".join(f"{key} {result[key]}" for key in ("errors", "wrong_bytes") if key in result)
             why = err.strip()[-300:] or counts
-            raise LoadError(f"{what}: status {process.returncode}: {why}", result)
+            raise LoadError(f"status {process.returncode}: {why}", result)
         if result.get("bottleneck"):
             self.bottlenecks.append(what)
         return result
@@ -100,13 +100,13 @@ class Alone:
             self.file.close()
 
 
-def opened(process, what=""):
+def opened(process):
     """Waits for {"opened":N} of `idle` and `storm`."""
     if not select.select([process.stdout], [], [], WAIT_S)[0]:
         process.kill()
-        raise LoadError(f"{what}: not opened within {WAIT_S} s")
+        raise LoadError(f"not opened within {WAIT_S} s")
     line = process.stdout.readline()
     if not line.startswith('{"opened"'):
         process.kill()
-        raise LoadError(f"{what}: {line.strip()} {process.stderr.read().strip()[-300:]}")
+        raise LoadError(f"{line.strip()} {process.stderr.read().strip()[-300:]}")
     return json.loads(line)["opened"]

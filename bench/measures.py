@@ -137,7 +137,7 @@ def _idle(bench, measure, series, server, steps):
                 process = bench.load.start("idle", connections=step - at,
                                            **bench.session(server, at, step - at))
                 held.append(process)
-                opened(process, f"{measure}: {series}, {step}")
+                opened(process)
                 time.sleep(SETTLE_S)
                 resident.append(machine.resident(server.pid))
                 at = step

@@ -70,10 +70,10 @@ def measure(bench, names, clock, out):
             ALL[name](bench)
         except (LoadError, OSError, RuntimeError) as e:
             bench.book.fail(name, e)
-        write(out, bench, clock)
+        write(out, bench)
 
 
-def write(out, bench, clock):
+def write(out, bench):
     book, plan, load = bench.book, bench.plan, bench.load
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(bench.fleet.place, "samples.json"), "w") as f:
