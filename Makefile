@@ -14,7 +14,8 @@ TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
 # Most of the long tests wait more than they compute.
 CTEST = ctest --output-on-failure --no-label-summary -j $$((2 * $(JOBS)))
 
-.PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 clean deps-build deps-test deps-check deps-chip
+.PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 bench bench-quick bench-programs clean \
+        deps-build deps-test deps-check deps-chip deps-bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +71,17 @@ size-update: deps-chip ## writes docs/size_table.md anew: say why in the commit
 test-rv32: deps-chip ## the tests of proto/ and sdk/core/ on a 32-bit chip, in an emulator
 	@tests/rv32/run
 
+bench: bench-programs ## Teddy beside its peers, in minutes: bench/RESULTS.md and bench/plots/
+	@/usr/bin/python3 bench/run.py --build build
+
+bench-quick: bench-programs ## the same in less than a minute, with fewer rounds; prints, and leaves bench/RESULTS.md alone
+	@/usr/bin/python3 bench/run.py --build build --quick
+
+bench-programs: deps-build deps-bench
+	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
+	@cmake --build build --target teddyd teddyctl teddy-sim bench_programs
+	@cd bench && [ -d node_modules/ws ] || npm ci --silent --no-audit --no-fund
+
 clean: ## removes what was built (the demo's data stays in demo-data/)
 	rm -rf build build-asan build-tsan build-fuzz
 
@@ -81,3 +93,5 @@ deps-check:
 	@scripts/deps check
 deps-chip:
 	@scripts/deps chip
+deps-bench:
+	@scripts/deps bench

@@ -1,0 +1,189 @@
+"""What grows with the number of toys, and what a restart costs."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import machine
+import toys as toys_of
+from load import LoadError, opened
+from measures import SETTLE_S, _row
+
+
+class Registry:
+    """A server with so many registered devices; `used`: 1,000 of them, spread over the whole."""
+
+    def __init__(self, bench, count):
+        self.count, self.data = count, os.path.join(bench.fleet.place, f"registry-{count}")
+        devices = self.data + ".csv"
+        self.used, self.tokens = devices + ".used", devices + ".tokens"
+        toys_of.write_devices(devices, 1, count)
+        toys_of.register(bench.fleet.build, self.data, devices)
+        with open(devices) as f, open(self.used, "w") as out:
+            out.writelines(line for n, line in enumerate(f) if n % (count // 1000) == 0)
+        os.unlink(devices)
+        self.server = bench.fleet.teddyd(self.data)
+
+
+def growth(bench):
+    """Start-up, memory and cost per operation with a few and with many registered devices, in turns."""
+    rounds, registries = bench.plan["rounds"], []
+    for count in bench.plan["registry"]:
+        bench.book.say(f"  a registry of {count:,} devices is made")
+        registries.append(Registry(bench, count))
+    for _ in range(rounds):
+        for r in registries:
+            _start(bench, r)
+    with contextlib.ExitStack() as stack:
+        for r in registries:
+            stack.enter_context(r.server)
+            bench.load.run("claims", f"tokens of {r.count:,}", url=r.server.url("http", ""), devices_file=r.used,
+                           connections=64, operations=1000, write_tokens=r.tokens, seconds=60)
+        for n in range(rounds):
+            bench.book.say(f"  connects and echoes by the size of the registry, round {n + 1}")
+            for r in registries[::-1 if n % 2 else 1]:
+                _operate(bench, r)
+        for n in range(rounds):  # after the rest: claims end what the tokens are good for
+            bench.book.say(f"  claims by the size of the registry, round {n + 1}")
+            for r in registries[::-1 if n % 2 else 1]:
+                _row(bench, "growth, claim", r.server, r.count, "teddyd", mode="claims", url=r.server.url("http", ""),
+                     devices_file=r.used, connections=256, seconds=bench.plan["seconds"])
+        for r in registries:
+            bench.book.add("memory after the load, MiB", "teddyd", r.count,
+                           machine.resident(r.server.pid) / (1 << 20))
+    for r in registries:
+        shutil.rmtree(r.data)
+
+
+def _start(bench, registry):
+    with bench.load.alone(), registry.server as server:
+        bench.book.add("start-up, ms", "teddyd", registry.count, server.start_s * 1000)
+        time.sleep(0.2)
+        bench.book.add("memory at the start, MiB", "teddyd", registry.count,
+                       machine.resident(server.pid) / (1 << 20))
+
+
+def _operate(bench, r):
+    seconds = bench.plan["seconds"]
+    _row(bench, "growth, connect", r.server, r.count, "teddyd", mode="handshake", url=r.server.url(),
+         tokens_file=r.tokens, concurrency=16, seconds=seconds)
+    _row(bench, "growth, echo", r.server, r.count, "teddyd", mode="echo", url=r.server.url(), tokens_file=r.tokens,
+         connections=100, format="teddy", seconds=seconds)
+
+
+def sessions(bench):
+    """Echo at few and at many sessions, beside the floor at the same."""
+    with bench.teddyd() as teddyd, bench.fleet.floor(True) as floor:
+        for n in range(bench.plan["rounds"]):
+            for size in (10, bench.plan["idle_steps"][-1]):
+                bench.book.say(f"  echo at {size:,} sessions, round {n + 1}")
+                for series, server in (("teddyd", teddyd), ("floor, same bytes", floor))[::-1 if n % 2 else 1]:
+                    _row(bench, "sessions", server, size, series, mode="echo", connections=size, format="teddy",
+                         seconds=bench.plan["seconds"], **bench.session(server))
+
+
+def reconnects(bench):
+    """Memory after some reconnects, and after many times as many."""
+    with bench.teddyd() as server:
+        total = 0
+        for n in range(bench.plan["reconnect_rounds"]):
+            bench.book.say(f"  reconnects and memory, part {n + 1}")
+            try:
+                result = bench.load.run("handshake", "reconnects", concurrency=64, seconds=bench.plan["reconnect_s"],
+                                        **bench.session(server))
+            except LoadError as e:
+                bench.book.fail("reconnects", e)
+                return
+            total += result["operations"]
+            time.sleep(SETTLE_S)
+            bench.book.add("reconnects", "memory, MiB", "first" if n == 0 else "last",
+                           machine.resident(server.pid) / (1 << 20))
+            bench.book.add("reconnects", "so far", "first" if n == 0 else "last", total)
+
+
+# -- the storm --
+
+STORMS = {"full": {}, "resumed": {"resume": True}, "half refresh first": {"resume": True, "refresh_percent": 50}}
+
+
+def storm(bench):
+    """teddyd is killed and restarted under its sessions. `sim` beside says whether anything was lost."""
+    plan = bench.plan
+    for kind in plan["storms"]:
+        data = os.path.join(bench.fleet.place, "storm")
+        shutil.copytree(bench.toys.tls, data)
+        bench.book.say(f"  storm of {plan['storm']:,} sessions: {kind}")
+        server = bench.fleet.teddyd(data, tls=True, port=machine.free_port())
+        try:
+            with bench.load.alone():
+                _storm(bench, server, kind, data)
+        except LoadError as e:
+            bench.book.fail(f"storm, {kind}", e)
+            if "back" in e.result:  # a storm that was not survived is a result, too
+                bench.book.add("storm", "back", kind, e.result["back"])
+        finally:
+            server.stop()
+            shutil.rmtree(data)
+
+
+def _storm(bench, server, kind, data):
+    plan, sim = bench.plan, None
+    server.start()
+    pid_file = os.path.join(bench.fleet.place, "storm.pid")
+    _write_pid(pid_file, server)
+    process = bench.load.start("storm", url=server.url(), tokens_file=bench.toys.part(0, plan["storm"]),
+                               connections=plan["storm"], server_pid_file=pid_file, seconds=60, **STORMS[kind])
+    opened(process)
+    with contextlib.ExitStack() as stack:
+        if plan["sim"]:
+            sim = _sim(bench, server, data)
+            stack.callback(sim.kill)
+            time.sleep(plan["sim"] / 500 + 2)  # they begin 500 a second
+        server.kill()
+        server.start()
+        _write_pid(pid_file, server)
+        result = bench.load.finish(process, f"storm, {kind}")
+        for key in ("back", "to_50_ms", "to_99_ms", "to_100_ms", "server_cpu_s", "load_cpu_s", "resumed", "refreshed",
+                    "attempts"):
+            bench.book.add("storm", key, kind, result[key])
+        if sim:
+            _sim_end(bench, sim, kind)
+
+
+def _write_pid(path, server):
+    with open(path + ".new", "w") as f:
+        f.write(f"{server.pid}\n")
+    os.rename(path + ".new", path)
+
+
+def _sim(bench, server, data):
+    plan = bench.plan
+    devices = os.path.join(bench.fleet.place, "sim.csv")
+    with open(bench.toys.devices) as f:
+        lines = f.readlines()[plan["storm"]:plan["storm"] + plan["sim"]]
+    with open(devices, "w") as f:
+        f.writelines(lines)
+    return subprocess.Popen(
+        [os.path.join(bench.fleet.build, "teddy-sim"), "--server", server.url("http", ""),
+         "--ca", os.path.join(data, "ca.crt"), "--devices", str(plan["sim"]), "--secrets", devices, "--say", "5",
+         "--rate", "400", "--start-rate", "500", "--child", "load-child", "--backoff-cap-ms", "8000", "--json"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _sim_end(bench, sim, kind):
+    try:
+        out, err = sim.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        bench.book.fail(f"teddy-sim beside the storm, {kind}", "no end within 240 s")
+        return
+    try:
+        up = json.loads(out.strip().splitlines()[-1])["up"]
+    except (ValueError, IndexError, KeyError):
+        bench.book.fail(f"teddy-sim beside the storm, {kind}", f"status {sim.returncode}: {err.strip()[-200:]}")
+        return
+    for key in ("said", "echoed", "lost"):
+        bench.book.add("sim", key, kind, up[key])
+    bench.book.add("sim", "exit status", kind, sim.returncode)

@@ -1,0 +1,78 @@
+"""What the operating system says: of the machine, of a process's memory and CPU."""
+
+import os
+import platform
+import re
+import socket
+import subprocess
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid):
+    """Resident bytes of a process (its own pages and its share of others')."""
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return int(re.search(r"^Rss:\s+(\d+) kB", f.read(), re.M)[1]) * 1024
+
+
+def cpu_by_thread(pid):
+    """Seconds of CPU by thread id."""
+    spent = {}
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        spent[tid] = (int(fields[11]) + int(fields[12])) * TICK_S
+    return spent
+
+
+def free_port():
+    """A port below those that the system hands out, so that nobody else gets it while a server restarts."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        low = int(f.read().split()[0])
+    for port in range(low - 1, 10240, -1):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise OSError("no port is free")
+
+
+def descriptors():
+    """How many descriptors one process may hold; the limit is raised as far as it goes."""
+    import resource
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _first(command):
+    try:
+        said = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    except OSError:
+        return "?"
+    return said.strip().splitlines()[0] if said.strip() else "?"
+
+
+def _package(name):
+    return _first(["dpkg-query", "-W", "-f", "${Version}", name])
+
+
+def facts():
+    """The lines at the head of a report."""
+    with open("/proc/cpuinfo") as f:
+        model = re.search(r"model name\s*: (.*)", f.read())
+    with open("/proc/meminfo") as f:
+        memory = int(re.search(r"MemTotal:\s+(\d+)", f.read())[1]) // (1 << 20)
+    return {
+        "CPU": f"{os.cpu_count()} × {model[1] if model else platform.machine()}",
+        "memory": f"{memory} GiB",
+        "kernel": platform.release(),
+        "descriptors of a process": str(descriptors()),
+        "OpenSSL": _first(["openssl", "version"]).split(" (")[0],
+        "libwebsockets": _package("libwebsockets-dev"),
+        "node": _first(["node", "--version"]),
+        "FastAPI, uvicorn": f"{_package('python3-fastapi')}, {_package('uvicorn')}",
+        "commit": _first(["git", "describe", "--always", "--dirty"]),
+    }

@@ -1,0 +1,156 @@
+"""What the server is meant to reach, as measured: each target with its ratio and `met` or `missed`."""
+
+MIB = 1 << 20
+
+
+class Target:
+    """want: words. value: the worst of what was measured, None when nothing was. bound: (operator, number)."""
+
+    def __init__(self, group, want, value, operator, bound, how, form="{:.2f}"):
+        self.group, self.want, self.value, self.how, self.form = group, want, value, how, form
+        self.operator, self.bound = operator, bound
+
+    @property
+    def verdict(self):
+        if self.value is None:
+            return "not measured"
+        met = self.value <= self.bound if self.operator == "<=" else self.value >= self.bound
+        return "met" if met else "missed"
+
+    @property
+    def measured(self):
+        return "–" if self.value is None else self.form.format(self.value)
+
+
+def ratio(a, b):
+    return a / b if a is not None and b else None
+
+
+def _change(a, b):
+    """How many times the larger is the smaller's, either way."""
+    return None if not a or not b else max(a / b, b / a)
+
+
+def _best(book, measure, prefix):
+    found = [book.median(measure, s, "all") for s in book.samples.get(measure, {}) if s.startswith(prefix)]
+    return max((f for f in found if f is not None), default=None)
+
+
+def _echo(book, plan):
+    rows = []
+    for size in (100, 1000, 10000):
+        rows.append(Target("Echo", f"{size:,} connections: CPU per message ≤ 1.15 × raw epoll, same bytes",
+                           book.ratio("echo", "teddyd, session", "floor, same bytes", size), "<=", 1.15,
+                           "teddyd ÷ raw epoll"))
+        for measure in ("echo", "echo TLS"):
+            peers = [(book.median(measure, p, size), p) for p in ("libwebsockets", "node ws", "FastAPI")]
+            peers = [p for p in peers if p[0] is not None]
+            best = min(peers) if peers else (None, "peers")
+            if measure == "echo" or size in plan["sizes_tls"]:
+                over = ", TLS" if "TLS" in measure else ""
+                rows.append(Target("Echo", f"{size:,} connections{over}: ahead of every peer",
+                                   book.ratio(measure, "teddyd, session", best[1], size), "<=", 1,
+                                   f"teddyd ÷ {best[1]}, the best"))
+    return rows
+
+
+def _idle(book):
+    per = book.median("idle", "teddyd", "all")
+    steps = [book.median("idle", "teddyd", x) for x in book.samples.get("idle", {}).get("teddyd", {}) if x != "all"]
+    steps = [s for s in steps if s is not None]
+    flat = abs(steps[-1] - steps[0]) if len(steps) > 1 else None
+    over = None
+    ours, bare = book.median("idle TLS", "teddyd", "all"), book.median("idle TLS", "bare OpenSSL", "all")
+    if ours is not None and bare is not None:
+        over = ours - bare
+    return [Target("Idle", "≤ 320 resident bytes per plain session", per, "<=", 320, "bytes", "{:,.0f}"),
+            Target("Idle", "flat: the last step within 32 bytes of the first", flat, "<=", 32,
+                   "bytes per session between the steps", "{:,.0f}"),
+            Target("Idle", "TLS 1.3: ≤ 1,024 bytes above a bare OpenSSL session", over, "<=", 1024,
+                   "bytes above", "{:,.0f}")]
+
+
+def _handshake(book):
+    rows = []
+    for kind in ("TLS 1.3, full", "TLS 1.3, resumed", "TLS 1.2, full", "TLS 1.2, resumed"):
+        if not book.all("handshake", "teddyd", kind) and kind != "TLS 1.3, full":
+            continue
+        rows.append(Target("Handshakes", f"{kind}: CPU per new session ≤ 1.25 × OpenSSL's own + plain upgrade",
+                           book.ratio("handshake", "teddyd", "bare OpenSSL", kind), "<=", 1.25,
+                           "teddyd ÷ bare OpenSSL with an upgrade"))
+    resumed = [v for k in book.samples.get("resumed", {}).get("teddyd", {}) for v in book.all("resumed", "teddyd", k)]
+    rows.append(Target("Handshakes", "a client with a ticket resumes", min(resumed) if resumed else None, ">=", 0.99,
+                       "share of connections resumed"))
+    return rows
+
+
+def _claims(book):
+    best = _best(book, "claims", "teddyd")
+    half = book.median("claim p99", "teddyd, HTTPS, one core, at 10,000/s", "all")
+    wal = [v for s in book.samples.get("WAL", {}) for v in book.all("WAL", s, "all")]
+    return [Target("Claims", "≥ 20,000 durable claims a second, kept-alive connections", best, ">=", 20000,
+                   "claims a second, the best of the ways below", "{:,.0f}"),
+            Target("Claims", "≥ half of SQLite's own group-commit limit",
+                   ratio(best, _best(book, "claims", "SQLite")), ">=", 0.5, "teddyd ÷ SQLite alone"),
+            Target("Claims", "≥ 10 × FastAPI", ratio(best, book.median("claims", "FastAPI", "all")), ">=", 10,
+                   "teddyd ÷ FastAPI", "{:.1f}"),
+            Target("Claims", "p99 < 50 ms at 10,000 a second", half, "<=", 50, "ms, HTTPS", "{:.1f}"),
+            Target("Claims", "the log of the store stays bounded", max(wal) / MIB if wal else None, "<=", 128,
+                   "MiB of teddy.db-wal, the most seen; minutes of load, not hours", "{:.0f}")]
+
+
+def _storm(book, plan):
+    rows = []
+    for kind in plan["storms"]:
+        back = book.median("storm", "back", kind)
+        rows.append(Target("Storm", f"{plan['storm']:,} sessions, {kind}: all back", back, ">=", plan["storm"],
+                           "sessions back", "{:,.0f}"))
+        if kind == "resumed":
+            share = ratio(book.median("storm", "resumed", kind), back)
+            rows.append(Target("Storm", "ticket keys outlive the restart: who has a ticket resumes", share, ">=",
+                               0.99, "share of the sessions back"))
+        if plan["sim"]:
+            lost = book.median("sim", "exit status", kind)
+            rows.append(Target("Storm", f"{kind}: {plan['sim']:,} simulated toys beside them lose nothing", lost, "<=",
+                               0, "exit status of teddy-sim", "{:.0f}"))
+    return rows
+
+
+def _growth(book, plan):
+    few, many = plan["registry"][0], plan["registry"][-1]
+    rows = [Target("Growth", f"{kind}: cost within 15% from {few:,} to {many:,} devices",
+                   _change(book.median(measure, "teddyd", few), book.median(measure, "teddyd", many)), "<=", 1.15,
+                   "the larger ÷ the smaller")
+            for kind, measure in (("claim", "growth, claim"), ("connect with token check", "growth, connect"),
+                                  ("echo", "growth, echo"))]
+    last = plan["idle_steps"][-1]
+    ours = ratio(book.median("sessions", "teddyd", last), book.median("sessions", "teddyd", 10))
+    rows.append(Target("Growth", f"echo: cost within 15% from 10 to {last:,} sessions", ours, "<=", 1.15,
+                       "teddyd ÷ itself"))
+    floor = ratio(book.median("sessions", "floor, same bytes", last), book.median("sessions", "floor, same bytes", 10))
+    rows.append(Target("Growth", "the same beside raw epoll's own growth", ratio(ours, floor), "<=", 1.15,
+                       "growth of teddyd ÷ growth of raw epoll"))
+    start = book.median("start-up, ms", "teddyd", many)
+    rows.append(Target("Growth", f"start-up with {many:,} devices < 1 s", start, "<=", 1000, "ms", "{:,.0f}"))
+    a, b = (book.median("memory at the start, MiB", "teddyd", x) for x in (few, many))
+    rows.append(Target("Growth", "memory does not grow with the registry", None if a is None or b is None else b - a,
+                       "<=", 1, "MiB more at the start", "{:.2f}"))
+    first, later = (book.all("reconnects", "memory, MiB", x) for x in ("first", "last"))
+    more = later[-1] - first[0] if first and later else None
+    count = book.all("reconnects", "so far", "last")
+    rows.append(Target("Growth", "many reconnects leave memory where it was", more, "<=", 1,
+                       f"MiB more after {count[-1]:,.0f} reconnects" if count else "MiB", "{:.2f}"))
+    return rows
+
+
+def _loops(book):
+    return [Target("Cores", "two loops: CPU per message ≤ 1.1 × one loop's",
+                   ratio(book.median("loops", "teddyd", 2), book.median("loops", "teddyd", 1)), "<=", 1.1,
+                   "two loops ÷ one"),
+            Target("Cores", "sessions spread evenly", book.median("balance", "CPU of the busier loop to the other", 2),
+                   "<=", 1.15, "CPU of the busier loop ÷ the other's")]
+
+
+def targets(book, plan):
+    return (_echo(book, plan) + _idle(book) + _handshake(book) + _claims(book) + _storm(book, plan) +
+            _growth(book, plan) + _loops(book))
