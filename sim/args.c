@@ -214,6 +214,16 @@ static void defaults(struct sim_args *out)
         .restarts = 1,
         .times = TEDDY_TIMES,
     };
+    out->times.backoff_floor_ms = 0; /* see default_floor */
+}
+
+/* The floor that nobody gave: the SDK's, or the cap where that is lower. */
+static void default_floor(struct teddy_times *times)
+{
+    if (times->backoff_floor_ms == 0)
+        times->backoff_floor_ms = times->backoff_cap_ms < TEDDY_BACKOFF_FLOOR_MS
+                                      ? times->backoff_cap_ms
+                                      : TEDDY_BACKOFF_FLOOR_MS;
 }
 
 bool args_parse(int argc, char **argv, struct sim_args *a, int *status)
@@ -281,5 +291,6 @@ bool args_parse(int argc, char **argv, struct sim_args *a, int *status)
         return false;
     if (a->fault_rate == 0)
         a->fault_rate = a->devices < 100 ? 1 : a->devices / 100;
+    default_floor(&a->times);
     return check(a, status);
 }

@@ -9,7 +9,7 @@
 #include "proto/ids.h"
 #include "proto/limits.h"
 #include "proto/text.h"
-#include "teddy/config.h"
+#include "teddy/client.h"
 #include "teddy/version.h"
 
 #define STR_(x) #x
@@ -139,8 +139,9 @@ static bool check(const struct args *a, int *status)
         return false;
     if (!id_ok(span_of(a->id)) || !id_ok(span_of(a->child)))
         return usage(status, "--id and --child are 1 to 64 of A-Z a-z 0-9 _ -", "");
-    if (a->firmware && strlen(a->firmware) > LIMIT_FIRMWARE_LEN)
-        return usage(status, "--firmware is at most 32 bytes", "");
+    if (a->firmware && (strlen(a->firmware) > LIMIT_FIRMWARE_LEN ||
+                        !span_within(span_of(a->firmware), TEDDY_FIRMWARE_OTHERS)))
+        return usage(status, "--firmware is at most 32 of A-Z a-z 0-9 " TEDDY_FIRMWARE_OTHERS, "");
     if (a->times.backoff_floor_ms > a->times.backoff_cap_ms)
         return usage(status, "--backoff-floor-ms is over --backoff-cap-ms", "");
     return true;
@@ -162,6 +163,16 @@ static void defaults(struct args *out)
     out->linger_s = 30; /* over what a draining server asks to wait by default */
     out->ahead = 1;
     out->times = (struct teddy_times)TEDDY_TIMES;
+    out->times.backoff_floor_ms = 0; /* see default_floor */
+}
+
+/* The floor that nobody gave: the SDK's, or the cap where that is lower. */
+static void default_floor(struct teddy_times *times)
+{
+    if (times->backoff_floor_ms == 0)
+        times->backoff_floor_ms = times->backoff_cap_ms < TEDDY_BACKOFF_FLOOR_MS
+                                      ? times->backoff_cap_ms
+                                      : TEDDY_BACKOFF_FLOOR_MS;
 }
 
 #define ROWS_MAX 32
@@ -237,5 +248,6 @@ bool args_parse(int argc, char **argv, struct args *out, int *status)
     if (quiet && json)
         return usage(status, "--quiet and --json exclude each other", "");
     out->output = quiet ? OUTPUT_QUIET : json ? OUTPUT_JSON : OUTPUT_PEOPLE;
+    default_floor(&out->times);
     return check(out, status);
 }

@@ -66,7 +66,7 @@ static void programs_read_json(void **state)
     (void)state;
     printed(OUTPUT_JSON, &text, got, sizeof got);
     assert_string_equal(got, "{\"event\":\"message\",\"id\":\"e1.7\",\"data\":false,\"expires\":99,"
-                             "\"text\":\"Say \\\"hi\\\"\\n\"}\n");
+                             "\"text\":\"Say \\\"hi\\\"\\u000a\"}\n");
     printed(OUTPUT_JSON, &data, got, sizeof got);
     assert_string_equal(got, "{\"event\":\"message\",\"id\":\"e1.7\",\"data\":true,\"expires\":99,"
                              "\"text\":\"{\\\"volume\\\":3}\"}\n");

@@ -99,6 +99,8 @@ struct teddy_times {
         .step_timeout_ms = TEDDY_STEP_TIMEOUT_MS, .echo_timeout_ms = TEDDY_ECHO_TIMEOUT_MS,        \
     }
 
+#define TEDDY_FIRMWARE_OTHERS " .-_+~:/()"
+
 struct teddy_client_config {
     const char *server_url; /* SERVER_URL: https://host[:port]; http:// only when allow_plain. No
                                default. */
@@ -107,7 +109,7 @@ struct teddy_client_config {
         *ws_endpoint; /* WS_ENDPOINT: NULL for /ws/esp32; "/" and the device id are appended */
     const char *device_id;
     const char *child_id;
-    const char *firmware;            /* ≤ 32 of A-Z a-z 0-9 and " .-_+~:/()", or NULL */
+    const char *firmware;            /* ≤ 32 of A-Z a-z 0-9 and TEDDY_FIRMWARE_OTHERS, or NULL */
     bool allow_plain;                /* http:// and ws://, for development on one machine */
     const struct teddy_times *times; /* copied; NULL: TEDDY_TIMES */
     void (*on_event)(void *user, const struct teddy_event *event); /* may be NULL */

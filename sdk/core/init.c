@@ -6,7 +6,7 @@
 static bool firmware_ok(const char *firmware)
 {
     struct span text = span_of(firmware != NULL ? firmware : "");
-    return text.len <= LIMIT_FIRMWARE_LEN && span_within(text, " .-_+~:/()");
+    return text.len <= LIMIT_FIRMWARE_LEN && span_within(text, TEDDY_FIRMWARE_OTHERS);
 }
 
 static bool id_given(const char *id)
