@@ -25,7 +25,7 @@ struct loop {
     uint64_t now_ms;
     atomic_bool stop;
     bool draining;
-    struct conn *conns;
+    struct loop_conns conns;
     struct task_list deferred;
     pthread_mutex_t inbox_lock; /* inbox */
     struct task_list inbox;
@@ -151,6 +151,7 @@ void loop_free(struct loop *loop)
     run_pending(loop);
     conn_each(loop, abort_one, NULL);
     run_pending(loop);
+    loop_conns_fini(&loop->conns);
     pthread_mutex_destroy(&loop->inbox_lock);
     close(loop->wake_fd);
     close(loop->epoll_fd);
@@ -324,7 +325,7 @@ bool loop_draining(const struct loop *loop)
     return loop->draining;
 }
 
-struct conn **loop_conns(struct loop *loop)
+struct loop_conns *loop_conns(struct loop *loop)
 {
     return &loop->conns;
 }
