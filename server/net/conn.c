@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "net/conn_internal.h"
+#include "net/slab.h"
 #include "net/tls.h"
 
 /* What an idle connection costs; it grows only on purpose (docs/performance.md). */
@@ -86,7 +87,7 @@ static void bury(struct conn *c)
     SSL_free(c->ssl);
     close(c->io.fd);
     conn_drop_held(c);
-    free(c);
+    slab_free(c, sizeof *c);
     atomic_fetch_sub(&alive, 1);
 }
 
@@ -226,7 +227,7 @@ int conn_new(struct loop *loop, int fd, struct tls_context *tls, const struct co
 {
     static const struct conn_limits none;
     int err = TEDDY_ENOMEM;
-    struct conn *c = calloc(1, sizeof *c);
+    struct conn *c = slab_new(sizeof *c);
     if (!c)
         goto no_conn;
     c->loop = loop;
@@ -256,7 +257,7 @@ int conn_new(struct loop *loop, int fd, struct tls_context *tls, const struct co
 no_io:
     SSL_free(c->ssl);
 no_tls:
-    free(c);
+    slab_free(c, sizeof *c);
 no_conn:
     close(fd);
     return err;

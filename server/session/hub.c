@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "net/slab.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
 #include "proto/text.h"
@@ -13,7 +14,7 @@
 #define BUCKETS_MIN 64u
 
 /* A silent session's own part; it grows only on purpose (docs/performance.md). With names of 36
- * bytes, terminators and address included, it fills 160 of the allocator's. */
+ * bytes, terminators and address included, it takes 152. */
 _Static_assert(sizeof(void *) != 8 || offsetof(struct session, ids) <= 116, "a session has grown");
 
 static struct hub *hubs[METRIC_LOOPS_MAX]; /* by loop; set before the loops run */
@@ -161,7 +162,7 @@ static struct session *session_new(struct hub *h, const struct session_owner *ow
 {
     size_t device = strlen(owner->device_id) + 1, child = strlen(owner->child_id) + 1, client;
     const void *address = address_bytes(owner->client, &client);
-    struct session *s = calloc(1, offsetof(struct session, ids) + device + child + client);
+    struct session *s = slab_new(session_size(device - 1, child - 1, client));
     if (!s)
         return NULL;
     memcpy(s->ids, owner->device_id, device);

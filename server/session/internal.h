@@ -4,6 +4,8 @@
 #ifndef SESSION_INTERNAL_H
 #define SESSION_INTERNAL_H
 
+#include <string.h>
+
 #include "proto/json.h"
 #include "proto/writer.h"
 #include "session/recent.h"
@@ -126,6 +128,12 @@ static inline const char *session_device(const struct session *s)
 static inline const char *session_child(const struct session *s)
 {
     return s->ids + s->child_at;
+}
+
+/* Of the whole block, from the lengths of its names and of the client's address. */
+static inline size_t session_size(size_t device_len, size_t child_len, size_t client_len)
+{
+    return offsetof(struct session, ids) + device_len + 1 + child_len + 1 + client_len;
 }
 
 enum session_client { CLIENT_UNKNOWN, CLIENT_IPV4, CLIENT_IPV6 };

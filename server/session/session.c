@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "net/slab.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
 #include "proto/text.h"
@@ -215,7 +216,10 @@ void session_free(struct session *s)
 {
     wsio_fini(&s->ws);
     free(s->marks);
-    free(s);
+    slab_free(s, session_size(strlen(session_device(s)), strlen(session_child(s)),
+                              s->client == CLIENT_IPV4   ? 4
+                              : s->client == CLIENT_IPV6 ? 16
+                                                         : 0));
 }
 
 static void on_closed(struct conn *c, enum conn_end why)
