@@ -214,7 +214,7 @@ static int start_tls(struct conn *c, struct tls_context *tls)
     c->ssl = tls_accept(tls);
     if (!c->ssl)
         return TEDDY_ETLS;
-    if (SSL_set_fd(c->ssl, c->io.fd) != 1) {
+    if (!transport_attach(c)) {
         SSL_free(c->ssl);
         return TEDDY_ETLS;
     }

@@ -99,6 +99,8 @@ enum transport { TRANSPORT_OK, TRANSPORT_BLOCKED, TRANSPORT_EOF, TRANSPORT_RESET
 enum transport transport_handshake(struct conn *c);
 enum transport transport_read(struct conn *c, void *buf, size_t cap, size_t *n);
 enum transport transport_write(struct conn *c, const void *data, size_t len, size_t *n);
+/* conn_bio.c: c->ssl reads and writes through the loop from here on. False: no memory. */
+bool transport_attach(struct conn *c);
 bool transport_pending(const struct conn *c); /* TLS holds bytes it has already read */
 /* close_notify and half-close. False: blocked, again when writable. */
 bool transport_shutdown(struct conn *c);

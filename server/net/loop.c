@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -206,15 +207,18 @@ static void loop_round(struct loop *loop)
     int n = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_ROUND, patience(loop));
     loop->now_ms = clock_ms();
     loop->event_count = n > 0 ? n : 0;
+    bool woken = false;
     for (int i = 0; i < loop->event_count; i++)
-        if (!loop->events[i].data.ptr)
-            drain_wake(loop);
+        woken |= !loop->events[i].data.ptr;
+    if (woken)
+        drain_wake(loop);
     for (loop->event_at = 0; loop->event_at < loop->event_count;) {
         struct epoll_event ev = loop->events[loop->event_at++];
         deliver(loop, &ev);
     }
     loop->event_at = loop->event_count = 0;
-    tasks_run(loop, inbox_take(loop));
+    if (woken) /* whoever posts into an empty inbox wakes: no lock in a round without */
+        tasks_run(loop, inbox_take(loop));
     wheel_advance(&loop->wheel, loop, loop->now_ms);
     tasks_run(loop, tasks_take(&loop->deferred));
 }
@@ -282,6 +286,26 @@ void loop_io_del(struct loop *loop, struct loop_io *io)
     for (int i = loop->event_at; i < loop->event_count; i++)
         if (loop->events[i].data.ptr == io)
             loop->events[i].data.ptr = NULL;
+}
+
+ssize_t loop_recv(struct loop *loop, struct loop_io *io, void *buf, size_t cap)
+{
+    ssize_t n;
+    (void)loop;
+    do
+        n = recv(io->fd, buf, cap, 0);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_t len)
+{
+    ssize_t n;
+    (void)loop;
+    do
+        n = send(io->fd, data, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
 }
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ms)
