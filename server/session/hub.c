@@ -17,7 +17,7 @@
  * bytes, terminators and address included, it takes 152. */
 _Static_assert(sizeof(void *) != 8 || offsetof(struct session, ids) <= 116, "a session has grown");
 
-static struct hub *hubs[METRIC_LOOPS_MAX]; /* by loop; set before the loops run */
+struct hub *hubs[METRIC_LOOPS_MAX];
 
 static bool random_u64(uint64_t *out)
 {
@@ -56,11 +56,6 @@ int hub_new(struct loop *loop, const struct session_config *config, struct hub *
 struct hub *hub_of(const struct loop *loop)
 {
     return hubs[loop_index(loop)];
-}
-
-struct hub *session_hub(const struct session *s)
-{
-    return hubs[s->loop];
 }
 
 static uint32_t device_hash(const char *device, uint64_t seed)

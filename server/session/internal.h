@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "ops/metrics.h"
 #include "proto/json.h"
 #include "proto/writer.h"
 #include "session/recent.h"
@@ -139,7 +140,13 @@ static inline size_t session_size(size_t device_len, size_t child_len, size_t cl
 enum session_client { CLIENT_UNKNOWN, CLIENT_IPV4, CLIENT_IPV6 };
 
 /* hub.c */
-struct hub *session_hub(const struct session *s);
+extern struct hub *hubs[METRIC_LOOPS_MAX]; /* by loop; set before the loops run */
+
+static inline struct hub *session_hub(const struct session *s)
+{
+    return hubs[s->loop];
+}
+
 struct session *hub_find(const struct hub *h, uint64_t id); /* NULL: gone */
 void hub_forget(struct session *s); /* takes it off the tables and frees it */
 
