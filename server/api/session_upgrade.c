@@ -132,7 +132,7 @@ static void arrived(struct http_request *req, void *arg)
 {
     struct upgrade *u = arg;
     u->loop = req->loop;
-    struct session_owner owner = {.exp_s = u->token.exp};
+    struct session_owner owner = {.exp_s = u->token.exp, .client = &req->client};
     snprintf(owner.device_id, sizeof owner.device_id, "%s", u->token.device_id);
     snprintf(owner.child_id, sizeof owner.child_id, "%s", u->token.child_id);
     memcpy(owner.sid, u->sid, sizeof owner.sid);

@@ -7,7 +7,9 @@
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "http/route.h"
 #include "net/conn.h"
@@ -32,7 +34,7 @@ struct http_request {
 };
 
 /* What a listener serves: its routes, bounds and policies. One per kind of listener, shared
- * read-only. */
+ * read-only, and there as long as its connections, whatever becomes of them. */
 struct http_plane {
     const char *name; /* "public", "admin", "metrics" */
     void *context;    /* the composing program's, for its handlers */
@@ -41,9 +43,10 @@ struct http_plane {
     size_t route_count;
     uint32_t
         head_ms; /* a head must be whole within, from its first byte or the connection's start */
-    uint32_t body_ms; /* a body, from its head */
-    uint32_t idle_ms; /* between requests */
-    struct conn_limits conn;
+    uint32_t body_ms;        /* a body, from its head */
+    uint32_t idle_ms;        /* between requests */
+    struct conn_limits conn; /* in_max at least LIMIT_HTTP_HEAD: a head that does not fit could not
+                                be refused either */
     const struct trusted_proxies *proxies; /* NULL: X-Forwarded-For is never read */
     /* Asked for each request before its body is read, with its true client address: false refuses
      * it with 429 and *retry_after_s. NULL: all may. */

@@ -20,6 +20,7 @@ struct serving {
     const struct http_plane *plane;
     struct request *req; /* PHASE_BODY and PHASE_HANDLING */
     enum phase phase;
+    struct sockaddr_storage peer;
 };
 
 struct request {

@@ -49,12 +49,12 @@ struct request *request_new(struct serving *s, const char *bytes, size_t len,
     r->pub.loop = conn_loop(s->conn);
     r->pub.plane = s->plane;
     r->pub.start_ms = loop_now_ms(r->pub.loop);
-    r->pub.client = *conn_peer(s->conn);
+    r->pub.client = s->peer;
     make_id(r->pub.request_id);
     if (head) {
         copy_head(r, bytes, len, head);
         r->keep_alive = head->minor >= 1 && http1_keep_alive(&r->pub.head);
-        trusted_proxies_client(s->plane->proxies, conn_peer(s->conn), &r->pub.head, &r->pub.client);
+        trusted_proxies_client(s->plane->proxies, &s->peer, &r->pub.head, &r->pub.client);
     } else {
         r->pub.head.minor = 1;
     }

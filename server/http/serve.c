@@ -1,6 +1,7 @@
 /* A connection that speaks HTTP: which bytes are heads, which are bodies, and how long each may
  * take. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "http/internal.h"
 #include "proto/limits.h"
@@ -186,17 +187,18 @@ void http_serve(struct loop *loop, int fd, struct tls_context *tls,
                 const struct sockaddr_storage *peer, const struct http_plane *plane)
 {
     struct serving *s = calloc(1, sizeof *s);
-    struct conn_limits limits = plane->conn;
-    if (limits.handshake_ms == 0)
-        limits.handshake_ms = 10000;
-    if (limits.in_max > 0 && limits.in_max < LIMIT_HTTP_HEAD)
-        limits.in_max = LIMIT_HTTP_HEAD; /* a head must fit, or it could not be refused either */
-    if (conn_new(loop, fd, tls, peer, &limits, &handler, s, s ? &s->conn : NULL) != TEDDY_OK) {
+    uint32_t handshake_ms = plane->conn.handshake_ms ? plane->conn.handshake_ms : CONN_HANDSHAKE_MS;
+    if (!s) {
+        close(fd);
+        return;
+    }
+    if (conn_new(loop, fd, tls, &plane->conn, &handler, s, &s->conn) != TEDDY_OK) {
         free(s);
         return;
     }
     s->plane = plane;
-    begin_phase(s, PHASE_IDLE, plane->head_ms + (tls ? limits.handshake_ms : 0));
+    s->peer = *peer;
+    begin_phase(s, PHASE_IDLE, plane->head_ms + (tls ? handshake_ms : 0));
 }
 
 static void drain_one(struct conn *c, void *arg)

@@ -99,7 +99,6 @@ struct conn *http_upgrade(struct http_request *req)
         send_switch(r);
         conn_set_deadline(c, 0);
         conn_set_handler(c, &nobody, NULL);
-        conn_set_peer(c, &r->pub.client);
         serving_free(s);
     }
     request_free(r);

@@ -4,9 +4,7 @@
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
-#include <netinet/in.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
 #include "net/loop.h"
 
@@ -35,26 +33,26 @@ struct conn_handler {
     void (*closed)(struct conn *c, enum conn_end why);
 };
 
-struct conn_limits { /* copied; 0 is the default */
+#define CONN_HANDSHAKE_MS 10000
+
+struct conn_limits { /* kept by address, not copied; 0 is the default */
     size_t in_max;   /* unconsumed input; more is not read until some is consumed; default 64 KiB */
     size_t out_max;  /* unsent output; more drops the connection; default 256 KiB */
-    uint32_t handshake_ms;   /* TLS handshake, default 10 s */
+    uint32_t handshake_ms;   /* TLS handshake, default CONN_HANDSHAKE_MS */
     uint32_t write_stall_ms; /* output not moving for so long drops the connection, default 20 s */
 };
 
 /* Takes the accepted fd over (also on failure: closed). tls NULL: plain. The handler's data is
- * called only once a TLS handshake is done. *out (out may be NULL) is the connection, valid until
- * closed. Runs on loop's thread. */
+ * called only once a TLS handshake is done. limits (NULL: the defaults) must outlive the
+ * connection. *out (out may be NULL) is the connection, valid until closed. Runs on loop's thread.
+ */
 TEDDY_MUST_CHECK int conn_new(struct loop *loop, int fd, struct tls_context *tls,
-                              const struct sockaddr_storage *peer, const struct conn_limits *limits,
-                              const struct conn_handler *handler, void *user, struct conn **out);
+                              const struct conn_limits *limits, const struct conn_handler *handler,
+                              void *user, struct conn **out);
 
 void conn_set_handler(struct conn *c, const struct conn_handler *handler, void *user);
 void *conn_user(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
-const struct sockaddr_storage *conn_peer(const struct conn *c);
-/* Whom the peer speaks for, when it is a trusted proxy: conn_peer's answer from now on. */
-void conn_set_peer(struct conn *c, const struct sockaddr_storage *peer);
 bool conn_is_tls(const struct conn *c);
 /* Of a Unix socket's peer. TEDDY_EINVAL when it is none. */
 TEDDY_MUST_CHECK int conn_peer_uid(const struct conn *c, uint32_t *uid);

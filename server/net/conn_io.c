@@ -4,13 +4,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often one connection reads before the others of the round have their turn. */
-enum { READS_PER_ROUND = 8, BUFFER_MIN = 512, FLUSH_AT = 64 * 1024 };
+enum {
+    READS_PER_ROUND = 8, /* of one connection before the others of the round have their turn */
+    BUFFER_MIN = 512,
+    BUFFER_SPARE = 4096, /* a spare holds no more */
+    FLUSH_AT = 64 * 1024,
+    IN_MAX = 64 * 1024,
+    OUT_MAX = 256 * 1024,
+    WRITE_STALL_MS = 20000,
+};
 
-void buffer_free(struct buffer *b)
+static size_t in_max(const struct conn *c)
+{
+    return c->limits->in_max ? c->limits->in_max : IN_MAX;
+}
+
+static size_t out_max(const struct conn *c)
+{
+    return c->limits->out_max ? c->limits->out_max : OUT_MAX;
+}
+
+static uint32_t write_stall_ms(const struct conn *c)
+{
+    return c->limits->write_stall_ms ? c->limits->write_stall_ms : WRITE_STALL_MS;
+}
+
+static void buffer_free(struct buffer *b)
 {
     if (b->p) {
-        OPENSSL_cleanse(b->p, b->cap);
+        OPENSSL_cleanse(b->p + b->at, b->len);
         free(b->p);
     }
     *b = (struct buffer){0};
@@ -32,13 +54,14 @@ static bool buffer_grow(struct buffer *b, size_t need)
     return true;
 }
 
-bool buffer_put(struct buffer *b, const void *data, size_t len)
+static bool buffer_put(struct buffer *b, const void *data, size_t len)
 {
     if (len == 0)
         return true;
     if (b->cap - b->at - b->len < len) {
         if (b->cap - b->len >= len && b->at >= b->len) { /* cheap to move down */
             memcpy(b->p, b->p + b->at, b->len);
+            OPENSSL_cleanse(b->p + b->at, b->len);
             b->at = 0;
         } else if (!buffer_grow(b, b->len + len)) {
             return false;
@@ -49,25 +72,88 @@ bool buffer_put(struct buffer *b, const void *data, size_t len)
     return true;
 }
 
-void buffer_take(struct buffer *b, size_t len)
+/* What leaves is wiped, so that a buffer never holds more than what waits. */
+static void buffer_take(struct buffer *b, size_t len)
 {
+    OPENSSL_cleanse(b->p + b->at, len);
     b->at += len;
     b->len -= len;
     if (b->len == 0)
-        buffer_free(b);
+        b->at = 0;
+}
+
+static void traffic_free(struct traffic *t)
+{
+    buffer_free(&t->in);
+    buffer_free(&t->out);
+    free(t);
+}
+
+void loop_conns_fini(struct loop_conns *conns)
+{
+    if (conns->spare)
+        traffic_free(conns->spare);
+    conns->spare = NULL;
+}
+
+/* The connection's, made when there is none; NULL when there is no memory. */
+static struct traffic *traffic_of(struct conn *c)
+{
+    struct loop_conns *conns = loop_conns(c->loop);
+    if (!c->traffic) {
+        c->traffic = conns->spare ? conns->spare : calloc(1, sizeof *c->traffic);
+        conns->spare = NULL;
+    }
+    return c->traffic;
+}
+
+/* Nothing waits any more: what held it goes, or becomes the loop's spare. */
+static void let_go(struct conn *c)
+{
+    struct loop_conns *conns = loop_conns(c->loop);
+    struct traffic *t = c->traffic;
+    if (!t || t->in.len || t->out.len)
+        return;
+    c->traffic = NULL;
+    if (!conns->spare && t->in.cap <= BUFFER_SPARE && t->out.cap <= BUFFER_SPARE)
+        conns->spare = t;
+    else
+        traffic_free(t);
+}
+
+void conn_drop_held(struct conn *c)
+{
+    if (c->traffic)
+        traffic_free(c->traffic);
+    c->traffic = NULL;
+}
+
+size_t conn_held(const struct conn *c)
+{
+    return c->traffic ? c->traffic->in.len : 0;
+}
+
+size_t conn_unsent(const struct conn *c)
+{
+    return c->traffic ? c->traffic->out.len : 0;
+}
+
+static bool hold(struct conn *c, const uint8_t *data, size_t len)
+{
+    return len == 0 || (traffic_of(c) && buffer_put(&c->traffic->in, data, len));
 }
 
 static bool delivering(const struct conn *c)
 {
-    return c->state == CONN_OPEN && !c->paused && !c->move_to;
+    return c->state == CONN_OPEN && !c->paused && !c->moving;
 }
 
 bool conn_reading(const struct conn *c)
 {
-    if (c->eof || c->move_to)
+    if (c->eof || c->moving)
         return false;
     if (c->state == CONN_OPEN)
-        return !c->paused && c->in.len < c->limits.in_max;
+        return !c->paused && conn_held(c) < in_max(c);
     return c->state == CONN_FINISHING || c->state == CONN_LINGERING;
 }
 
@@ -90,32 +176,34 @@ static void deliver_scratch(struct conn *c, uint8_t *data, size_t len)
         at += used;
     }
     bool wanted = c->state == CONN_OPEN;
-    if (wanted && !buffer_put(&c->in, data + at, len - at))
+    if (wanted && !hold(c, data + at, len - at))
         conn_end(c, CONN_END_LOCAL);
 }
 
 void conn_offer(struct conn *c)
 {
-    while (c->in.len && delivering(c)) {
-        size_t used = c->handler->data(c, c->in.p + c->in.at, c->in.len);
+    while (conn_held(c) && delivering(c)) {
+        struct buffer *in = &c->traffic->in;
+        size_t used = c->handler->data(c, in->p + in->at, in->len);
         if (used == 0)
             break;
-        buffer_take(&c->in, used);
+        buffer_take(in, used); /* it stays where it is while anything is held */
     }
+    let_go(c);
 }
 
 static enum transport pull_once(struct conn *c)
 {
-    size_t cap, room = c->limits.in_max - c->in.len, n = 0;
+    size_t cap, room = in_max(c) - conn_held(c), n = 0;
     uint8_t *scratch = loop_scratch(c->loop, &cap);
     enum transport t = transport_read(c, scratch, cap < room ? cap : room, &n);
     if (t != TRANSPORT_OK) {
         ended_by(c, t);
         return t;
     }
-    if (c->in.len == 0) {
+    if (conn_held(c) == 0) {
         deliver_scratch(c, scratch, n);
-    } else if (buffer_put(&c->in, scratch, n)) {
+    } else if (hold(c, scratch, n)) {
         conn_offer(c);
     } else {
         conn_end(c, CONN_END_LOCAL);
@@ -158,22 +246,23 @@ static void watch_stall(struct conn *c, bool moved)
 {
     if (c->state != CONN_OPEN)
         return; /* finishing: the guard is the linger time */
-    if (c->out.len == 0)
-        loop_timer_unset(c->loop, &c->guard);
-    else if (moved || !c->guard.prev)
-        loop_timer_set(c->loop, &c->guard, loop_now_ms(c->loop) + c->limits.write_stall_ms);
+    if (!conn_unsent(c))
+        conn_unguard(c);
+    else if (moved || !c->guarded)
+        conn_guard(c, loop_now_ms(c->loop) + write_stall_ms(c));
 }
 
 void conn_flush(struct conn *c)
 {
-    if (c->state != CONN_OPEN && c->state != CONN_FINISHING)
+    if ((c->state != CONN_OPEN && c->state != CONN_FINISHING) || !conn_unsent(c) || c->moving)
         return;
+    struct buffer *out = &c->traffic->out;
     bool moved = false;
-    while (c->out.len && !c->write_blocked) {
+    while (out->len && !c->write_blocked) {
         size_t n = 0;
-        enum transport t = transport_write(c, c->out.p + c->out.at, c->out.len, &n);
+        enum transport t = transport_write(c, out->p + out->at, out->len, &n);
         if (t == TRANSPORT_OK) {
-            buffer_take(&c->out, n);
+            buffer_take(out, n);
             moved = true;
         } else if (t == TRANSPORT_BLOCKED) {
             c->write_blocked = true;
@@ -182,6 +271,8 @@ void conn_flush(struct conn *c)
             return;
         }
     }
+    c->drained |= out->len == 0;
+    let_go(c);
     watch_stall(c, moved);
 }
 
@@ -191,12 +282,14 @@ int conn_send(struct conn *c, const void *data, size_t len)
         return TEDDY_ECLOSED;
     /* Much in one round: let go of what the peer takes already, so that out_max bounds what it does
      * not take. */
-    if (c->out.len + len > FLUSH_AT && !c->move_to)
+    if (conn_unsent(c) + len > FLUSH_AT)
         conn_flush(c);
     if (c->state == CONN_DEAD)
         return TEDDY_ECLOSED;
-    if (len > c->limits.out_max || c->out.len > c->limits.out_max - len ||
-        !buffer_put(&c->out, data, len)) {
+    if (len == 0)
+        return TEDDY_OK;
+    if (len > out_max(c) || conn_unsent(c) > out_max(c) - len || !traffic_of(c) ||
+        !buffer_put(&c->traffic->out, data, len)) {
         conn_end(c, CONN_END_STALLED);
         return TEDDY_EFULL;
     }

@@ -3,6 +3,7 @@
 #ifndef NET_CONN_PLAN_H
 #define NET_CONN_PLAN_H
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -30,8 +31,9 @@ static struct testing_server server;
 static void accepted(struct loop *loop, int fd, const struct sockaddr_storage *peer, void *user)
 {
     struct plan *plan = user;
+    (void)peer;
     testing_count_add(&plan->opened);
-    assert_int_equal(conn_new(loop, fd, plan->tls ? testing_tls() : NULL, peer, &plan->limits,
+    assert_int_equal(conn_new(loop, fd, plan->tls ? testing_tls() : NULL, &plan->limits,
                               plan->handler, plan, NULL),
                      TEDDY_OK);
 }

@@ -68,36 +68,27 @@ enum transport transport_read(struct conn *c, void *buf, size_t cap, size_t *n)
 {
     if (c->ssl && c->state == CONN_OPEN)
         return tls_read(c, buf, cap, n);
-    for (;;) { /* once finishing, TLS records are thrown away undeciphered */
-        ssize_t got = recv(c->io.fd, buf, cap, 0);
-        if (got > 0) {
-            *n = (size_t)got;
-            return TRANSPORT_OK;
-        }
-        if (got == 0)
-            return TRANSPORT_EOF;
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return TRANSPORT_BLOCKED;
-        if (errno != EINTR)
-            return TRANSPORT_RESET;
+    /* Once finishing, TLS records are thrown away undeciphered. */
+    ssize_t got = loop_recv(c->loop, &c->io, buf, cap);
+    if (got > 0) {
+        *n = (size_t)got;
+        return TRANSPORT_OK;
     }
+    if (got == 0)
+        return TRANSPORT_EOF;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? TRANSPORT_BLOCKED : TRANSPORT_RESET;
 }
 
 enum transport transport_write(struct conn *c, const void *data, size_t len, size_t *n)
 {
     if (c->ssl)
         return tls_write(c, data, len, n);
-    for (;;) {
-        ssize_t put = send(c->io.fd, data, len, MSG_NOSIGNAL);
-        if (put >= 0) {
-            *n = (size_t)put;
-            return TRANSPORT_OK;
-        }
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return TRANSPORT_BLOCKED;
-        if (errno != EINTR)
-            return TRANSPORT_RESET;
+    ssize_t put = loop_send(c->loop, &c->io, data, len);
+    if (put >= 0) {
+        *n = (size_t)put;
+        return TRANSPORT_OK;
     }
+    return errno == EAGAIN || errno == EWOULDBLOCK ? TRANSPORT_BLOCKED : TRANSPORT_RESET;
 }
 
 bool transport_pending(const struct conn *c)

@@ -3,6 +3,8 @@
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 
+#include <sys/socket.h>
+
 #include "net/conn.h"
 
 struct listener;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ struct loop {
     uint64_t now_ms;
     atomic_bool stop;
     bool draining;
-    struct conn *conns;
+    struct loop_conns conns;
     struct task_list deferred;
     struct task_list heavy[2];  /* new, begun before */
     pthread_mutex_t inbox_lock; /* inbox */
@@ -177,6 +178,7 @@ void loop_free(struct loop *loop)
     run_pending(loop);
     conn_each(loop, abort_one, NULL);
     run_pending(loop);
+    loop_conns_fini(&loop->conns);
     pthread_mutex_destroy(&loop->inbox_lock);
     close(loop->wake_fd);
     close(loop->epoll_fd);
@@ -231,15 +233,18 @@ static void loop_round(struct loop *loop)
     int n = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_ROUND, patience(loop));
     loop->now_ms = clock_ms();
     loop->event_count = n > 0 ? n : 0;
+    bool woken = false;
     for (int i = 0; i < loop->event_count; i++)
-        if (!loop->events[i].data.ptr)
-            drain_wake(loop);
+        woken |= !loop->events[i].data.ptr;
+    if (woken)
+        drain_wake(loop);
     for (loop->event_at = 0; loop->event_at < loop->event_count;) {
         struct epoll_event ev = loop->events[loop->event_at++];
         deliver(loop, &ev);
     }
     loop->event_at = loop->event_count = 0;
-    tasks_run(loop, inbox_take(loop));
+    if (woken) /* whoever posts into an empty inbox wakes: no lock in a round without */
+        tasks_run(loop, inbox_take(loop));
     wheel_advance(&loop->wheel, loop, loop->now_ms);
     (void)heavy_run(loop);
     tasks_run(loop, tasks_take(&loop->deferred));
@@ -312,6 +317,26 @@ void loop_io_del(struct loop *loop, struct loop_io *io)
             loop->events[i].data.ptr = NULL;
 }
 
+ssize_t loop_recv(struct loop *loop, struct loop_io *io, void *buf, size_t cap)
+{
+    ssize_t n;
+    (void)loop;
+    do
+        n = recv(io->fd, buf, cap, 0);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_t len)
+{
+    ssize_t n;
+    (void)loop;
+    do
+        n = send(io->fd, data, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ms)
 {
     wheel_set(&loop->wheel, timer, at_ms);
@@ -358,7 +383,7 @@ bool loop_draining(const struct loop *loop)
     return loop->draining;
 }
 
-struct conn **loop_conns(struct loop *loop)
+struct loop_conns *loop_conns(struct loop *loop)
 {
     return &loop->conns;
 }

@@ -121,10 +121,23 @@ static void put_off(struct session *s, const struct delivery *d)
     s->ack_new |= d->writes && d->drop_count == 0;
 }
 
+/* Where the session stands; 0.0 and 0.0 before there was a message. */
+static struct marks marks_of(const struct session *s)
+{
+    return s->marks ? *s->marks : (struct marks){{0, 0}, {0, 0}};
+}
+
+static bool make_marks(struct session *s)
+{
+    if (!s->marks)
+        s->marks = calloc(1, sizeof *s->marks);
+    return s->marks != NULL;
+}
+
 /* Takes d over, whatever comes of it. */
 static void submit(struct session *s, struct delivery *d)
 {
-    struct store *store = s->hub->config->store;
+    struct store *store = session_hub(s)->config->store;
     d->job.run = d->writes ? run_write : run_read;
     d->job.done = done_on_store;
     s->fetching = true;
@@ -149,15 +162,19 @@ static void drop_later(struct session *s, struct delivery *d, const struct held 
 
 static void send_all(struct session *s, struct delivery *d)
 {
+    if (d->count > 0 && !make_marks(s)) {
+        s->fetch_late = true;
+        return;
+    }
     for (unsigned i = 0; i < d->count && s->state == SESSION_LIVE; i++) {
         const struct held *h = &d->rows[i];
         struct downlink_row row = {.id = h->id,
                                    .data = h->data,
                                    .expires_s = h->expires_s,
                                    .body = {d->words + h->at, h->len}};
-        s->sent = h->id;
+        s->marks->sent = h->id;
         if (send_message(s, &row))
-            metric_add(loop_index(s->hub->loop), METRIC_DOWNLINKS_SENT, 1);
+            metric_add(loop_index(session_hub(s)->loop), METRIC_DOWNLINKS_SENT, 1);
         else
             drop_later(s, d, h);
     }
@@ -165,7 +182,7 @@ static void send_all(struct session *s, struct delivery *d)
 
 static void wrote(struct session *s, const struct delivery *d)
 {
-    metric_add(loop_index(s->hub->loop),
+    metric_add(loop_index(session_hub(s)->loop),
                d->drop_count ? METRIC_DOWNLINKS_DROPPED : METRIC_DOWNLINKS_ACKED, d->left);
     if (d->overtaken)
         LOG(LOG_WARN, "downlink_overtaken", LOG_S("device", session_device(s)),
@@ -209,7 +226,7 @@ static void fetched(struct loop *loop, struct loop_task *task)
 
 void downlink_go(struct session *s)
 {
-    if (!s->hub->config->store || !s->hello || s->state != SESSION_LIVE)
+    if (!session_hub(s)->config->store || !s->hello || s->state != SESSION_LIVE)
         return;
     if (s->fetching) {
         s->fetch_more = true;
@@ -221,11 +238,11 @@ void downlink_go(struct session *s)
         return;
     }
     d->task.run = fetched;
-    d->hub = s->hub;
+    d->hub = session_hub(s);
     d->session_id = s->id;
     d->now_s = unix_ms() / 1000;
-    d->sent = s->sent;
-    d->acked = s->acked;
+    d->sent = marks_of(s).sent;
+    d->acked = marks_of(s).acked;
     d->ack_last = s->ack_last;
     d->writes = s->ack_new;
     memcpy(d->device_id, session_device(s), strlen(session_device(s)));
@@ -236,21 +253,27 @@ void downlink_go(struct session *s)
 
 void downlink_hello(struct session *s, const struct downlink_id *last)
 {
-    if (downlink_id_compare(last, &s->acked) > 0) {
-        s->acked = *last;
+    bool any = last->epoch + last->n > 0;
+    if (any && !make_marks(s)) {
+        session_close(s, WS_CLOSE_INTERNAL, "internal", true);
+        return;
+    }
+    if (any && downlink_id_compare(last, &s->marks->acked) > 0) {
+        s->marks->acked = *last;
         s->ack_last = true;
     }
-    if (downlink_id_compare(last, &s->sent) > 0)
-        s->sent = *last;
+    if (any && downlink_id_compare(last, &s->marks->sent) > 0)
+        s->marks->sent = *last;
     downlink_go(s);
 }
 
 bool downlink_ack(struct session *s, const struct downlink_id *id)
 {
-    if (downlink_id_compare(id, &s->sent) > 0)
+    struct marks marks = marks_of(s);
+    if (downlink_id_compare(id, &marks.sent) > 0)
         return false;
-    if (downlink_id_compare(id, &s->acked) > 0) {
-        s->acked = *id;
+    if (downlink_id_compare(id, &marks.acked) > 0) { /* so there are marks */
+        s->marks->acked = *id;
         s->ack_new = true;
         downlink_go(s);
     }

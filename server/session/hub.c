@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "net/slab.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
 #include "proto/text.h"
@@ -12,7 +13,11 @@
 
 #define BUCKETS_MIN 64u
 
-static struct hub *hubs[METRIC_LOOPS_MAX]; /* by loop; set before the loops run */
+/* A silent session's own part; it grows only on purpose (docs/performance.md). With names of 36
+ * bytes, terminators and address included, it takes 152. */
+_Static_assert(sizeof(void *) != 8 || offsetof(struct session, ids) <= 116, "a session has grown");
+
+struct hub *hubs[METRIC_LOOPS_MAX];
 
 static bool random_u64(uint64_t *out)
 {
@@ -22,6 +27,8 @@ static bool random_u64(uint64_t *out)
 int hub_new(struct loop *loop, const struct session_config *config, struct hub **out)
 {
     *out = NULL;
+    if (loop_index(loop) >= METRIC_LOOPS_MAX)
+        return TEDDY_EINVAL;
     struct hub *h = calloc(1, sizeof *h);
     if (!h)
         return TEDDY_ENOMEM;
@@ -34,16 +41,14 @@ int hub_new(struct loop *loop, const struct session_config *config, struct hub *
     uint32_t longest =
         config->utterance_max > config->downlink_max ? config->utterance_max : config->downlink_max;
     h->out_cap = 6u * (size_t)(longest + LIMIT_UTTERANCE_ID) + 2048;
-    h->by_id = calloc(h->bucket_count, sizeof(struct session *));
-    h->by_device = calloc(h->bucket_count, sizeof(struct session *));
+    h->buckets = calloc(h->bucket_count, sizeof(struct session *));
     h->out = malloc(h->out_cap);
-    if (!h->by_id || !h->by_device || !h->out || !random_u64(&h->seed)) {
+    if (!h->buckets || !h->out || !random_u64(&h->seed) || !random_u64(&h->registered)) {
         hub_free(h);
         return TEDDY_ENOMEM;
     }
     recent_init(&h->recent, h->seed, RECENT_BYTES_MAX);
-    if (loop_index(loop) < METRIC_LOOPS_MAX)
-        hubs[loop_index(loop)] = h;
+    hubs[loop_index(loop)] = h;
     *out = h;
     return TEDDY_OK;
 }
@@ -66,56 +71,44 @@ unsigned hub_index(const char *device_id, unsigned loops)
     return loops ? device_hash(device_id, 0) % loops : 0;
 }
 
-static struct session **id_bucket(const struct hub *h, uint64_t id)
+static struct session **bucket_of(const struct hub *h, uint64_t id)
 {
-    return &h->by_id[id & (h->bucket_count - 1)];
+    return &h->buckets[id & (h->bucket_count - 1)];
 }
 
 static struct session **device_bucket(const struct hub *h, const char *device)
 {
-    return &h->by_device[device_hash(device, h->seed) & (h->bucket_count - 1)];
+    return bucket_of(h, device_hash(device, h->seed));
 }
 
 static void enlist(struct hub *h, struct session *s)
 {
-    struct session **id = id_bucket(h, s->id), **device = device_bucket(h, session_device(s));
-    s->next_by_id = *id;
-    *id = s;
-    s->next_by_device = *device;
-    *device = s;
+    struct session **bucket = bucket_of(h, s->id);
+    s->next = *bucket;
+    *bucket = s;
 }
 
 static void delist(struct hub *h, struct session *s)
 {
-    struct session **at = id_bucket(h, s->id);
+    struct session **at = bucket_of(h, s->id);
     while (*at != s)
-        at = &(*at)->next_by_id;
-    *at = s->next_by_id;
-    at = device_bucket(h, session_device(s));
-    while (*at != s)
-        at = &(*at)->next_by_device;
-    *at = s->next_by_device;
+        at = &(*at)->next;
+    *at = s->next;
 }
 
-/* Twice the buckets once they are full on average; when there is no memory it stays as it is. */
+/* Twice the buckets once there are two sessions to each; when there is no memory it stays as it is.
+ */
 static void grow(struct hub *h)
 {
     unsigned old_count = h->bucket_count, count = old_count * 2;
-    struct session **by_id = calloc(count, sizeof(struct session *));
-    struct session **by_device = calloc(count, sizeof(struct session *));
-    if (h->count < old_count || !by_id || !by_device) {
-        free(by_id);
-        free(by_device);
+    struct session **old = h->buckets, **buckets = calloc(count, sizeof(struct session *));
+    if (!buckets)
         return;
-    }
-    struct session **old = h->by_id;
-    free(h->by_device);
-    h->by_id = by_id;
-    h->by_device = by_device;
+    h->buckets = buckets;
     h->bucket_count = count;
     for (unsigned i = 0; i < old_count; i++)
         for (struct session *s = old[i], *next; s; s = next) {
-            next = s->next_by_id;
+            next = s->next;
             enlist(h, s);
         }
     free(old);
@@ -123,9 +116,9 @@ static void grow(struct hub *h)
 
 struct session *hub_find(const struct hub *h, uint64_t id)
 {
-    struct session *s = *id_bucket(h, id);
+    struct session *s = *bucket_of(h, id);
     while (s && s->id != id)
-        s = s->next_by_id;
+        s = s->next;
     return s;
 }
 
@@ -134,39 +127,55 @@ void session_id_text(uint64_t id, char out[17])
     snprintf(out, 17, "%014llx", (unsigned long long)id);
 }
 
-/* Random, so that no two sessions share one across restarts, and within what a JSON number holds
- * exactly. */
-static uint64_t new_id(const struct hub *h)
+/* The device's hash, so that one table finds a session by either, and above it a count. Both begin
+ * at random, so that no two sessions share an id across restarts; together they stay within what a
+ * JSON number holds exactly. */
+static uint64_t new_id(struct hub *h, const char *device)
 {
     uint64_t id;
-    do {
-        if (!random_u64(&id))
-            return 0;
-        id >>= 11;
-    } while (id == 0 || hub_find(h, id));
+    do
+        id = (h->registered++ & 0x1FFFFF) << 32 | device_hash(device, h->seed);
+    while (id == 0 || hub_find(h, id));
     return id;
+}
+
+static const void *address_bytes(const struct sockaddr_storage *a, size_t *len)
+{
+    *len = 0;
+    if (a && a->ss_family == AF_INET) {
+        *len = 4;
+        return &((const struct sockaddr_in *)a)->sin_addr;
+    }
+    if (a && a->ss_family == AF_INET6) {
+        *len = 16;
+        return &((const struct sockaddr_in6 *)a)->sin6_addr;
+    }
+    return NULL;
 }
 
 static struct session *session_new(struct hub *h, const struct session_owner *owner)
 {
-    size_t device = strlen(owner->device_id) + 1, child = strlen(owner->child_id) + 1;
-    uint64_t id = new_id(h);
-    struct session *s = id ? calloc(1, sizeof *s + device + child) : NULL;
+    size_t device = strlen(owner->device_id) + 1, child = strlen(owner->child_id) + 1, client;
+    const void *address = address_bytes(owner->client, &client);
+    struct session *s = slab_new(session_size(device - 1, child - 1, client));
     if (!s)
         return NULL;
     memcpy(s->ids, owner->device_id, device);
     memcpy(s->ids + device, owner->child_id, child);
+    if (client)
+        memcpy(s->ids + device + child, address, client);
+    s->client = client == 4 ? CLIENT_IPV4 : client == 16 ? CLIENT_IPV6 : CLIENT_UNKNOWN;
     memcpy(s->sid, owner->sid, sizeof s->sid);
     s->child_at = (uint8_t)device;
-    s->id = id;
-    s->hub = h;
+    s->id = new_id(h, owner->device_id);
+    s->loop = (uint8_t)loop_index(h->loop);
     session_set_exp(s, owner->exp_s);
     return s;
 }
 
 uint64_t session_register(struct hub *hub, const struct session_owner *owner)
 {
-    if (hub->count >= hub->bucket_count)
+    if (hub->count >= 2 * hub->bucket_count)
         grow(hub);
     struct session *s = session_new(hub, owner);
     if (!s)
@@ -178,31 +187,32 @@ uint64_t session_register(struct hub *hub, const struct session_owner *owner)
 
 void hub_forget(struct session *s)
 {
-    delist(s->hub, s);
-    s->hub->count--;
-    free(s);
+    struct hub *h = session_hub(s);
+    delist(h, s);
+    h->count--;
+    session_free(s);
 }
 
 /* Counts how often the device's sessions replace each other; the count goes on from one to the
  * next. */
 static void count_replacement(struct session *s, const struct session *old)
 {
-    uint64_t now = session_now(s);
+    uint32_t now = (uint32_t)session_now(s);
     bool run = old->replaced && now - old->replaced_ms <= CLONED_WINDOW_MS;
-    s->replaced = run ? (uint8_t)(old->replaced + 1) : 1;
+    unsigned replaced = run ? old->replaced + 1u : 1;
     s->replaced_ms = run ? old->replaced_ms : now;
-    if (s->replaced < CLONED_REPLACEMENTS)
+    s->replaced = (replaced % CLONED_REPLACEMENTS) & 3; /* tell again after as many more */
+    if (replaced < CLONED_REPLACEMENTS)
         return;
-    s->replaced = 0; /* tell again after as many more */
-    metric_add(loop_index(s->hub->loop), METRIC_DEVICE_CLONED, 1);
+    metric_add(loop_index(session_hub(s)->loop), METRIC_DEVICE_CLONED, 1);
     LOG(LOG_WARN, "device_cloned", LOG_S("device", session_device(s)),
         LOG_N("replacements", CLONED_REPLACEMENTS), LOG_N("within_s", CLONED_WINDOW_MS / 1000));
 }
 
 static void take_over(struct session *s)
 {
-    struct session *old = *device_bucket(s->hub, session_device(s));
-    for (; old; old = old->next_by_device) {
+    struct session *old = *device_bucket(session_hub(s), session_device(s));
+    for (; old; old = old->next) {
         if (old == s || old->state != SESSION_LIVE ||
             strcmp(session_device(old), session_device(s)) != 0)
             continue;
@@ -261,7 +271,7 @@ void session_refuse(struct hub *hub, struct conn *conn, uint16_t code, const cha
     struct wsio ws; /* needed only until the close frame is on its way */
     (void)hub;
     conn_set_handler(conn, &REFUSED, NULL);
-    wsio_init(&ws, conn, 0, NULL);
+    wsio_init(&ws, conn);
     wsio_fail(&ws, code, reason);
 }
 
@@ -288,7 +298,7 @@ void session_close_device(struct hub *hub, const char *device_id, const uint8_t 
                           uint16_t code, const char *word)
 {
     struct session *s = *device_bucket(hub, device_id);
-    for (; s; s = s->next_by_device) {
+    for (; s; s = s->next) {
         if (strcmp(session_device(s), device_id) != 0 ||
             (keep_sid && ct_equal(s->sid, keep_sid, sizeof s->sid)))
             continue;
@@ -345,7 +355,7 @@ static void wake_here(struct loop *loop, struct loop_task *task)
 {
     struct waking *w = (struct waking *)task;
     (void)loop;
-    for (struct session *s = *device_bucket(w->hub, w->device_id); s; s = s->next_by_device)
+    for (struct session *s = *device_bucket(w->hub, w->device_id); s; s = s->next)
         if (strcmp(session_device(s), w->device_id) == 0)
             downlink_go(s);
     free(w);
@@ -369,7 +379,7 @@ void hub_drain(struct hub *hub, uint16_t code, const char *word)
     hub->drain_code = code;
     hub->drain_word = word;
     for (unsigned i = 0; i < hub->bucket_count; i++)
-        for (struct session *s = hub->by_id[i]; s; s = s->next_by_id)
+        for (struct session *s = hub->buckets[i]; s; s = s->next)
             if (s->state == SESSION_LIVE)
                 session_close(s, code, word, true);
 }
@@ -389,13 +399,11 @@ unsigned hub_sessions(const struct hub *hub)
 }
 
 /* Without the port, which nobody knows of a client behind a proxy. */
-static void address_text(const struct sockaddr_storage *a, char *out, size_t cap)
+static void client_text(const struct session *s, char *out, size_t cap)
 {
-    const void *bytes = a->ss_family == AF_INET
-                            ? (const void *)&((const struct sockaddr_in *)a)->sin_addr
-                            : &((const struct sockaddr_in6 *)a)->sin6_addr;
-    if ((a->ss_family != AF_INET && a->ss_family != AF_INET6) ||
-        !inet_ntop(a->ss_family, bytes, out, (socklen_t)cap))
+    const char *child = session_child(s), *bytes = child + strlen(child) + 1;
+    int family = s->client == CLIENT_IPV4 ? AF_INET : AF_INET6;
+    if (s->client == CLIENT_UNKNOWN || !inet_ntop(family, bytes, out, (socklen_t)cap))
         snprintf(out, cap, "unix");
 }
 
@@ -403,7 +411,7 @@ void hub_each(struct hub *hub, bool (*each)(void *arg, const struct session_info
 {
     uint64_t now_s = unix_ms() / 1000;
     for (unsigned i = 0; i < hub->bucket_count; i++)
-        for (const struct session *s = hub->by_id[i]; s; s = s->next_by_id) {
+        for (const struct session *s = hub->buckets[i]; s; s = s->next) {
             if (s->state != SESSION_LIVE)
                 continue;
             struct session_info info = {
@@ -414,7 +422,7 @@ void hub_each(struct hub *hub, bool (*each)(void *arg, const struct session_info
                 .seq = s->seq,
                 .hello = s->hello,
             };
-            address_text(conn_peer(s->ws.conn), info.address, sizeof info.address);
+            client_text(s, info.address, sizeof info.address);
             if (!each(arg, &info))
                 return;
         }
@@ -441,11 +449,11 @@ void session_reason(const struct session_config *config, const char *word, bool 
 static void let_go(struct session *s)
 {
     if (s->state == SESSION_REGISTERED) {
-        free(s);
+        session_free(s);
         return;
     }
     session_silence(s);
-    s->hub = NULL; /* its connection's last callback frees it */
+    s->orphan = true; /* its connection's last callback frees it */
     conn_abort(s->ws.conn);
 }
 
@@ -453,17 +461,16 @@ void hub_free(struct hub *hub)
 {
     if (!hub)
         return;
-    for (unsigned i = 0; hub->by_id && i < hub->bucket_count; i++)
-        for (struct session *s = hub->by_id[i], *next; s; s = next) {
-            next = s->next_by_id;
+    for (unsigned i = 0; hub->buckets && i < hub->bucket_count; i++)
+        for (struct session *s = hub->buckets[i], *next; s; s = next) {
+            next = s->next;
             let_go(s);
         }
     for (unsigned i = 0; i < METRIC_LOOPS_MAX; i++)
         if (hubs[i] == hub)
             hubs[i] = NULL;
     recent_fini(&hub->recent);
-    free(hub->by_id);
-    free(hub->by_device);
+    free(hub->buckets);
     if (hub->out)
         wipe(hub->out, hub->out_cap);
     free(hub->out);

@@ -4,6 +4,9 @@
 #ifndef SESSION_INTERNAL_H
 #define SESSION_INTERNAL_H
 
+#include <string.h>
+
+#include "ops/metrics.h"
 #include "proto/json.h"
 #include "proto/writer.h"
 #include "session/recent.h"
@@ -41,54 +44,79 @@ struct utterance {
     char data[]; /* id, then text */
 };
 
+/* What answering takes, of a session whose words went to a processor: made at the first of them,
+ * gone when the session falls silent for good. */
+struct talk {
+    struct process_sink sink;
+    struct session *session;
+    void *mind; /* the processor's */
+    struct loop_timer wake;
+    struct utterance *queue; /* the first is being answered */
+    uint8_t queued;
+    bool answering;
+};
+
+/* Of a session that has sent messages, or whose toy has had some. */
+struct marks {
+    struct downlink_id sent, acked; /* the last one sent in this session or said to be kept, the
+                                       last one acked */
+};
+
+#define SESSION_TIME_BITS 44 /* milliseconds for five centuries */
+#define SESSION_TIME_MAX  ((UINT64_C(1) << SESSION_TIME_BITS) - 1)
+#define SESSION_SEQ_BITS  48
+
+/* One that is silent costs this, its names and its connection: there are many
+ * (docs/performance.md). Times are on the loop's clock; those of 32 bits are the low ones of a time
+ * never far from now. */
 struct session {
     struct wsio ws;
-    struct process_sink sink;
-    struct hub *hub; /* NULL: the hub is gone, only the connection is left */
-    struct session *next_by_id, *next_by_device;
-    uint64_t id;
-    uint64_t since_ms, heard_ms, ping_ms /* the next one */, exp_ms; /* on the loop's clock */
-    uint64_t seq;
-    struct utterance *queue; /* the first is being answered */
-    void *mind;              /* the processor's; made at the first utterance */
-    struct loop_timer wake;
-    char *message; /* a text message that is not whole yet */
-    uint32_t message_len, message_cap;
-    int32_t allowance;      /* thousandths of messages; negative: over the limit */
-    uint32_t allowed_ms;    /* low bits of the time it was counted */
-    uint64_t replaced_ms;   /* when the present run of replacements began */
-    const char *close_word; /* closed before it started */
-    uint16_t close_code;
-    struct downlink_id sent, acked; /* the last message sent in this session or said to be kept, the
-                                       last one acked; 0.0: none */
+    struct session *next; /* in its bucket */
+    union {
+        struct talk *talk;      /* close_code 0: NULL until there is something to answer */
+        const char *close_word; /* else */
+    };
+    struct marks *marks; /* NULL: none yet */
+    uint64_t id;         /* hub.c: its low half is the hash of the device */
+    uint64_t since_ms : SESSION_TIME_BITS;
+    uint64_t state : 2;    /* enum session_state */
+    uint64_t replaced : 2; /* replacements of the run */
+    uint64_t hello : 1;
+    uint64_t noticed : 1; /* token_expiring was sent */
+    uint64_t refreshing : 1;
+    uint64_t pumping : 1;
+    uint64_t fetching : 1;   /* a job of downlink.c is under way */
+    uint64_t fetch_more : 1; /* and there is reason for another */
+    uint64_t fetch_late : 1; /* the store could not; try again at the next ping */
+    uint64_t ack_new : 1;    /* acked is to be written */
+    uint64_t ack_last : 1;   /* acked is hello's `last`: perhaps there is nothing to write */
+    uint64_t silent : 1;     /* ended for having said nothing */
+    uint64_t orphan : 1;     /* the hub is gone, only the connection is left */
+    uint64_t exp_ms : SESSION_TIME_BITS;
+    uint64_t loop : 8;     /* the hub's */
+    uint64_t child_at : 8; /* of the child's id in ids */
+    uint64_t client : 2;   /* enum session_client */
+    uint64_t seq : SESSION_SEQ_BITS;
+    uint64_t close_code : 16;
+    uint32_t heard_ms, ping_ms /* the next one */;
+    int32_t allowance;    /* thousandths of messages; negative: over the limit */
+    uint32_t allowed_ms;  /* when it was counted */
+    uint32_t replaced_ms; /* when the present run of replacements began */
     uint8_t sid[STORE_JTI_LEN];
-    uint8_t state; /* enum session_state */
-    uint8_t queued;
-    uint8_t replaced; /* replacements of the run */
-    uint8_t child_at; /* of the child's id in ids */
-    bool hello : 1;
-    bool noticed : 1; /* token_expiring was sent */
-    bool refreshing : 1;
-    bool answering : 1;
-    bool pumping : 1;
-    bool fetching : 1;   /* a job of downlink.c is under way */
-    bool fetch_more : 1; /* and there is reason for another */
-    bool fetch_late : 1; /* the store could not; try again at the next ping */
-    bool ack_new : 1;    /* acked is to be written */
-    bool ack_last : 1;   /* acked is hello's `last`: perhaps there is nothing to write */
-    char ids[];          /* device, child, each terminated */
+    char ids[]; /* device, child, each terminated; the client's address, 4 or 16 bytes */
 };
 
 struct hub {
     struct loop *loop;
     const struct session_config *config;
-    struct session **by_id, **by_device; /* buckets, a power of two */
+    struct session **buckets; /* a power of two of them */
     unsigned bucket_count;
     unsigned count;
     struct recent recent;
     char *out; /* where messages are written */
     size_t out_cap;
     uint64_t seed;
+    uint64_t registered;    /* sessions so far, from a random number on */
     const char *drain_word; /* NULL: not draining */
     uint16_t drain_code;
 };
@@ -103,24 +131,47 @@ static inline const char *session_child(const struct session *s)
     return s->ids + s->child_at;
 }
 
-static inline uint64_t session_now(const struct session *s)
+/* Of the whole block, from the lengths of its names and of the client's address. */
+static inline size_t session_size(size_t device_len, size_t child_len, size_t client_len)
 {
-    return loop_now_ms(s->hub->loop);
+    return offsetof(struct session, ids) + device_len + 1 + child_len + 1 + client_len;
 }
 
+enum session_client { CLIENT_UNKNOWN, CLIENT_IPV4, CLIENT_IPV6 };
+
 /* hub.c */
+extern struct hub *hubs[METRIC_LOOPS_MAX]; /* by loop; set before the loops run */
+
+static inline struct hub *session_hub(const struct session *s)
+{
+    return hubs[s->loop];
+}
+
 struct session *hub_find(const struct hub *h, uint64_t id); /* NULL: gone */
 void hub_forget(struct session *s); /* takes it off the tables and frees it */
+
+static inline uint64_t session_now(const struct session *s)
+{
+    return loop_now_ms(session_hub(s)->loop);
+}
+
+/* NULL: nothing is to be answered. */
+static inline struct talk *session_talk(const struct session *s)
+{
+    return s->close_code ? NULL : s->talk;
+}
+
 void session_id_text(uint64_t id, char out[17]);
 
 /* session.c */
 void session_go_live(struct session *s, struct conn *conn);
+void session_free(struct session *s);
 void session_close(struct session *s, uint16_t code, const char *word, bool retry);
 void session_rearm(
     struct session *s); /* the connection's deadline, after one of its times has changed */
 /* Sets when its token expires, from seconds since 1970. */
 void session_set_exp(struct session *s, uint64_t exp_s);
-/* Gives up what is waiting and frees what answering needs. */
+/* Gives up what is waiting and frees what hearing and answering need. */
 void session_silence(struct session *s);
 /* Takes one message from the allowance: 1, or 0 when it is over the limit, or -1 when the session
  * was closed for it. */
@@ -135,8 +186,8 @@ void message_take(struct session *s, char *text, size_t len);
 void utterance_take(struct session *s, struct span id, struct span text,
                     const struct json_object *json);
 void utterance_cancel(struct session *s, uint64_t seq);
+/* Frees s->talk, too. */
 void utterances_drop(struct session *s);
-void utterance_sink_init(struct session *s);
 
 /* downlink.c */
 /* hello came, with the id of the last message the toy has kept (0.0: none). */

@@ -92,7 +92,7 @@ static void take_ping(struct session *s, const struct json_object *json)
 
 static void take_refresh(struct session *s, const struct json_object *json)
 {
-    const struct session_config *c = s->hub->config;
+    const struct session_config *c = session_hub(s)->config;
     char token[LIMIT_TOKEN_LEN + 1];
     size_t len = 0;
     int rc = json_string(json, "refresh", token, sizeof token, &len);
@@ -104,7 +104,8 @@ static void take_refresh(struct session *s, const struct json_object *json)
         send_error(s, 0, NONE, "busy", "A refresh is under way.");
     } else {
         s->refreshing = true;
-        c->refresh(c->refresh_context, s->hub->loop, session_device(s), s->id, s->sid, token);
+        c->refresh(c->refresh_context, session_hub(s)->loop, session_device(s), s->id, s->sid,
+                   token);
     }
     wipe(token, sizeof token);
 }

@@ -6,7 +6,7 @@
 
 static struct writer begin(struct session *s, const char *type)
 {
-    struct writer w = writer_on(s->hub->out, s->hub->out_cap);
+    struct writer w = writer_on(session_hub(s)->out, session_hub(s)->out_cap);
     writer_text(&w, "{\"type\":\"");
     writer_text(&w, type);
     writer_text(&w, "\"");
@@ -53,7 +53,7 @@ static void end(struct session *s, struct writer *w)
         wsio_fail(&s->ws, WS_CLOSE_INTERNAL, "internal");
         return;
     }
-    metric_add(loop_index(s->hub->loop), METRIC_MESSAGES_OUT, 1);
+    metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_OUT, 1);
     wsio_text(&s->ws, w->buf, w->len);
 }
 
@@ -99,7 +99,7 @@ static void send_part(struct session *s, uint64_t seq, struct span id, struct sp
 void send_reply(struct session *s, uint64_t seq, struct span id, struct span text, bool done)
 {
     size_t around = 80 + 2 * id.len; /* all but the text */
-    size_t max = s->hub->out_cap;
+    size_t max = session_hub(s)->out_cap;
     if (s->ws.frame_max && s->ws.frame_max < max)
         max = s->ws.frame_max;
     size_t room = max > around + 16 ? max - around : 16;
@@ -110,7 +110,7 @@ void send_reply(struct session *s, uint64_t seq, struct span id, struct span tex
         send_part(s, seq, id, part, done && text.len == 0);
     } while (text.len > 0);
     if (done)
-        metric_add(loop_index(s->hub->loop), METRIC_REPLIES, 1);
+        metric_add(loop_index(session_hub(s)->loop), METRIC_REPLIES, 1);
 }
 
 void send_error(struct session *s, uint64_t seq, struct span id, const char *code,
@@ -120,7 +120,7 @@ void send_error(struct session *s, uint64_t seq, struct span id, const char *cod
     which(&w, seq, id);
     string(&w, "code", span_of(code));
     string(&w, "detail", span_of(detail));
-    metric_add(loop_index(s->hub->loop), METRIC_MESSAGES_REFUSED, 1);
+    metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_REFUSED, 1);
     end(s, &w);
 }
 
@@ -130,9 +130,10 @@ void send_welcome(struct session *s)
     struct writer w = begin(s, "welcome");
     session_id_text(s->id, id);
     string(&w, "session", span_of(id));
-    number(&w, "heartbeat_s", (s->hub->config->ping_ms + 999) / 1000);
+    number(&w, "heartbeat_s", (session_hub(s)->config->ping_ms + 999) / 1000);
     number(&w, "time", unix_ms() / 1000);
-    truth(&w, "resumed", recent_known(&s->hub->recent, session_device(s), session_child(s)));
+    truth(&w, "resumed",
+          recent_known(&session_hub(s)->recent, session_device(s), session_child(s)));
     end(s, &w);
 }
 
@@ -179,13 +180,13 @@ void send_expiring(struct session *s, uint64_t expires_in_s)
 
 void send_tokens(struct session *s, const char *access, const char *refresh, uint32_t expires_in)
 {
-    struct writer w = writer_on(s->hub->out, s->hub->out_cap);
+    struct writer w = writer_on(session_hub(s)->out, session_hub(s)->out_cap);
     token_pair_write(&w, "tokens", access, refresh, expires_in);
     if (w.overflow) {
         wsio_fail(&s->ws, WS_CLOSE_INTERNAL, "internal");
     } else {
-        metric_add(loop_index(s->hub->loop), METRIC_MESSAGES_OUT, 1);
+        metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_OUT, 1);
         wsio_text(&s->ws, w.buf, w.len);
     }
-    wipe(s->hub->out, w.len);
+    wipe(session_hub(s)->out, w.len);
 }

@@ -39,7 +39,8 @@ struct session_config {
 struct session_owner {
     char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
     uint8_t sid[STORE_JTI_LEN];
-    uint64_t exp_s; /* seconds since 1970, of the access token */
+    uint64_t exp_s;                        /* seconds since 1970, of the access token */
+    const struct sockaddr_storage *client; /* copied; NULL: not known */
 };
 
 TEDDY_MUST_CHECK int hub_new(struct loop *loop, const struct session_config *config,

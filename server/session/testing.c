@@ -94,7 +94,7 @@ const struct processor testing_broken_processor = {
 
 static void start_session(struct house *h, struct conn *c, char *words[6], bool revoked)
 {
-    struct session_owner owner = {0};
+    struct session_owner owner = {.client = &h->peer};
     uint64_t exp = 3600;
     snprintf(owner.device_id, sizeof owner.device_id, "%s", words[1]);
     snprintf(owner.child_id, sizeof owner.child_id, "%s", words[2] ? words[2] : "c");
@@ -153,7 +153,8 @@ static void on_accept(struct loop *loop, int fd, const struct sockaddr_storage *
 {
     static const struct conn_handler LINE = {on_line, NULL, NULL, on_line_closed};
     struct house *h = user;
-    assert_int_equal(conn_new(loop, fd, NULL, peer, &h->limits, &LINE, h, NULL), TEDDY_OK);
+    h->peer = *peer;
+    assert_int_equal(conn_new(loop, fd, NULL, &h->limits, &LINE, h, NULL), TEDDY_OK);
 }
 
 static void on_refresh(void *context, struct loop *loop, const char *device_id, uint64_t session_id,

@@ -12,9 +12,10 @@ struct house {
     struct hub *hub;
     struct session_config config;
     struct conn_limits limits;
-    unsigned opened;         /* connections whose line was read */
-    unsigned refreshes;      /* in-session refreshes asked for */
-    char refresh_token[704]; /* of the last one */
+    struct sockaddr_storage peer; /* of the connection accepted last */
+    unsigned opened;              /* connections whose line was read */
+    unsigned refreshes;           /* in-session refreshes asked for */
+    char refresh_token[704];      /* of the last one */
     uint64_t refresh_session;
     uint64_t last_session;
     bool refresh_later;

@@ -29,7 +29,7 @@ static void utterance_free(struct utterance *u)
 
 static struct recent *recent_of(const struct session *s)
 {
-    return &s->hub->recent;
+    return &session_hub(s)->recent;
 }
 
 /* It was not answered to its end: said again, it is answered anew. A part of an answer is never
@@ -43,30 +43,33 @@ static void forget(struct session *s, const struct utterance *u)
 
 static void pop(struct session *s)
 {
-    struct utterance *u = s->queue;
-    s->queue = u->next;
-    s->queued--;
-    s->answering = false;
+    struct talk *t = s->talk;
+    struct utterance *u = t->queue;
+    t->queue = u->next;
+    t->queued--;
+    t->answering = false;
     utterance_free(u);
 }
 
 /* The first one ends, with what it is told. */
 static void end_with(struct session *s, struct span text)
 {
-    struct utterance *u = s->queue;
+    struct utterance *u = s->talk->queue;
     send_reply(s, u->seq, id_of(u), text, true);
     pop(s);
 }
 
 static bool make_mind(struct session *s)
 {
-    const struct session_config *c = s->hub->config;
-    return s->mind || c->processor->session_new(c->processor_shared, &s->mind) == TEDDY_OK;
+    const struct session_config *c = session_hub(s)->config;
+    struct talk *t = s->talk;
+    return t->mind || c->processor->session_new(c->processor_shared, &t->mind) == TEDDY_OK;
 }
 
 static void answer(struct session *s)
 {
-    struct utterance *u = s->queue;
+    struct talk *t = s->talk;
+    struct utterance *u = t->queue;
     const char *device = session_device(s), *child = session_child(s);
     if (u->flags & UTTERANCE_REPEATED) {
         end_with(s, recent_answer(recent_of(s), device, child, u->id_hash));
@@ -76,9 +79,15 @@ static void answer(struct session *s)
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);
     } else {
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
-        s->answering = true;
-        s->hub->config->processor->utter(s->mind, text_of(u), &s->sink);
+        t->answering = true;
+        session_hub(s)->config->processor->utter(t->mind, text_of(u), &t->sink);
     }
+}
+
+static bool to_answer(const struct session *s)
+{
+    const struct talk *t = session_talk(s);
+    return t && t->queue && !t->answering && s->state == SESSION_LIVE;
 }
 
 /* Answers one after the other, without recursion however promptly the processor replies. */
@@ -87,34 +96,36 @@ static void pump(struct session *s)
     if (s->pumping)
         return;
     s->pumping = true;
-    while (s->queue && !s->answering && s->state == SESSION_LIVE)
+    while (to_answer(s))
         answer(s);
     s->pumping = false;
 }
 
 static void on_reply(struct process_sink *sink, struct span text, bool done)
 {
-    struct session *s = CONTAINER(sink, struct session, sink);
-    if (!s->answering || !s->hub)
+    struct talk *t = CONTAINER(sink, struct talk, sink);
+    struct session *s = t->session;
+    if (!t->answering)
         return;
-    struct utterance *u = s->queue;
+    struct utterance *u = t->queue;
     recent_answer_add(recent_of(s), session_device(s), session_child(s), text);
     if (!done) {
         send_reply(s, u->seq, id_of(u), text, false);
         return;
     }
-    loop_timer_unset(s->hub->loop, &s->wake);
+    loop_timer_unset(session_hub(s)->loop, &t->wake);
     end_with(s, text);
     pump(s);
 }
 
 static void on_fail(struct process_sink *sink, const char *code, const char *detail)
 {
-    struct session *s = CONTAINER(sink, struct session, sink);
-    if (!s->answering || !s->hub)
+    struct talk *t = CONTAINER(sink, struct talk, sink);
+    struct session *s = t->session;
+    if (!t->answering)
         return;
-    struct utterance *u = s->queue;
-    loop_timer_unset(s->hub->loop, &s->wake);
+    struct utterance *u = t->queue;
+    loop_timer_unset(session_hub(s)->loop, &t->wake);
     send_error(s, u->seq, id_of(u), code, detail);
     forget(s, u); /* said again, it is worth another attempt */
     pop(s);
@@ -123,23 +134,30 @@ static void on_fail(struct process_sink *sink, const char *code, const char *det
 
 static void on_wake_after(struct process_sink *sink, uint32_t delay_ms)
 {
-    struct session *s = CONTAINER(sink, struct session, sink);
-    if (s->answering && s->hub)
-        loop_timer_set(s->hub->loop, &s->wake, session_now(s) + delay_ms);
+    struct talk *t = CONTAINER(sink, struct talk, sink);
+    if (t->answering)
+        loop_timer_set(session_hub(t->session)->loop, &t->wake, session_now(t->session) + delay_ms);
 }
 
 static void on_wake(struct loop *loop, struct loop_timer *timer)
 {
     (void)loop;
-    struct session *s = CONTAINER(timer, struct session, wake);
-    if (s->answering)
-        s->hub->config->processor->wake(s->mind, &s->sink);
+    struct talk *t = CONTAINER(timer, struct talk, wake);
+    if (t->answering)
+        session_hub(t->session)->config->processor->wake(t->mind, &t->sink);
 }
 
-void utterance_sink_init(struct session *s)
+static bool make_talk(struct session *s)
 {
-    s->sink = (struct process_sink){on_reply, on_fail, on_wake_after};
-    s->wake.fire = on_wake;
+    if (s->talk)
+        return true;
+    s->talk = calloc(1, sizeof *s->talk);
+    if (!s->talk)
+        return false;
+    s->talk->session = s;
+    s->talk->sink = (struct process_sink){on_reply, on_fail, on_wake_after};
+    s->talk->wake.fire = on_wake;
+    return true;
 }
 
 static struct utterance *utterance_new(struct span id, size_t text_max)
@@ -156,7 +174,7 @@ static struct utterance *utterance_new(struct span id, size_t text_max)
 static int read_utterance(const struct session *s, struct span id, struct span text,
                           const struct json_object *json, struct utterance **out)
 {
-    size_t max = s->hub->config->utterance_max;
+    size_t max = session_hub(s)->config->utterance_max;
     const struct json_member *m = json ? json_find(json, "text") : NULL;
     if (json && (!m || m->type != JSON_STRING))
         return TEDDY_EINVAL;
@@ -196,11 +214,11 @@ static void check_id(struct session *s, struct utterance *u)
 
 static void enqueue(struct session *s, struct utterance *u)
 {
-    struct utterance **at = &s->queue;
+    struct utterance **at = &s->talk->queue;
     while (*at)
         at = &(*at)->next;
     *at = u;
-    s->queued++;
+    s->talk->queued++;
 }
 
 void utterance_take(struct session *s, struct span id, struct span text,
@@ -222,19 +240,25 @@ void utterance_take(struct session *s, struct span id, struct span text,
         send_error(s, s->seq, id, "too_big", "The utterance is too long.");
         return;
     }
-    if (s->queued > SESSION_WAITING_MAX) {
+    if (session_talk(s) && s->talk->queued > SESSION_WAITING_MAX) {
         send_error(s, s->seq, id, "busy",
                    "Too many utterances wait for their answer; say it again later.");
         utterance_free(u);
         return;
     }
-    metric_add(loop_index(s->hub->loop), METRIC_UTTERANCES, 1);
+    metric_add(loop_index(session_hub(s)->loop), METRIC_UTTERANCES, 1);
     u->seq = s->seq;
     check_id(s, u);
-    bool echo_only = s->hub->config->processor->echo_only;
+    bool echo_only = session_hub(s)->config->processor->echo_only;
     send_echo(s, u->seq, id_of(u), text_of(u), echo_only);
     if (echo_only || s->state != SESSION_LIVE) {
         utterance_free(u);
+        return;
+    }
+    if (!make_talk(s)) {
+        forget(s, u);
+        utterance_free(u);
+        session_close(s, WS_CLOSE_INTERNAL, "internal", true);
         return;
     }
     enqueue(s, u);
@@ -250,18 +274,19 @@ void utterance_cancel(struct session *s, uint64_t seq)
         send_error(s, 0, NONE, "not_found", "There is no utterance of this seq.");
         return;
     }
-    struct utterance *u = s->queue;
+    struct talk *t = session_talk(s);
+    struct utterance *u = t ? t->queue : NULL;
     while (u && u->seq != seq)
         u = u->next;
     if (!u)
         return;
-    if (u != s->queue || !s->answering) {
+    if (u != t->queue || !t->answering) {
         u->flags |= UTTERANCE_CANCELLED;
         return;
     }
-    loop_timer_unset(s->hub->loop, &s->wake);
-    s->answering = false;
-    s->hub->config->processor->cancel(s->mind);
+    loop_timer_unset(session_hub(s)->loop, &t->wake);
+    t->answering = false;
+    session_hub(s)->config->processor->cancel(t->mind);
     recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     end_with(s, NONE);
     pump(s);
@@ -269,17 +294,23 @@ void utterance_cancel(struct session *s, uint64_t seq)
 
 void utterances_drop(struct session *s)
 {
-    if (s->answering) {
-        s->hub->config->processor->cancel(s->mind);
+    const struct processor *processor = session_hub(s)->config->processor;
+    struct talk *t = session_talk(s);
+    if (!t)
+        return;
+    if (t->answering) {
+        processor->cancel(t->mind);
         recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     }
-    s->answering = false;
-    for (struct utterance *u = s->queue, *next; u; u = next) {
+    for (struct utterance *u = t->queue, *next; u; u = next) {
         next = u->next;
         if (!(u->flags & (UTTERANCE_REPEATED | UTTERANCE_CANCELLED)))
             forget(s, u);
         utterance_free(u);
     }
-    s->queue = NULL;
-    s->queued = 0;
+    loop_timer_unset(session_hub(s)->loop, &t->wake);
+    if (t->mind)
+        processor->session_free(t->mind);
+    free(t);
+    s->talk = NULL;
 }

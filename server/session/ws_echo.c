@@ -10,6 +10,7 @@
 struct ws_echo {
     struct wsio ws; /* first: a pointer to it is one to this */
     uint64_t heard_ms;
+    uint32_t message_max;
 };
 
 static void piece(struct wsio *ws, const struct ws_event *ev)
@@ -24,9 +25,10 @@ static uint64_t now_of(const struct ws_echo *e)
 
 static size_t data(struct conn *c, uint8_t *bytes, size_t len)
 {
+    static const struct wsio_ops OPS = {piece, NULL};
     struct ws_echo *e = conn_user(c);
     e->heard_ms = now_of(e);
-    return wsio_data(&e->ws, bytes, len);
+    return wsio_data(&e->ws, &OPS, e->message_max, bytes, len);
 }
 
 static void deadline(struct conn *c)
@@ -51,20 +53,22 @@ static void drained(struct conn *c)
 
 static void closed(struct conn *c, enum conn_end why)
 {
+    struct ws_echo *e = conn_user(c);
     (void)why;
-    free(conn_user(c));
+    wsio_fini(&e->ws);
+    free(e);
 }
 
 void ws_echo_start(struct conn *c, uint32_t message_max)
 {
-    static const struct wsio_ops OPS = {piece, NULL};
     static const struct conn_handler HANDLER = {data, deadline, drained, closed};
     struct ws_echo *e = calloc(1, sizeof *e);
     if (!e) {
         conn_abort(c);
         return;
     }
-    wsio_init(&e->ws, c, message_max, &OPS);
+    wsio_init(&e->ws, c);
+    e->message_max = message_max;
     conn_set_handler(c, &HANDLER, e);
     e->heard_ms = now_of(e);
     conn_set_deadline(c, now_of(e) + ECHO_PING_MS / 2);

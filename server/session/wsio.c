@@ -1,9 +1,30 @@
 #include "session/wsio.h"
 
-void wsio_init(struct wsio *ws, struct conn *conn, uint32_t message_max, const struct wsio_ops *ops)
+#include <stdlib.h>
+
+#include "proto/text.h"
+
+void wsio_init(struct wsio *ws, struct conn *conn)
 {
-    *ws = (struct wsio){.conn = conn, .ops = ops};
-    ws_decoder_init(&ws->decoder, true, message_max);
+    *ws = (struct wsio){.conn = conn};
+}
+
+void wsio_drop_message(struct wsio *ws)
+{
+    struct wsio_mid *mid = ws->mid;
+    if (!mid || !mid->message)
+        return;
+    wipe(mid->message, mid->message_len); /* it may hold a token */
+    free(mid->message);
+    mid->message = NULL;
+    mid->message_len = mid->message_cap = 0;
+}
+
+void wsio_fini(struct wsio *ws)
+{
+    wsio_drop_message(ws);
+    free(ws->mid);
+    ws->mid = NULL;
 }
 
 void wsio_frame(struct wsio *ws, uint8_t opcode, bool fin, const void *data, size_t len)
@@ -83,31 +104,60 @@ static void take_close(struct wsio *ws, const struct ws_event *ev)
     finish(ws);
 }
 
-static void take(struct wsio *ws, const struct ws_event *ev)
+static void take_control(struct wsio *ws, const struct wsio_ops *ops, const struct ws_event *ev)
 {
     if (ev->opcode == WS_CLOSE) {
         take_close(ws, ev);
-    } else if (ws->state != WSIO_OPEN) {
-        return; /* we have said goodbye: only the peer's own is of interest */
-    } else if (ev->opcode == WS_PING || ev->opcode == WS_PONG) {
-        bool may = !ws->ops->control || ws->ops->control(ws, ev->opcode);
-        if (may && ws->state == WSIO_OPEN && ev->opcode == WS_PING)
-            wsio_frame(ws, WS_PONG, true, ev->data, ev->len);
-    } else {
-        ws->ops->piece(ws, ev);
+        return;
     }
+    if (ws->state != WSIO_OPEN)
+        return; /* we have said goodbye: only the peer's own is of interest */
+    bool may = !ops->control || ops->control(ws, ev->opcode);
+    if (may && ws->state == WSIO_OPEN && ev->opcode == WS_PING)
+        wsio_frame(ws, WS_PONG, true, ev->data, ev->len);
 }
 
-size_t wsio_data(struct wsio *ws, uint8_t *data, size_t len)
+/* The decoder moves to where it lasts. */
+static bool begin_mid(struct wsio *ws, const struct ws_decoder *decoder)
 {
+    ws->mid = calloc(1, sizeof *ws->mid);
+    if (ws->mid)
+        ws->mid->decoder = *decoder;
+    else
+        wsio_fail(ws, WS_CLOSE_INTERNAL, "internal");
+    return ws->mid != NULL;
+}
+
+static void take(struct wsio *ws, const struct wsio_ops *ops, const struct ws_decoder *decoder,
+                 const struct ws_event *ev)
+{
+    if (ev->opcode != WS_TEXT && ev->opcode != WS_BINARY) {
+        take_control(ws, ops, ev);
+        return;
+    }
+    bool whole = ev->first && ev->last;
+    if (!whole && !ws->mid && !begin_mid(ws, decoder))
+        return;
+    if (ws->state == WSIO_OPEN)
+        ops->piece(ws, ev);
+    if (ev->last)
+        wsio_fini(ws);
+}
+
+size_t wsio_data(struct wsio *ws, const struct wsio_ops *ops, uint32_t message_max, uint8_t *data,
+                 size_t len)
+{
+    struct ws_decoder between;
     size_t at = 0;
+    ws_decoder_init(&between, true, message_max);
     while (at < len && ws->state != WSIO_DONE) {
         struct ws_event ev;
+        struct ws_decoder *decoder = ws->mid ? &ws->mid->decoder : &between;
         size_t used = 0, n = len - at < WSIO_PIECE_MAX ? len - at : WSIO_PIECE_MAX;
-        int rc = ws_decode(&ws->decoder, data + at, n, &used, &ev);
+        int rc = ws_decode(decoder, data + at, n, &used, &ev);
         at += used;
         if (rc == TEDDY_OK) {
-            take(ws, &ev);
+            take(ws, ops, decoder, &ev);
         } else if (rc != TEDDY_AGAIN) {
             wsio_fail(ws, (uint16_t)ws_close_code_of(rc), ws_close_word_of(rc));
         } else if (used == 0) {

@@ -15,7 +15,7 @@
 struct wsio;
 
 struct wsio_ops {
-    /* A piece of a text or binary message. */
+    /* A piece of a text or binary message. Unless it is a whole one, ws->mid is there. */
     void (*piece)(struct wsio *ws, const struct ws_event *ev);
     /* Ping and pong frames count against the user's limits: false and a ping is not answered. NULL:
      * all may. */
@@ -28,20 +28,30 @@ enum wsio_state {
     WSIO_DONE,    /* nothing more is sent or read */
 };
 
-struct wsio {
-    struct conn *conn;
-    const struct wsio_ops *ops;
+/* What is known in the middle of a message, and only then. */
+struct wsio_mid {
     struct ws_decoder decoder;
-    uint32_t frame_max; /* largest payload of one frame sent; 0: any */
-    uint8_t state;      /* enum wsio_state */
-    uint16_t peer_code; /* of the close frame that the peer sent, 0 when it sent none */
+    char *message; /* wsio_ops.piece may gather the pieces here; freed after the last */
+    uint32_t message_len, message_cap;
 };
 
-void wsio_init(struct wsio *ws, struct conn *conn, uint32_t message_max,
-               const struct wsio_ops *ops);
-/* For the handler's data: decodes, answers control frames, hands pieces on. Returns the bytes used.
- */
-size_t wsio_data(struct wsio *ws, uint8_t *data, size_t len);
+struct wsio {
+    struct conn *conn;
+    struct wsio_mid *mid; /* NULL: between messages */
+    uint32_t frame_max;   /* largest payload of one frame sent; 0: any */
+    uint16_t peer_code;   /* of the close frame that the peer sent, 0 when it sent none */
+    uint8_t state;        /* enum wsio_state */
+};
+
+void wsio_init(struct wsio *ws, struct conn *conn);
+/* Lets go of what was gathered of a message that is not whole yet, wiped; what comes of it still is
+ * decoded. */
+void wsio_drop_message(struct wsio *ws);
+void wsio_fini(struct wsio *ws); /* the connection has closed */
+/* For the handler's data: decodes messages of up to message_max bytes, answers control frames,
+ * hands pieces on. Returns the bytes used. */
+size_t wsio_data(struct wsio *ws, const struct wsio_ops *ops, uint32_t message_max, uint8_t *data,
+                 size_t len);
 /* For the handler's drained. */
 void wsio_drained(struct wsio *ws);
 /* A text message, in frames of at most frame_max. Nothing when not open. */
