@@ -58,7 +58,7 @@ static int run_revoke(struct store_tx *tx, struct admin_command *c)
 {
     int rc = store_device_get(tx, c->id, &c->device);
 
-    return rc == TEDDY_OK ? store_family_revoke_others(tx, c->device.row, NULL) : rc;
+    return rc == TEDDY_OK ? store_family_revoke(tx, c->device.row) : rc;
 }
 
 static void each_concerned(void *arg, const char *device_id)

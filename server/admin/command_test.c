@@ -132,13 +132,10 @@ static int run_claimed(struct store_tx *tx, struct store_job *job)
     if (rc != TEDDY_OK)
         return rc;
     memcpy(f.sid, p->sid, sizeof f.sid);
-    f.device_row = p->device.row;
     (void)snprintf(f.child_id, sizeof f.child_id, "%s", p->child);
     f.pair.refresh_exp_s = 4000000000u;
-    rc = store_device_bind(tx, p->device.row, p->child, "1.0", "", 1700000000);
-    if (rc == TEDDY_OK)
-        rc = store_claim_add(tx, p->device.row, "nonce-12", mac, 1700000000);
-    return rc == TEDDY_OK ? store_family_add(tx, &f) : rc;
+    rc = store_claim_add(tx, p->device.row, "nonce-12", mac, 1700000000);
+    return rc == TEDDY_OK ? store_device_bind(tx, &p->device, &f, "1.0", "", 1700000000) : rc;
 }
 
 /* As if the device had claimed itself for the child; the family's sid begins with `tag`. */
@@ -155,7 +152,7 @@ static int run_look(struct store_tx *tx, struct store_job *job)
     int rc = store_device_get(tx, p->id, &p->device);
     if (rc == TEDDY_OK)
         rc = store_claim_seen(tx, p->device.row, "nonce-12", mac, &p->seen);
-    return rc == TEDDY_OK ? store_family_get(tx, p->sid, &p->family) : rc;
+    return rc == TEDDY_OK ? store_family_get(tx, p->id, p->sid, &p->family) : rc;
 }
 
 static struct probe look(const char *id, uint8_t tag, int want)

@@ -219,12 +219,12 @@ static const char *check_flying_claim(struct store_tx *tx, struct toy *t, int64_
 {
     struct family_row f;
     int there = claim_there(tx, t, row, t->claims);
-    bool family = store_family_get(tx, t->next.sid, &f) == TEDDY_OK;
+    bool family = store_family_get(tx, t->id, t->next.sid, &f) == TEDDY_OK && !f.revoked;
     if (there < 0 || (there == 1) != family)
         return "half a claim";
     if (!family)
         return NULL;
-    if (t->claimed && (store_family_get(tx, t->family.sid, &f) != TEDDY_OK || !f.revoked))
+    if (t->claimed && (store_family_get(tx, t->id, t->family.sid, &f) != TEDDY_OK || !f.revoked))
         return "a claim that superseded nothing";
     t->claims++;
     t->claimed = true;
@@ -236,7 +236,7 @@ static const char *check_family(struct store_tx *tx, struct toy *t)
 {
     struct family_row f;
     const struct family_row *want = &t->family;
-    if (store_family_get(tx, want->sid, &f) != TEDDY_OK)
+    if (store_family_get(tx, t->id, want->sid, &f) != TEDDY_OK)
         return "an answered family is unknown";
     if (f.revoked)
         return "an answered family is revoked";

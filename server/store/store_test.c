@@ -125,7 +125,7 @@ static void test_refuses_a_newer_schema(void **state)
     store_close(must_open(&options));
     raw_sql("PRAGMA user_version = 99");
     assert_refused("version 99");
-    raw_sql("PRAGMA user_version = 2");
+    raw_sql("PRAGMA user_version = 3");
     store_close(must_open(&options));
 }
 
