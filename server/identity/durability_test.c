@@ -118,7 +118,7 @@ static const char *do_claim(struct toy *t, bool *power)
         return NULL;
     if (w.verdict != VERDICT_OK)
         return "a new claim was refused";
-    if (family_new(&policy, &w.device, "kid", NOW, &w.family) != TEDDY_OK)
+    if (family_new(&policy, w.claim.device_id, "kid", NOW, &w.family) != TEDDY_OK)
         return "no entropy";
     t->next = w.family;
     t->flight = A_CLAIM;

@@ -96,7 +96,8 @@ static enum verdict check(struct work *w)
 static enum verdict commit(struct work *w)
 {
     w->verdict = (enum verdict)99;
-    assert_int_equal(family_new(&policy, &w->device, w->claim.child_id, NOW, &w->family), TEDDY_OK);
+    assert_int_equal(family_new(&policy, w->claim.device_id, w->claim.child_id, NOW, &w->family),
+                     TEDDY_OK);
     int err = in_write(store, run_commit, w);
     assert_int_equal(err, w->verdict == VERDICT_OK ? TEDDY_OK : TEDDY_EDUP);
     return w->verdict;

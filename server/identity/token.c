@@ -171,12 +171,12 @@ int pair_new(const struct token_policy *p, uint64_t now_s, struct pair_row *out)
  * apart. */
 #define SID_TIME 5
 
-int family_new(const struct token_policy *p, const struct device_row *d, const char *child_id,
+int family_new(const struct token_policy *p, const char *device_id, const char *child_id,
                uint64_t now_s, struct family_row *out)
 {
     uint8_t drawn[3][STORE_JTI_LEN];
-    *out = (struct family_row){.device_row = d->row, .device_enabled = d->enabled};
-    snprintf(out->device_id, sizeof out->device_id, "%s", d->device_id);
+    *out = (struct family_row){0};
+    snprintf(out->device_id, sizeof out->device_id, "%s", device_id);
     snprintf(out->child_id, sizeof out->child_id, "%s", child_id);
     pair_begin(p, now_s, &out->pair);
     int err = identity_random(drawn[0], sizeof drawn);

@@ -91,7 +91,7 @@ int store_device_secret(struct store_tx *tx, const char *device_id,
 int store_device_release(struct store_tx *tx, const char *device_id);
 
 /* Accepted claims: neither nonce nor MAC ever twice under one secret. TEDDY_EDUP from add has the
- * last word. */
+ * last word, and the job has to be undone. */
 int store_claim_seen(struct store_tx *tx, int64_t device_row, const char *nonce,
                      const uint8_t mac[LIMIT_MAC_LEN], bool *seen);
 int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
