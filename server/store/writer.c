@@ -5,7 +5,7 @@
 /* The log is copied back into the database each time it has grown by CHECKPOINT_PAGES (of 4 KiB),
  * without waiting for readers; past WAL_PAGES_MAX it waits for them (briefly: each holds its
  * snapshot for one batch) and cuts the log off. */
-#define CHECKPOINT_PAGES 2000
+#define CHECKPOINT_PAGES 8000
 #define WAL_PAGES_MAX    16000
 #define TRUNCATE_BUSY_MS 200
 #define NORMAL_BUSY_MS   5000
