@@ -132,8 +132,7 @@ static int run_claim(struct store_tx *tx, struct store_job *job)
     j->limited = !within_limit(j);
     if (j->limited)
         return TEDDY_OK;
-    return claim_commit(tx, &j->claim, j->app->claim_policy, &j->device, &j->family, j->now_s,
-                        &j->verdict);
+    return claim_commit(tx, &j->claim, &j->device, &j->family, j->now_s, &j->verdict);
 }
 
 /* "Missing or malformed: child_id, nonce." */

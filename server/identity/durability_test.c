@@ -88,8 +88,7 @@ static int run_check(struct store_tx *tx, void *arg)
 static int run_commit(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    return claim_commit(tx, &w->claim, CLAIM_REQUIRE_RELEASE, &w->device, &w->family, NOW,
-                        &w->verdict);
+    return claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict);
 }
 
 static int run_rotate(struct store_tx *tx, void *arg)

@@ -55,42 +55,16 @@ int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_polic
     return err;
 }
 
-/* What may have changed between check and commit. A new secret makes the signature one of the
- * former secret. */
-static int check_again(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
-                       const struct device_row *checked, struct device_row *now,
-                       enum verdict *verdict)
+int claim_commit(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
+                 const struct family_row *family, uint64_t now_s, enum verdict *verdict)
 {
-    int err = store_device_get(tx, claim->device_id, now);
-    wipe(now->secret, sizeof now->secret);
-    if (err != TEDDY_OK && err != TEDDY_ENOTFOUND)
-        return err;
-    if (err == TEDDY_ENOTFOUND || now->row != checked->row)
-        *verdict = VERDICT_DEVICE_NOT_FOUND;
-    else if (now->secret_rev != checked->secret_rev)
-        *verdict = VERDICT_INVALID_SIGNATURE;
-    else
-        *verdict = policy_check(claim, policy, now);
-    return TEDDY_OK;
-}
-
-int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
-                 const struct device_row *device, const struct family_row *family, uint64_t now_s,
-                 enum verdict *verdict)
-{
-    struct device_row now;
-    int err = check_again(tx, claim, policy, device, &now, verdict);
-    if (err != TEDDY_OK)
-        return err;
-    if (*verdict != VERDICT_OK)
-        return TEDDY_EDUP;
-    err = store_claim_add(tx, now.row, claim->nonce, claim->mac, now_s);
+    int err = store_claim_add(tx, device->row, claim->nonce, claim->mac, now_s);
     if (err == TEDDY_EDUP)
         *verdict = VERDICT_NONCE_REPLAYED;
     if (err != TEDDY_OK)
         return err;
     /* The row was just seen to be there: anything but OK is the store's failure. */
-    err = store_device_bind(tx, &now, family, claim->firmware_version, claim->timestamp, now_s);
+    err = store_device_bind(tx, device, family, claim->firmware_version, claim->timestamp, now_s);
     return err == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
 }
 
