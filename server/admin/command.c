@@ -211,6 +211,11 @@ bool admin_command_writes(const struct admin_command *c)
     return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES;
 }
 
+bool admin_command_more(struct admin_command *c)
+{
+    return c->verb == ADMIN_IMPORT && import_more(c->import, &c->job.result);
+}
+
 const char *admin_command_closes(const struct admin_command *c)
 {
     switch (c->verb) {
