@@ -216,6 +216,14 @@ bool admin_command_more(struct admin_command *c)
     return c->verb == ADMIN_IMPORT && import_more(c->import, &c->job.result);
 }
 
+void admin_command_wait(struct admin_command *c, struct store *store)
+{
+    do
+        (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
+                                       : store_read_wait(store, &c->job));
+    while (admin_command_more(c));
+}
+
 const char *admin_command_closes(const struct admin_command *c)
 {
     switch (c->verb) {

@@ -99,6 +99,8 @@ const char *admin_command_closes(const struct admin_command *c);
 /* After its job was done: true when the job has to be queued once more before there is an answer.
  */
 bool admin_command_more(struct admin_command *c);
+/* Runs it to its end. For tools and tests, never on a loop. */
+void admin_command_wait(struct admin_command *c, struct store *store);
 
 /* ---- CSV of an import: device_id,oob_secret; a first line of just these names is skipped, and so
  * are blank lines. ---- */

@@ -58,12 +58,7 @@ static int finish(struct admin_command *c, json_t **body)
     struct admin_answer a;
     json_error_t e;
 
-    if (admin_command_writes(c))
-        do
-            (void)store_write_wait(store, &c->job);
-        while (admin_command_more(c));
-    else
-        (void)store_read_wait(store, &c->job);
+    admin_command_wait(c, store);
     admin_command_answer(c, &a);
     char *text = admin_answer_text(&a, "0123456789abcdef");
     int status = a.status;
