@@ -308,10 +308,7 @@ static int run_command(struct store *store, struct admin_command *c, const char 
     struct admin_answer a;
     int rc;
 
-    if (admin_command_writes(c))
-        (void)store_write_wait(store, &c->job);
-    else
-        (void)store_read_wait(store, &c->job);
+    admin_command_wait(c, store);
     admin_command_answer(c, &a);
     char *text = admin_answer_text(&a, NULL);
     rc = text != NULL ? take_reply(text, strlen(text), a.status, file, reply)

@@ -20,7 +20,7 @@ struct upkeep {
     struct loop_timer timer;
     struct store *store;
     struct loop *loop;
-    uint64_t purged, expired;
+    uint64_t expired;
 };
 
 struct server {

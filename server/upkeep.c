@@ -1,17 +1,15 @@
-/* What the server does by itself now and then: families whose tokens have all expired leave the
- * store, and so do messages to toys that have expired. */
+/* What the server does by itself now and then: messages to toys that have expired leave the store.
+ */
 #include "ops/log.h"
 #include "teddyd.h"
 
 #define UPKEEP_FIRST_MS 60000
 #define UPKEEP_EVERY_MS 3600000
-#define EXPIRED_KEEP_S  86400 /* an access token may outlive its refresh token by no more */
 
 static int run_purge(struct store_tx *tx, struct store_job *job)
 {
     struct upkeep *u = (struct upkeep *)job;
-    int rc = store_downlink_purge(tx, app_now_s(), &u->expired);
-    return rc != TEDDY_OK ? rc : store_family_purge(tx, app_now_s() - EXPIRED_KEEP_S, &u->purged);
+    return store_downlink_purge(tx, app_now_s(), &u->expired);
 }
 
 static void purge_done(struct store_job *job)
@@ -30,8 +28,8 @@ static void purged(struct loop *loop, struct loop_task *task)
     struct upkeep *u = (struct upkeep *)(void *)((char *)task - offsetof(struct upkeep, task));
     if (u->job.result != TEDDY_OK)
         LOG(LOG_WARN, "purge_failed", LOG_S("do", "it is tried again within the hour"));
-    else if (u->purged + u->expired > 0)
-        LOG(LOG_INFO, "purged", LOG_N("families", u->purged), LOG_N("messages", u->expired));
+    else if (u->expired > 0)
+        LOG(LOG_INFO, "purged", LOG_N("messages", u->expired));
     if (u->job.result == TEDDY_OK)
         metric_add(loop_index(loop), METRIC_DOWNLINKS_EXPIRED, u->expired);
     plan(u, UPKEEP_EVERY_MS);

@@ -226,7 +226,10 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
         refuse(out, 500, "internal", "Out of memory; nothing was changed.");
         break;
     default:
-        refuse(out, 503, "store_unavailable", "The store cannot do this now; nothing was changed.");
+        refuse(out, 503, "store_unavailable",
+               c->verb == ADMIN_IMPORT
+                   ? "The store stopped before the end; import the same file again."
+                   : "The store cannot do this now; nothing was changed.");
     }
     out->len = out->body != NULL ? strlen(out->body) : 0;
 }

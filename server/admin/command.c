@@ -58,7 +58,7 @@ static int run_revoke(struct store_tx *tx, struct admin_command *c)
 {
     int rc = store_device_get(tx, c->id, &c->device);
 
-    return rc == TEDDY_OK ? store_family_revoke_others(tx, c->device.row, NULL) : rc;
+    return rc == TEDDY_OK ? store_family_revoke(tx, c->device.row) : rc;
 }
 
 static void each_concerned(void *arg, const char *device_id)
@@ -209,6 +209,19 @@ void admin_command_free(struct admin_command *c)
 bool admin_command_writes(const struct admin_command *c)
 {
     return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES;
+}
+
+bool admin_command_more(struct admin_command *c)
+{
+    return c->verb == ADMIN_IMPORT && import_more(c->import, &c->job.result);
+}
+
+void admin_command_wait(struct admin_command *c, struct store *store)
+{
+    do
+        (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
+                                       : store_read_wait(store, &c->job));
+    while (admin_command_more(c));
 }
 
 const char *admin_command_closes(const struct admin_command *c)

@@ -96,6 +96,11 @@ char *admin_answer_text(const struct admin_answer *a, const char *request_id);
 /* The word of the close (1008) that an open session of each device concerned gets once the command
  * is done; NULL: none is closed. */
 const char *admin_command_closes(const struct admin_command *c);
+/* After its job was done: true when the job has to be queued once more before there is an answer.
+ */
+bool admin_command_more(struct admin_command *c);
+/* Runs it to its end. For tools and tests, never on a loop. */
+void admin_command_wait(struct admin_command *c, struct store *store);
 
 /* ---- CSV of an import: device_id,oob_secret; a first line of just these names is skipped, and so
  * are blank lines. ---- */
@@ -104,6 +109,7 @@ struct import_row {
     unsigned line;
     char device_id[LIMIT_ID_LEN + 1];
     uint8_t secret[LIMIT_SECRET_LEN];
+    bool added; /* by this import */
 };
 
 struct import_error {
@@ -115,15 +121,23 @@ struct import {
     struct import_row *rows;
     size_t count;
     struct import_error errors[ADMIN_ERRORS_MAX];
-    size_t error_count; /* all, also those there was no room to name */
-    size_t parse_errors;
+    size_t error_count;   /* all, also those there was no room to name */
+    size_t errors_before; /* the present piece */
+    size_t at;            /* its first row */
+    size_t added;         /* rows before this one are in pieces that were committed */
+    bool undoing;
 };
 
 /* NULL: out of memory. A bad line is an entry of errors. */
 struct import *import_parse(struct span csv);
 void import_free(struct import *i); /* wipes. NULL is fine */
-/* Adds every row; TEDDY_EPROTO, with errors, when a line was bad or a row is refused: then nothing
- * stays. */
+/* Adds a piece of the rows, so that a large file does not keep the store from claims. TEDDY_EPROTO,
+ * with errors, when a line was bad or a row is refused: then nothing of the piece stays. A row that
+ * is registered with this very secret is fine: an import that was cut short is repeated whole. */
 int import_run(struct store_tx *tx, struct import *i, uint64_t now_s);
+/* After a piece, whose result this is: true when there is another to run. Once a row was refused,
+ * the others are still looked at, and then what was added leaves again. Otherwise *result is the
+ * import's. */
+bool import_more(struct import *i, int *result);
 
 #endif

@@ -100,7 +100,7 @@ struct import *import_parse(struct span csv)
     }
     if (i->count == 0 && i->error_count == 0)
         bad(i, line, "there is no device in the file");
-    i->parse_errors = i->error_count;
+    i->errors_before = i->error_count;
     return i;
 }
 
@@ -113,25 +113,71 @@ void import_free(struct import *i)
     free(i);
 }
 
-int import_run(struct store_tx *tx, struct import *i, uint64_t now_s)
+/* What keeps the writer for some 10 ms. */
+#define PIECE 256
+
+static size_t piece_end(const struct import *i)
+{
+    size_t all = i->undoing ? i->added : i->count;
+    return all - i->at < PIECE ? all : i->at + PIECE;
+}
+
+static int add_row(struct store_tx *tx, struct import *i, struct import_row *row, uint64_t now_s)
 {
     struct device_row there;
+    int rc = store_device_get(tx, row->device_id, &there);
+    bool same = rc == TEDDY_OK && ct_equal(there.secret, row->secret, sizeof row->secret);
+    wipe(&there, sizeof there);
+    row->added = false;
+    if (same)
+        return TEDDY_OK;
+    if (rc == TEDDY_OK) {
+        bad(i, row->line, "device_id is registered already, or twice in this file");
+        return TEDDY_OK;
+    }
+    if (rc == TEDDY_ENOTFOUND)
+        rc = store_device_add(tx, row->device_id, row->secret, now_s);
+    row->added = rc == TEDDY_OK;
+    if (rc == TEDDY_EDUP)
+        bad(i, row->line, "another device has this oob_secret");
+    return rc == TEDDY_EDUP ? TEDDY_OK : rc;
+}
 
-    i->error_count = i->parse_errors; /* a group that is repeated runs this again */
-    for (size_t n = 0; n < i->count; n++) {
-        const struct import_row *row = &i->rows[n];
-        int rc = store_device_get(tx, row->device_id, &there);
-        wipe(&there, sizeof there);
-        if (rc == TEDDY_OK) {
-            bad(i, row->line, "device_id is registered already, or twice in this file");
-            continue;
-        }
-        if (rc == TEDDY_ENOTFOUND)
-            rc = store_device_add(tx, row->device_id, row->secret, now_s);
-        if (rc == TEDDY_EDUP)
-            bad(i, row->line, "another device has this oob_secret");
-        else if (rc != TEDDY_OK)
+static int remove_row(struct store_tx *tx, const struct import_row *row)
+{
+    int rc = row->added ? store_device_remove(tx, row->device_id) : TEDDY_OK;
+    return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc; /* somebody was faster */
+}
+
+int import_run(struct store_tx *tx, struct import *i, uint64_t now_s)
+{
+    size_t end = piece_end(i);
+
+    if (!i->undoing)
+        i->error_count = i->errors_before; /* a group that is repeated runs this again */
+    for (size_t n = i->at; n < end; n++) {
+        int rc = i->undoing ? remove_row(tx, &i->rows[n]) : add_row(tx, i, &i->rows[n], now_s);
+        if (rc != TEDDY_OK)
             return rc;
     }
-    return i->error_count > 0 ? TEDDY_EPROTO : TEDDY_OK;
+    return !i->undoing && i->error_count > 0 ? TEDDY_EPROTO : TEDDY_OK;
+}
+
+bool import_more(struct import *i, int *result)
+{
+    if (*result != TEDDY_OK && *result != TEDDY_EPROTO)
+        return false;
+    i->at = piece_end(i);
+    i->errors_before = i->error_count;
+    if (i->undoing) {
+        *result = TEDDY_EPROTO;
+        return i->at < i->added;
+    }
+    if (*result == TEDDY_OK)
+        i->added = i->at;
+    if (i->at < i->count)
+        return true;
+    i->undoing = i->error_count > 0;
+    i->at = 0;
+    return i->undoing && i->added > 0;
 }

@@ -98,6 +98,12 @@ static void done_on_store(struct store_job *job)
 {
     struct pending *p = ((struct admin_command *)job)->owner;
 
+    if (admin_command_more(p->command)) {
+        int rc = store_write(p->context->store, job);
+        if (rc == TEDDY_OK)
+            return; /* perhaps it is done already, and gone */
+        job->result = rc;
+    }
     close_concerned(p);
     wake_device(p);
     loop_post(p->loop, &p->task);

@@ -1,5 +1,6 @@
-/* POST /api/v1/pair/claim (docs/protocol.md, "Claim"): reads the body, then check by a reader of
- * the store, then commit by its writer, then the answer. */
+/* POST /api/v1/pair/claim (docs/protocol.md, "Claim"): reads the body, then check and commit in
+ * one job of the store's writer, then the answer. Only what passed all checks writes. The writer
+ * reads what it keeps in its own cache; a reader's is empty again after each commit. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,10 +16,14 @@ struct claim_job {
     struct http_request *req;
     struct app *app;
     uint64_t now_s;
+    uint64_t now_ms; /* the loop's, for the limits */
     struct claim claim;
     struct device_row device;
     struct family_row family;
     enum verdict verdict;
+    bool counted; /* against the device's limit */
+    bool limited;
+    uint32_t retry_after_s;
 };
 
 #define JOB_OF(member_ptr, member)                                                                 \
@@ -62,37 +67,42 @@ static void refuse_by_verdict(struct claim_job *j)
     }
 }
 
-static void done_on_store(struct store_job *job)
+/* On the writer's thread, so that the closes of one device's claims come in the order of their
+ * commits: a late one would end the session of a family newer than its own. */
+static void committed(struct store_job *job)
 {
     struct claim_job *j = JOB_OF(job, job);
+    if (job->result == TEDDY_OK && j->verdict == VERDICT_OK && !j->limited)
+        app_close_device(j->app, j->claim.device_id, j->family.sid, WS_CLOSE_POLICY, "superseded");
     loop_post(j->req->loop, &j->task);
 }
 
-/* On the writer's thread, so that the closes of one device's claims come in the order of their
- * commits: a late one would end the session of a family newer than its own. */
-static void done_commit(struct store_job *job)
+static void refund(struct claim_job *j)
 {
-    struct claim_job *j = JOB_OF(job, job);
-    if (job->result == TEDDY_OK && j->verdict == VERDICT_OK)
-        app_close_device(j->app, j->claim.device_id, j->family.sid, WS_CLOSE_POLICY, "superseded");
-    done_on_store(job);
+    if (j->counted)
+        ratelimit_refund(j->app->device_claims, j->claim.device_id, strlen(j->claim.device_id),
+                         j->now_ms);
 }
 
-static void limit_key_refund(struct claim_job *j)
+static void refuse_by_limit(struct claim_job *j)
 {
-    ratelimit_refund(j->app->device_claims, j->claim.device_id, strlen(j->claim.device_id),
-                     loop_now_ms(j->req->loop));
+    metric_add(loop_index(j->req->loop), METRIC_CLAIMS_LIMITED, 1);
+    http_problem_retry(j->req, 429, "rate_limited",
+                       "This device has claimed too often; wait for Retry-After.",
+                       j->retry_after_s);
 }
 
-static void committed(struct loop *loop, struct loop_task *task)
+static void answer(struct loop *loop, struct loop_task *task)
 {
     struct claim_job *j = JOB_OF(task, task);
     if (j->verdict != VERDICT_OK) {
-        limit_key_refund(j);
+        refund(j);
         refuse_by_verdict(j);
     } else if (j->job.result != TEDDY_OK) {
-        limit_key_refund(j);
+        refund(j);
         app_unavailable(j->req);
+    } else if (j->limited) {
+        refuse_by_limit(j);
     } else {
         metric_add(loop_index(loop), METRIC_CLAIMS, 1);
         LOG(LOG_INFO, "claimed", LOG_S("device", j->claim.device_id),
@@ -102,57 +112,27 @@ static void committed(struct loop *loop, struct loop_task *task)
     job_free(j);
 }
 
-static int run_commit(struct store_tx *tx, struct store_job *job)
+/* Only an authentic claim counts against its device. Once, however often the job is run. */
+static bool within_limit(struct claim_job *j)
+{
+    if (!j->counted)
+        j->counted = ratelimit_take(j->app->device_claims, j->claim.device_id,
+                                    strlen(j->claim.device_id), j->now_ms, &j->retry_after_s);
+    return j->counted;
+}
+
+static int run_claim(struct store_tx *tx, struct store_job *job)
 {
     struct claim_job *j = JOB_OF(job, job);
     j->verdict = VERDICT_OK;
-    return claim_commit(tx, &j->claim, j->app->claim_policy, &j->device, &j->family, j->now_s,
-                        &j->verdict);
-}
-
-static void commit(struct claim_job *j)
-{
-    uint32_t retry_after_s;
-    if (!ratelimit_take(j->app->device_claims, j->claim.device_id, strlen(j->claim.device_id),
-                        loop_now_ms(j->req->loop), &retry_after_s)) {
-        metric_add(loop_index(j->req->loop), METRIC_CLAIMS_LIMITED, 1);
-        http_problem_retry(j->req, 429, "rate_limited",
-                           "This device has claimed too often; wait for Retry-After.",
-                           retry_after_s);
-        job_free(j);
-        return;
-    }
-    j->job.run = run_commit;
-    j->job.done = done_commit;
-    j->task.run = committed;
-    if (family_new(&j->app->policy, &j->device, j->claim.child_id, j->now_s, &j->family) !=
-            TEDDY_OK ||
-        store_write(j->app->store, &j->job) != TEDDY_OK) {
-        limit_key_refund(j);
-        app_unavailable(j->req);
-        job_free(j);
-    }
-}
-
-static void checked(struct loop *loop, struct loop_task *task)
-{
-    struct claim_job *j = JOB_OF(task, task);
-    (void)loop;
-    if (j->job.result != TEDDY_OK) {
-        app_unavailable(j->req);
-        job_free(j);
-    } else if (j->verdict != VERDICT_OK) {
-        refuse_by_verdict(j);
-        job_free(j);
-    } else {
-        commit(j);
-    }
-}
-
-static int run_check(struct store_tx *tx, struct store_job *job)
-{
-    struct claim_job *j = JOB_OF(job, job);
-    return claim_check(tx, &j->claim, j->app->claim_policy, &j->device, &j->verdict);
+    j->limited = false;
+    int err = claim_check(tx, &j->claim, j->app->claim_policy, &j->device, &j->verdict);
+    if (err != TEDDY_OK || j->verdict != VERDICT_OK)
+        return err;
+    j->limited = !within_limit(j);
+    if (j->limited)
+        return TEDDY_OK;
+    return claim_commit(tx, &j->claim, &j->device, &j->family, j->now_s, &j->verdict);
 }
 
 /* "Missing or malformed: child_id, nonce." */
@@ -202,12 +182,15 @@ void handle_claim(struct http_request *req)
     j->req = req;
     j->app = app;
     j->now_s = app_now_s();
-    j->job.run = run_check;
-    j->job.done = done_on_store;
-    j->task.run = checked;
+    j->now_ms = loop_now_ms(req->loop);
+    j->job.run = run_claim;
+    j->job.done = committed;
+    j->task.run = answer;
     if (!read_body(j)) {
         job_free(j);
-    } else if (store_read(app->store, &j->job) != TEDDY_OK) {
+    } else if (family_new(&app->policy, j->claim.device_id, j->claim.child_id, j->now_s,
+                          &j->family) != TEDDY_OK ||
+               store_write(app->store, &j->job) != TEDDY_OK) {
         app_unavailable(req);
         job_free(j);
     }

@@ -88,8 +88,7 @@ static int run_check(struct store_tx *tx, void *arg)
 static int run_commit(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    return claim_commit(tx, &w->claim, CLAIM_REQUIRE_RELEASE, &w->device, &w->family, NOW,
-                        &w->verdict);
+    return claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict);
 }
 
 static int run_rotate(struct store_tx *tx, void *arg)
@@ -118,7 +117,7 @@ static const char *do_claim(struct toy *t, bool *power)
         return NULL;
     if (w.verdict != VERDICT_OK)
         return "a new claim was refused";
-    if (family_new(&policy, &w.device, "kid", NOW, &w.family) != TEDDY_OK)
+    if (family_new(&policy, w.claim.device_id, "kid", NOW, &w.family) != TEDDY_OK)
         return "no entropy";
     t->next = w.family;
     t->flight = A_CLAIM;
@@ -219,12 +218,12 @@ static const char *check_flying_claim(struct store_tx *tx, struct toy *t, int64_
 {
     struct family_row f;
     int there = claim_there(tx, t, row, t->claims);
-    bool family = store_family_get(tx, t->next.sid, &f) == TEDDY_OK;
+    bool family = store_family_get(tx, t->id, t->next.sid, &f) == TEDDY_OK && !f.revoked;
     if (there < 0 || (there == 1) != family)
         return "half a claim";
     if (!family)
         return NULL;
-    if (t->claimed && (store_family_get(tx, t->family.sid, &f) != TEDDY_OK || !f.revoked))
+    if (t->claimed && (store_family_get(tx, t->id, t->family.sid, &f) != TEDDY_OK || !f.revoked))
         return "a claim that superseded nothing";
     t->claims++;
     t->claimed = true;
@@ -236,7 +235,7 @@ static const char *check_family(struct store_tx *tx, struct toy *t)
 {
     struct family_row f;
     const struct family_row *want = &t->family;
-    if (store_family_get(tx, want->sid, &f) != TEDDY_OK)
+    if (store_family_get(tx, t->id, want->sid, &f) != TEDDY_OK)
         return "an answered family is unknown";
     if (f.revoked)
         return "an answered family is revoked";

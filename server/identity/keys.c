@@ -93,8 +93,19 @@ static bool proves_itself(const struct key *key)
     return ok;
 }
 
+struct span keys_secret(const struct key *key)
+{
+    return (struct span){cjose_jwk_get_keydata(key->jwk, NULL),
+                         cjose_jwk_get_keysize(key->jwk, NULL) / 8};
+}
+
 static bool make_header(struct key *key)
 {
+    char text[JWT_KID_MAX + 40];
+    int len = snprintf(text, sizeof text, "{\"alg\":\"%s\",\"kid\":\"%s\",\"typ\":\"JWT\"}",
+                       alg_name(key->alg), key->kid);
+    base64url_encode((const uint8_t *)text, (size_t)len, key->head);
+    memcpy(key->head + strlen(key->head), ".", 2);
     key->header = cjose_header_new(NULL);
     return key->header != NULL &&
            cjose_header_set(key->header, CJOSE_HDR_ALG, alg_name(key->alg), NULL) &&

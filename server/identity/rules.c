@@ -55,52 +55,17 @@ int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_polic
     return err;
 }
 
-/* What may have changed between check and commit. A new secret makes the signature one of the
- * former secret. */
-static int check_again(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
-                       const struct device_row *checked, enum verdict *verdict)
+int claim_commit(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
+                 const struct family_row *family, uint64_t now_s, enum verdict *verdict)
 {
-    struct device_row now;
-    int err = store_device_get(tx, claim->device_id, &now);
-    if (err != TEDDY_OK && err != TEDDY_ENOTFOUND)
-        return err;
-    if (err == TEDDY_ENOTFOUND || now.row != checked->row)
-        *verdict = VERDICT_DEVICE_NOT_FOUND;
-    else if (now.secret_rev != checked->secret_rev)
-        *verdict = VERDICT_INVALID_SIGNATURE;
-    else
-        *verdict = policy_check(claim, policy, &now);
-    wipe(&now, sizeof now);
-    return TEDDY_OK;
-}
-
-static int write_claim(struct store_tx *tx, const struct claim *claim, int64_t row,
-                       const struct family_row *family, uint64_t now_s)
-{
-    int err = store_device_bind(tx, row, claim->child_id, claim->firmware_version, claim->timestamp,
-                                now_s);
-    if (err == TEDDY_OK)
-        err = store_family_revoke_others(tx, row, NULL);
-    return err != TEDDY_OK ? err : store_family_add(tx, family);
-}
-
-int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
-                 const struct device_row *device, const struct family_row *family, uint64_t now_s,
-                 enum verdict *verdict)
-{
-    int err = check_again(tx, claim, policy, device, verdict);
-    if (err != TEDDY_OK)
-        return err;
-    if (*verdict != VERDICT_OK)
-        return TEDDY_EDUP;
-    err = store_claim_add(tx, device->row, claim->nonce, claim->mac, now_s);
+    int err = store_claim_add(tx, device->row, claim->nonce, claim->mac, now_s);
     if (err == TEDDY_EDUP)
         *verdict = VERDICT_NONCE_REPLAYED;
     if (err != TEDDY_OK)
         return err;
-    /* The rows were just seen to be there and the family's ids are fresh: anything but OK is the
-     * store's failure. */
-    return write_claim(tx, claim, device->row, family, now_s) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+    /* The row was just seen to be there: anything but OK is the store's failure. */
+    err = store_device_bind(tx, device, family, claim->firmware_version, claim->timestamp, now_s);
+    return err == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
 }
 
 /* The family a token names, and whether it may be used at all: *verdict OK goes on to which token
@@ -108,19 +73,17 @@ int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_poli
 static int family_check(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
                         const struct jwt *token, struct family_row *f, enum verdict *verdict)
 {
-    int err = store_family_get(tx, sid, f);
-    if (err == TEDDY_ENOTFOUND) {
-        *verdict = VERDICT_TOKEN_UNKNOWN;
-        return TEDDY_OK;
-    }
-    if (err != TEDDY_OK)
+    int err = store_family_get(tx, token->device_id, sid, f);
+    if (err != TEDDY_OK && err != TEDDY_ENOTFOUND)
         return err;
-    if (strcmp(f->device_id, token->device_id) != 0 || strcmp(f->child_id, token->child_id) != 0)
-        *verdict = VERDICT_WRONG_DEVICE;
+    if (err == TEDDY_ENOTFOUND)
+        *verdict = VERDICT_TOKEN_REVOKED;
     else if (!f->device_enabled)
         *verdict = VERDICT_DEVICE_DISABLED;
+    else if (f->revoked)
+        *verdict = VERDICT_TOKEN_REVOKED;
     else
-        *verdict = f->revoked ? VERDICT_TOKEN_REVOKED : VERDICT_OK;
+        *verdict = strcmp(f->child_id, token->child_id) != 0 ? VERDICT_WRONG_DEVICE : VERDICT_OK;
     return TEDDY_OK;
 }
 
@@ -141,7 +104,7 @@ static bool in_grace(const struct family_row *f, const uint8_t jti[STORE_JTI_LEN
 static int rotate(struct store_tx *tx, const struct pair_row *fresh, uint64_t now_s,
                   struct family_row *f)
 {
-    int err = store_family_rotate(tx, f->sid, fresh, now_s);
+    int err = store_family_rotate(tx, f->device_row, f->sid, fresh, now_s);
     if (err != TEDDY_OK)
         return TEDDY_ESTORE; /* the row was just read */
     memcpy(f->spent_jti, f->pair.refresh_jti, STORE_JTI_LEN);
@@ -165,7 +128,7 @@ int token_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
     } else if (!in_grace(family, jti, now_s)) {
         *verdict = VERDICT_TOKEN_REUSED;
         family->revoked = true;
-        return store_family_revoke(tx, sid) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+        return store_family_revoke(tx, family->device_row) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
     }
     *out = family->pair;
     return err;
@@ -187,5 +150,6 @@ int token_present(struct store_tx *tx, bool may_write, const uint8_t sid[STORE_J
         return TEDDY_OK;
     }
     family->presented = true;
-    return store_family_presented(tx, sid) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+    return store_family_presented(tx, family->device_row, sid) == TEDDY_OK ? TEDDY_OK
+                                                                           : TEDDY_ESTORE;
 }

@@ -13,9 +13,8 @@ enum verdict {
     VERDICT_DEVICE_DISABLED,   /* 403, 1008 */
     VERDICT_RELEASE_REQUIRED,  /* 403 */
     VERDICT_NONCE_REPLAYED,    /* 409 */
-    VERDICT_TOKEN_UNKNOWN,     /* signed by us, but its family is gone: 401 token_revoked, 1008
-                                  token_revoked */
-    VERDICT_TOKEN_REVOKED,     /* 401, 1008 */
+    VERDICT_TOKEN_REVOKED,     /* signed by us, but its family is not in force (any more): 401
+                                  token_revoked, 1008 token_revoked */
     VERDICT_TOKEN_REUSED,      /* 401; the family is revoked now */
     VERDICT_WRONG_DEVICE,      /* sub does not fit the family */
     VERDICT_MUST_RECORD, /* token_present in a read job: not wrong, but run it again in a write job
@@ -28,13 +27,11 @@ enum claim_policy { CLAIM_REQUIRE_RELEASE, CLAIM_ALLOW };
  * *verdict, or TEDDY_ESTORE. */
 int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
                 struct device_row *device, enum verdict *verdict);
-/* Check 8, in a write job: looks again at what may have changed since (device, its secret_rev,
- * binding), then writes nonce, MAC, binding and family and supersedes the older families. family
- * comes from family_new. With a verdict other than OK nothing is written (returns TEDDY_EDUP to
- * undo). */
-int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
-                 const struct device_row *device, const struct family_row *family, uint64_t now_s,
-                 enum verdict *verdict);
+/* Check 8, in the transaction in which claim_check filled device in: writes nonce, MAC, binding and
+ * family, which supersedes the older one. family comes from family_new. TEDDY_EDUP with a verdict:
+ * the job has to be undone. */
+int claim_commit(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
+                 const struct family_row *family, uint64_t now_s, enum verdict *verdict);
 
 /* How long a spent refresh token may get its successor again. */
 #define REFRESH_GRACE_S 600

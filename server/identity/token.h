@@ -49,7 +49,7 @@ TEDDY_MUST_CHECK int token_ids(const struct jwt *t, uint8_t sid[STORE_JTI_LEN],
                                uint8_t jti[STORE_JTI_LEN]);
 /* A family and its first pair, or a successor pair, with fresh random ids. TEDDY_EIO when the
  * CSPRNG fails. */
-TEDDY_MUST_CHECK int family_new(const struct token_policy *p, const struct device_row *d,
+TEDDY_MUST_CHECK int family_new(const struct token_policy *p, const char *device_id,
                                 const char *child_id, uint64_t now_s, struct family_row *out);
 TEDDY_MUST_CHECK int pair_new(const struct token_policy *p, uint64_t now_s, struct pair_row *out);
 

@@ -25,15 +25,25 @@ int store_claim_seen(struct store_tx *tx, int64_t device_row, const char *nonce,
     return tx_end(st, err);
 }
 
-int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
-                    const uint8_t mac[LIMIT_MAC_LEN], uint64_t now_s)
+/* A row each: a statement that writes two keeps a copy of what it changes, to undo the first. */
+static int add_key(struct store_tx *tx, int64_t device_row, int kind, const void *key, size_t len,
+                   uint64_t now_s)
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_CLAIM_ADD,
                                "INSERT INTO claim_key (device_row, kind, key, accepted_s)"
-                               " VALUES (?1, 0, ?2, ?4), (?1, 1, ?3, ?4)");
-    bind_keys(st, device_row, nonce, mac);
+                               " VALUES (?1, ?2, ?3, ?4)");
+    bind_u64(st, 1, (uint64_t)device_row);
+    bind_u64(st, 2, (uint64_t)kind);
+    bind_blob(st, 3, key, len);
     bind_u64(st, 4, now_s);
     return tx_run(tx, st);
+}
+
+int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
+                    const uint8_t mac[LIMIT_MAC_LEN], uint64_t now_s)
+{
+    int err = add_key(tx, device_row, 0, nonce, strlen(nonce), now_s);
+    return err != TEDDY_OK ? err : add_key(tx, device_row, 1, mac, LIMIT_MAC_LEN, now_s);
 }
 
 int store_claim_clear(struct store_tx *tx, int64_t device_row)

@@ -257,17 +257,6 @@ int store_downlink_clear(struct store_tx *tx, const char *device_id, uint64_t *c
     return err;
 }
 
-int downlink_clear_rebound(struct store_tx *tx, int64_t device_row, const char *child_id)
-{
-    sqlite3_stmt *st = tx_stmt(tx, STMT_DOWNLINK_REBIND,
-                               "DELETE FROM downlink WHERE device_row ="
-                               " (SELECT row FROM device WHERE row = ?1 AND child_id != ''"
-                               "  AND child_id != ?2)");
-    bind_u64(st, 1, (uint64_t)device_row);
-    bind_text(st, 2, child_id);
-    return tx_run(tx, st);
-}
-
 int downlink_clear_child(struct store_tx *tx, const char *child_id)
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_DOWNLINK_FORGET,

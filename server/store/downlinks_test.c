@@ -44,7 +44,7 @@ static int64_t add_device(struct store_tx *tx, const char *id, unsigned n, const
     assert_int_equal(store_device_add(tx, id, secret, 100), TEDDY_OK);
     assert_int_equal(store_device_get(tx, id, &row), TEDDY_OK);
     if (child[0])
-        assert_int_equal(store_device_bind(tx, row.row, child, "", "", 100), TEDDY_OK);
+        assert_int_equal(bind_child(tx, id, child, 1, 100), TEDDY_OK);
     return row.row;
 }
 
@@ -314,28 +314,29 @@ static int bindings_body(struct store_tx *tx, void *arg)
 {
     (void)arg;
     uint64_t devices;
-    int64_t a = add_device(tx, "a", 1, ""), b = add_device(tx, "b", 2, "c");
+    add_device(tx, "a", 1, "");
+    add_device(tx, "b", 2, "c");
     add_device(tx, "x", 3, "other");
     queue(tx, "x", "stays");
     queue(tx, "a", "welcome");
-    assert_int_equal(store_device_bind(tx, a, "c", "", "", 100), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "c", 1, 100), TEDDY_OK);
     assert_int_equal(waiting(tx, "a"), 1); /* for whoever comes first */
-    assert_int_equal(store_device_bind(tx, a, "c", "", "", 100), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "c", 1, 100), TEDDY_OK);
     assert_int_equal(waiting(tx, "a"), 1); /* the same child */
-    assert_int_equal(store_device_bind(tx, a, "d", "", "", 100), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "d", 1, 100), TEDDY_OK);
     assert_int_equal(waiting(tx, "a"), 0);
     struct downlink_id id = queue(tx, "a", "for d");
     assert_int_equal(id.n, 2);
     assert_int_equal(store_device_release(tx, "a"), TEDDY_OK);
     assert_int_equal(waiting(tx, "a"), 0);
 
-    assert_int_equal(store_device_bind(tx, a, "c", "", "", 100), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "c", 1, 100), TEDDY_OK);
     queue(tx, "a", "for c");
     queue(tx, "b", "for c");
     assert_int_equal(store_child_forget(tx, "c", NULL, NULL, &devices), TEDDY_OK);
     assert_int_equal(waiting(tx, "a"), 0);
     assert_int_equal(waiting(tx, "b"), 0);
-    assert_int_equal(store_device_bind(tx, b, "c", "", "", 100), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "b", "c", 1, 100), TEDDY_OK);
     queue(tx, "b", "gone with the toy");
     assert_int_equal(store_device_remove(tx, "b"), TEDDY_OK);
     add_device(tx, "b", 4, "c");
@@ -377,12 +378,40 @@ static void make_first(void)
         "CREATE INDEX family_device ON family (device_row);"
         "CREATE INDEX family_expiry ON family (refresh_exp_s);"
         "INSERT INTO device (device_id, secret, child_id, created_s)"
-        " VALUES ('old', zeroblob(32), 'c', 5);"
+        " VALUES ('old', zeroblob(32), 'c', 5), ('released', randomblob(32), '', 5);"
+        "INSERT INTO family (sid, device_row, child_id, access_jti, refresh_jti, iat_s,"
+        " access_exp_s, refresh_exp_s, presented, spent_jti, spent_s, revoked) VALUES"
+        " (x'01000000000000000000000000000000', 1, 'c', zeroblob(16), zeroblob(16), 1, 2, 3, 0, "
+        "NULL, 0, 1),"
+        " (x'02000000000000000000000000000000', 1, 'c', x'03000000000000000000000000000000', "
+        "x'04000000000000000000000000000000', 5, 6, 7,"
+        "  1, x'05000000000000000000000000000000', 8, 0),"
+        " (x'06000000000000000000000000000000', 2, 'c', zeroblob(16), zeroblob(16), 1, 2, 3, 0, "
+        "NULL, 0, 1);"
         "PRAGMA application_id = 1413760089; PRAGMA user_version = 1;";
     sqlite3 *db;
     assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
+}
+
+/* What stood in a table of its own: the family in force comes along. */
+static void assert_upgraded_families(struct store_tx *tx)
+{
+    uint8_t sid[STORE_JTI_LEN] = {1};
+    struct family_row f;
+    assert_int_equal(store_family_get(tx, "old", sid, &f), TEDDY_OK);
+    assert_true(f.revoked);
+    sid[0] = 2;
+    assert_int_equal(store_family_get(tx, "old", sid, &f), TEDDY_OK);
+    assert_false(f.revoked);
+    assert_string_equal(f.child_id, "c");
+    assert_true(f.pair.access_jti[0] == 3 && f.pair.refresh_jti[0] == 4 && f.spent_jti[0] == 5);
+    assert_true(f.pair.iat_s == 5 && f.pair.access_exp_s == 6 && f.pair.refresh_exp_s == 7);
+    assert_true(f.presented && f.has_spent && f.spent_s == 8);
+    sid[0] = 6;
+    assert_int_equal(store_family_get(tx, "released", sid, &f), TEDDY_OK);
+    assert_true(f.revoked);
 }
 
 static int upgraded_body(struct store_tx *tx, void *arg)
@@ -392,6 +421,7 @@ static int upgraded_body(struct store_tx *tx, void *arg)
     assert_int_equal(store_device_get(tx, "old", &row), TEDDY_OK);
     assert_string_equal(row.child_id, "c");
     assert_int_equal(row.created_s, 5);
+    assert_upgraded_families(tx);
     assert_int_equal(store_epoch_open(tx, 40), TEDDY_OK);
     assert_id(queue(tx, "old", "new words"), 40, 1);
     assert_int_equal(waiting(tx, "old"), 1);

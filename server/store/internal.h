@@ -32,14 +32,10 @@ enum stmt_id {
     STMT_CLAIM_SEEN,
     STMT_CLAIM_ADD,
     STMT_CLAIM_CLEAR,
-    STMT_FAMILY_ADD,
     STMT_FAMILY_GET,
     STMT_FAMILY_ROTATE,
     STMT_FAMILY_PRESENTED,
     STMT_FAMILY_REVOKE,
-    STMT_FAMILY_REVOKE_OTHERS,
-    STMT_FAMILY_PURGE,
-    STMT_FAMILY_FORGET_CHILD,
     STMT_CHILD_DEVICES,
     STMT_EPOCH_OPEN,
     STMT_DOWNLINK_NEXT_ID,
@@ -54,7 +50,6 @@ enum stmt_id {
     STMT_DOWNLINK_RENUMBER,
     STMT_DOWNLINK_DROP,
     STMT_DOWNLINK_CLEAR,
-    STMT_DOWNLINK_REBIND,
     STMT_DOWNLINK_FORGET,
     STMT_DOWNLINK_PURGE,
     STMT_COUNT
@@ -116,10 +111,8 @@ uint64_t column_u64(sqlite3_stmt *st, int at);
 
 /* Forgets what a device's former secret signed. */
 int store_claim_clear(struct store_tx *tx, int64_t device_row);
-/* Empty the queue: of a device; of one that is bound to another child than this; of all that are
- * bound to this child. */
+/* Empty the queue: of a device; of all that are bound to this child. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
-int downlink_clear_rebound(struct store_tx *tx, int64_t device_row, const char *child_id);
 int downlink_clear_child(struct store_tx *tx, const char *child_id);
 
 /* Jobs on their way to a thread. */

@@ -39,15 +39,19 @@ static struct device_row device(struct store_tx *tx, const char *id)
     return row;
 }
 
-static struct family_row family_of(int64_t device_row, const char *child, uint8_t n)
+/* The family that bind_child of n made, and whether it is in force. */
+static struct family_row family_of(struct store_tx *tx, const char *id, uint8_t n)
 {
-    struct family_row f = {.device_row = device_row,
-                           .pair = {.iat_s = 10, .access_exp_s = 20, .refresh_exp_s = 30u + n}};
-    memset(f.sid, n, sizeof f.sid);
-    memset(f.pair.access_jti, n + 1, sizeof f.pair.access_jti);
-    memset(f.pair.refresh_jti, n + 2, sizeof f.pair.refresh_jti);
-    snprintf(f.child_id, sizeof f.child_id, "%s", child);
+    uint8_t sid[STORE_JTI_LEN];
+    struct family_row f;
+    memset(sid, n, sizeof sid);
+    assert_int_equal(store_family_get(tx, id, sid, &f), TEDDY_OK);
     return f;
+}
+
+static bool in_force(struct store_tx *tx, const char *id, uint8_t n)
+{
+    return !family_of(tx, id, n).revoked;
 }
 
 static int device_body(struct store_tx *tx, void *arg)
@@ -79,12 +83,14 @@ static int device_body(struct store_tx *tx, void *arg)
     assert_false(device(tx, "toy").enabled);
     assert_true(device(tx, "Toy").enabled);
     assert_int_equal(store_device_enable(tx, "nobody", true), TEDDY_ENOTFOUND);
-    assert_int_equal(store_device_bind(tx, row.row, "child", "1.2", "1763683200", 555), TEDDY_OK);
+    struct family_row f = {.child_id = "child"};
+    assert_int_equal(store_device_bind(tx, &row, &f, "1.2", "1763683200", 555), TEDDY_OK);
     row = device(tx, "toy");
     assert_string_equal(row.child_id, "child");
     assert_string_equal(row.firmware_version, "1.2");
     assert_int_equal(row.claimed_s, 555);
-    assert_int_equal(store_device_bind(tx, 987654, "child", "", "", 1), TEDDY_ENOTFOUND);
+    row.row = 987654;
+    assert_int_equal(store_device_bind(tx, &row, &f, "", "", 1), TEDDY_ENOTFOUND);
     return TEDDY_OK;
 }
 
@@ -148,19 +154,39 @@ static int claim_body(struct store_tx *tx, void *arg)
     assert_false(seen);
     assert_int_equal(store_claim_seen(tx, b, "nonce-one", mac1, &seen), TEDDY_OK);
     assert_false(seen);
-    assert_int_equal(store_claim_add(tx, a, "nonce-one", mac2, 1), TEDDY_EDUP);
-    assert_int_equal(store_claim_add(tx, a, "nonce-two", mac1, 1), TEDDY_EDUP);
-    /* What a refused one brought is not kept by halves. */
-    assert_int_equal(store_claim_add(tx, a, "nonce-two", mac2, 1), TEDDY_OK);
     assert_int_equal(store_claim_add(tx, b, "nonce-one", mac1, 1), TEDDY_OK);
     assert_int_equal(store_claim_add(tx, 424242, "nonce-one", mac3, 1), TEDDY_ENOTFOUND);
     return TEDDY_OK;
+}
+
+static int same_nonce_body(struct store_tx *tx, void *arg)
+{
+    uint8_t mac2[LIMIT_MAC_LEN] = {2};
+    (void)arg;
+    return store_claim_add(tx, device(tx, "a").row, "nonce-one", mac2, 1);
+}
+
+static int same_mac_body(struct store_tx *tx, void *arg)
+{
+    uint8_t mac1[LIMIT_MAC_LEN] = {1};
+    (void)arg;
+    return store_claim_add(tx, device(tx, "a").row, "nonce-two", mac1, 1);
+}
+
+static int neither_body(struct store_tx *tx, void *arg)
+{
+    uint8_t mac2[LIMIT_MAC_LEN] = {2};
+    (void)arg;
+    return store_claim_add(tx, device(tx, "a").row, "nonce-two", mac2, 1);
 }
 
 static void test_claims(void **state)
 {
     (void)state;
     run(claim_body);
+    assert_int_equal(in_write(store, same_nonce_body, NULL), TEDDY_EDUP);
+    assert_int_equal(in_write(store, same_mac_body, NULL), TEDDY_EDUP);
+    run(neither_body); /* what a refused one brought is not kept by halves */
 }
 
 static int secret_body(struct store_tx *tx, void *arg)
@@ -168,17 +194,13 @@ static int secret_body(struct store_tx *tx, void *arg)
     (void)arg;
     uint8_t mac[LIMIT_MAC_LEN] = {1}, secret[LIMIT_SECRET_LEN];
     bool seen = true;
-    struct family_row f;
     add_device(tx, "a", 1);
     add_device(tx, "b", 2);
     struct device_row a = device(tx, "a"), b = device(tx, "b");
-    assert_int_equal(store_device_bind(tx, a.row, "kid", "", "", 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "kid", 10, 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "b", "kid", 20, 5), TEDDY_OK);
     assert_int_equal(store_claim_add(tx, a.row, "nonce-one", mac, 1), TEDDY_OK);
     assert_int_equal(store_claim_add(tx, b.row, "nonce-one", mac, 1), TEDDY_OK);
-    f = family_of(a.row, "kid", 10);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
-    f = family_of(b.row, "kid", 20);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
 
     secret_of(2, secret);
     assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_EDUP);
@@ -196,10 +218,7 @@ static int secret_body(struct store_tx *tx, void *arg)
     assert_false(seen);
     assert_int_equal(store_claim_seen(tx, b.row, "nonce-one", mac, &seen), TEDDY_OK);
     assert_true(seen);
-    assert_int_equal(store_family_get(tx, family_of(0, "", 10).sid, &f), TEDDY_OK);
-    assert_true(f.revoked);
-    assert_int_equal(store_family_get(tx, family_of(0, "", 20).sid, &f), TEDDY_OK);
-    assert_false(f.revoked);
+    assert_true(!in_force(tx, "a", 10) && in_force(tx, "b", 20));
     return TEDDY_OK;
 }
 
@@ -212,42 +231,40 @@ static void test_secret_rotation(void **state)
 static int family_body(struct store_tx *tx, void *arg)
 {
     (void)arg;
-    struct family_row f, got;
+    struct family_row got;
     struct pair_row next = {.iat_s = 50, .access_exp_s = 60, .refresh_exp_s = 70};
+    uint8_t sid[STORE_JTI_LEN], first[STORE_JTI_LEN];
+    memset(sid, 1, sizeof sid);
+    memset(first, 3, sizeof first);
     memset(next.access_jti, 0xaa, STORE_JTI_LEN);
     memset(next.refresh_jti, 0xbb, STORE_JTI_LEN);
+    assert_int_equal(store_family_get(tx, "a", sid, &got), TEDDY_ENOTFOUND);
     add_device(tx, "a", 1);
-    f = family_of(device(tx, "a").row, "kid", 1);
-    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_ENOTFOUND);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_EDUP);
-    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_OK);
+    int64_t row = device(tx, "a").row;
+    assert_false(in_force(tx, "a", 1));
+    assert_int_equal(store_family_presented(tx, row, sid), TEDDY_ENOTFOUND);
+    assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
+    got = family_of(tx, "a", 1);
     assert_string_equal(got.device_id, "a");
     assert_string_equal(got.child_id, "kid");
+    assert_int_equal(got.device_row, row);
     assert_true(got.device_enabled);
-    assert_memory_equal(&got.pair, &f.pair, sizeof f.pair);
+    assert_memory_equal(got.sid, sid, sizeof sid);
+    assert_memory_equal(got.pair.refresh_jti, first, sizeof first);
+    assert_int_equal(got.pair.iat_s, 10);
+    assert_int_equal(got.pair.access_exp_s, 20);
+    assert_int_equal(got.pair.refresh_exp_s, 31);
     assert_false(got.has_spent || got.presented || got.revoked);
 
-    assert_int_equal(store_family_presented(tx, f.sid), TEDDY_OK);
-    assert_int_equal(store_family_rotate(tx, f.sid, &next, 49), TEDDY_OK);
-    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_OK);
+    assert_int_equal(store_family_presented(tx, row, sid), TEDDY_OK);
+    assert_true(family_of(tx, "a", 1).presented);
+    assert_int_equal(store_family_rotate(tx, row, sid, &next, 49), TEDDY_OK);
+    got = family_of(tx, "a", 1);
     assert_memory_equal(&got.pair, &next, sizeof next);
     assert_true(got.has_spent);
     assert_false(got.presented);
-    assert_memory_equal(got.spent_jti, f.pair.refresh_jti, STORE_JTI_LEN);
+    assert_memory_equal(got.spent_jti, first, STORE_JTI_LEN);
     assert_int_equal(got.spent_s, 49);
-    assert_int_equal(store_family_revoke(tx, f.sid), TEDDY_OK);
-    assert_int_equal(store_device_enable(tx, "a", false), TEDDY_OK);
-    assert_int_equal(store_family_get(tx, f.sid, &got), TEDDY_OK);
-    assert_true(got.revoked);
-    assert_false(got.device_enabled);
-
-    uint8_t nobody[STORE_JTI_LEN] = {0};
-    assert_int_equal(store_family_presented(tx, nobody), TEDDY_ENOTFOUND);
-    assert_int_equal(store_family_rotate(tx, nobody, &next, 1), TEDDY_ENOTFOUND);
-    assert_int_equal(store_family_revoke(tx, nobody), TEDDY_ENOTFOUND);
-    f = family_of(987654, "kid", 9);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_ENOTFOUND);
     return TEDDY_OK;
 }
 
@@ -257,49 +274,43 @@ static void test_families(void **state)
     run(family_body);
 }
 
-static bool is_revoked(struct store_tx *tx, uint8_t n)
-{
-    struct family_row f;
-    assert_int_equal(store_family_get(tx, family_of(0, "", n).sid, &f), TEDDY_OK);
-    return f.revoked;
-}
-
-static bool is_there(struct store_tx *tx, uint8_t n)
-{
-    struct family_row f;
-    return store_family_get(tx, family_of(0, "", n).sid, &f) == TEDDY_OK;
-}
-
-static int others_body(struct store_tx *tx, void *arg)
+/* A device has one family: what the next claim, or a revocation, leaves of it. */
+static int in_force_body(struct store_tx *tx, void *arg)
 {
     (void)arg;
-    uint64_t count = 99;
+    struct pair_row next = {.iat_s = 50};
+    uint8_t old[STORE_JTI_LEN], sid[STORE_JTI_LEN];
+    memset(old, 1, sizeof old);
+    memset(sid, 2, sizeof sid);
     add_device(tx, "a", 1);
     add_device(tx, "b", 2);
-    for (uint8_t n = 1; n <= 4; n++) {
-        struct family_row f = family_of(device(tx, n == 4 ? "b" : "a").row, "kid", n);
-        assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
-    }
-    int64_t a = device(tx, "a").row;
-    assert_int_equal(store_family_revoke_others(tx, a, family_of(0, "", 2).sid), TEDDY_OK);
-    assert_true(is_revoked(tx, 1) && !is_revoked(tx, 2) && is_revoked(tx, 3) && !is_revoked(tx, 4));
-    assert_int_equal(store_family_revoke_others(tx, a, NULL), TEDDY_OK);
-    assert_true(is_revoked(tx, 2) && !is_revoked(tx, 4));
-    assert_int_equal(store_family_revoke_others(tx, 4711, NULL), TEDDY_OK);
+    int64_t row = device(tx, "a").row;
+    assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "b", "kid", 4, 5), TEDDY_OK);
+    assert_int_equal(store_family_rotate(tx, row, old, &next, 6), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "kid", 2, 7), TEDDY_OK);
+    assert_true(!in_force(tx, "a", 1) && in_force(tx, "a", 2));
+    assert_true(!in_force(tx, "b", 1) && in_force(tx, "b", 4));
+    struct family_row f = family_of(tx, "a", 2); /* nothing of the former is left */
+    assert_false(f.has_spent || f.presented);
+    assert_int_equal(f.spent_s, 0);
+    assert_int_equal(store_family_presented(tx, row, old), TEDDY_ENOTFOUND);
+    assert_int_equal(store_family_rotate(tx, row, old, &next, 8), TEDDY_ENOTFOUND);
 
-    assert_int_equal(store_family_purge(tx, 31, &count),
-                     TEDDY_OK); /* they expire at 31, 32, 33, 34 */
-    assert_int_equal(count, 0);
-    assert_int_equal(store_family_purge(tx, 33, &count), TEDDY_OK);
-    assert_int_equal(count, 2);
-    assert_true(!is_there(tx, 1) && !is_there(tx, 2) && is_there(tx, 3) && is_there(tx, 4));
+    assert_int_equal(store_family_revoke(tx, row), TEDDY_OK);
+    assert_true(!in_force(tx, "a", 2) && in_force(tx, "b", 4));
+    assert_int_equal(store_family_presented(tx, row, sid), TEDDY_ENOTFOUND);
+    assert_int_equal(store_family_rotate(tx, row, sid, &next, 8), TEDDY_ENOTFOUND);
+    assert_int_equal(store_family_revoke(tx, row), TEDDY_OK); /* it has none now */
+    assert_int_equal(store_family_revoke(tx, 4711), TEDDY_OK);
+    assert_string_equal(device(tx, "a").child_id, "kid");
     return TEDDY_OK;
 }
 
-static void test_revoke_others_and_purge(void **state)
+static void test_one_family_in_force(void **state)
 {
     (void)state;
-    run(others_body);
+    run(in_force_body);
 }
 
 static int remove_body(struct store_tx *tx, void *arg)
@@ -310,13 +321,11 @@ static int remove_body(struct store_tx *tx, void *arg)
     bool seen = true;
     add_device(tx, "a", 1);
     int64_t former = device(tx, "a").row;
-    struct family_row f = family_of(former, "kid", 1);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
     assert_int_equal(store_claim_add(tx, former, "nonce-one", mac, 1), TEDDY_OK);
-    assert_int_equal(store_device_bind(tx, former, "kid", "", "", 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
     assert_int_equal(store_device_release(tx, "a"), TEDDY_OK);
     assert_string_equal(device(tx, "a").child_id, "");
-    assert_true(is_revoked(tx, 1));
+    assert_false(in_force(tx, "a", 1));
     assert_int_equal(store_claim_seen(tx, former, "nonce-one", mac, &seen), TEDDY_OK);
     assert_true(seen);
     assert_int_equal(store_device_release(tx, "nobody"), TEDDY_ENOTFOUND);
@@ -324,9 +333,9 @@ static int remove_body(struct store_tx *tx, void *arg)
     assert_int_equal(store_device_remove(tx, "a"), TEDDY_OK);
     assert_int_equal(store_device_remove(tx, "a"), TEDDY_ENOTFOUND);
     assert_int_equal(store_device_get(tx, "a", &row), TEDDY_ENOTFOUND);
-    assert_false(is_there(tx, 1));
     add_device(tx, "a", 1); /* its id and secret are free again, its row number is not */
     assert_true(device(tx, "a").row != former);
+    assert_false(in_force(tx, "a", 1));
     assert_int_equal(store_claim_seen(tx, former, "nonce-one", mac, &seen), TEDDY_OK);
     assert_false(seen);
     return TEDDY_OK;
@@ -353,26 +362,20 @@ static int forget_body(struct store_tx *tx, void *arg)
     static const char *const ids[] = {"a", "b", "c", "d"};
     for (unsigned i = 0; i < 4; i++)
         add_device(tx, ids[i], i);
-    /* a is bound to the child, b has an old family of it, c both, d neither. */
-    assert_int_equal(store_device_bind(tx, device(tx, "a").row, "kid", "", "", 5), TEDDY_OK);
-    assert_int_equal(store_device_bind(tx, device(tx, "b").row, "other", "", "", 5), TEDDY_OK);
-    assert_int_equal(store_device_bind(tx, device(tx, "c").row, "kid", "", "", 5), TEDDY_OK);
-    assert_int_equal(store_device_bind(tx, device(tx, "d").row, "kid2", "", "", 5), TEDDY_OK);
-    struct family_row f = family_of(device(tx, "b").row, "kid", 1);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
-    f = family_of(device(tx, "c").row, "kid", 2);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
-    f = family_of(device(tx, "b").row, "other", 3);
-    assert_int_equal(store_family_add(tx, &f), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "b", "other", 2, 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "c", "kid", 3, 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "d", "kid2", 4, 5), TEDDY_OK);
 
     assert_int_equal(store_child_forget(tx, "kid", note, told, &devices), TEDDY_OK);
-    assert_string_equal(told, "abc");
-    assert_int_equal(devices, 3);
+    assert_string_equal(told, "ac");
+    assert_int_equal(devices, 2);
     assert_string_equal(device(tx, "a").child_id, "");
     assert_string_equal(device(tx, "b").child_id, "other");
     assert_string_equal(device(tx, "c").child_id, "");
     assert_string_equal(device(tx, "d").child_id, "kid2");
-    assert_true(!is_there(tx, 1) && !is_there(tx, 2) && is_there(tx, 3));
+    assert_true(!in_force(tx, "a", 1) && in_force(tx, "b", 2));
+    assert_true(!in_force(tx, "c", 3) && in_force(tx, "d", 4));
     assert_int_equal(store_child_forget(tx, "kid", NULL, NULL, &devices), TEDDY_OK);
     assert_int_equal(devices, 0);
     return TEDDY_OK;
@@ -393,7 +396,7 @@ int main(void)
         T(test_claims),
         T(test_secret_rotation),
         T(test_families),
-        T(test_revoke_others_and_purge),
+        T(test_one_family_in_force),
         T(test_release_and_remove),
         T(test_forget_child),
     };

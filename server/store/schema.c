@@ -10,9 +10,10 @@
  *
  * claim_key holds the nonce (kind 0) and the MAC (kind 1) of every accepted claim: two rows side by
  * side in one tree, so that a claim dirties one page and both uniqueness constraints are one
- * primary key. family is ordered by sid, which begins with its time: new families go to the end of
- * the tree. downlink is a device's queue in the order of its ids, text (kind 0) or a JSON object
- * (kind 1); the device's own columns hold the last id issued to it, which outlives the message. */
+ * primary key. A device's token family stands in its own row (sid is NULL when none is in force),
+ * so that a claim changes two places of the database however many devices there are. downlink is a
+ * device's queue in the order of its ids, text (kind 0) or a JSON object (kind 1); the device's own
+ * columns hold the last id issued to it, which outlives the message. */
 static const char *const steps[] = {
     "CREATE TABLE device ("
     " row INTEGER PRIMARY KEY AUTOINCREMENT," /* never given twice: a job may still hold a removed
@@ -70,6 +71,22 @@ static const char *const steps[] = {
     " epoch INTEGER NOT NULL"
     ") STRICT;"
     "INSERT INTO server (only, epoch) VALUES (0, 0);",
+
+    "ALTER TABLE device ADD COLUMN sid BLOB CHECK (length(sid) = 16);"
+    "ALTER TABLE device ADD COLUMN access_jti BLOB CHECK (length(access_jti) = 16);"
+    "ALTER TABLE device ADD COLUMN refresh_jti BLOB CHECK (length(refresh_jti) = 16);"
+    "ALTER TABLE device ADD COLUMN iat_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device ADD COLUMN access_exp_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device ADD COLUMN refresh_exp_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device ADD COLUMN presented INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device ADD COLUMN spent_jti BLOB CHECK (length(spent_jti) = 16);"
+    "ALTER TABLE device ADD COLUMN spent_s INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE device SET sid = f.sid, access_jti = f.access_jti, refresh_jti = f.refresh_jti,"
+    " iat_s = f.iat_s, access_exp_s = f.access_exp_s, refresh_exp_s = f.refresh_exp_s,"
+    " presented = f.presented, spent_jti = f.spent_jti, spent_s = f.spent_s"
+    " FROM family f WHERE f.device_row = device.row AND f.revoked = 0"
+    " AND f.child_id = device.child_id;"
+    "DROP TABLE family;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

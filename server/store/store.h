@@ -82,20 +82,16 @@ int store_device_list(struct store_tx *tx, const char *after,
                       bool (*each)(void *arg, const struct device_row *row), void *arg);
 int store_device_enable(struct store_tx *tx, const char *device_id, bool enabled);
 int store_device_remove(struct store_tx *tx,
-                        const char *device_id); /* with its claims, families and messages */
-/* A new secret clears the replay rows and revokes the families. */
+                        const char *device_id); /* with its claims, family and messages */
+/* A new secret clears the replay rows and revokes the family. */
 int store_device_secret(struct store_tx *tx, const char *device_id,
                         const uint8_t secret[LIMIT_SECRET_LEN]);
-/* Records an accepted claim's binding, firmware and time; another child than before empties the
- * device's queue of messages. */
-int store_device_bind(struct store_tx *tx, int64_t row, const char *child_id, const char *firmware,
-                      const char *timestamp, uint64_t now_s);
-/* Ends the binding, empties the queue of messages and revokes the families (the returned toy);
+/* Ends the binding, empties the queue of messages and revokes the family (the returned toy);
  * replay rows stay. */
 int store_device_release(struct store_tx *tx, const char *device_id);
 
 /* Accepted claims: neither nonce nor MAC ever twice under one secret. TEDDY_EDUP from add has the
- * last word. */
+ * last word, and the job has to be undone. */
 int store_claim_seen(struct store_tx *tx, int64_t device_row, const char *nonce,
                      const uint8_t mac[LIMIT_MAC_LEN], bool *seen);
 int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
@@ -113,7 +109,7 @@ struct family_row {
     uint8_t sid[STORE_JTI_LEN];
     int64_t device_row;
     char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
-    bool device_enabled;              /* the device's, joined */
+    bool device_enabled;
     struct pair_row pair;             /* the newest */
     bool presented;                   /* the newest pair was presented once */
     bool has_spent;                   /* there was a rotation */
@@ -122,19 +118,26 @@ struct family_row {
     bool revoked;
 };
 
-int store_family_add(struct store_tx *tx, const struct family_row *f); /* with its first pair */
-int store_family_get(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN], struct family_row *out);
-/* Rotation: pair becomes the newest (not presented), the former refresh jti the spent one. */
-int store_family_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
-                        const struct pair_row *pair, uint64_t now_s);
-int store_family_presented(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN]);
-int store_family_revoke(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN]);
-/* All families of a device but keep_sid (NULL: all). */
-int store_family_revoke_others(struct store_tx *tx, int64_t device_row, const uint8_t *keep_sid);
-/* Deletes what expired before; returns through *count. */
-int store_family_purge(struct store_tx *tx, uint64_t expired_before_s, uint64_t *count);
+/* Records an accepted claim: binding, firmware, time, and its family with the first pair, which
+ * supersedes the one before; another child than before empties the device's queue of messages.
+ * device: as read in this transaction. */
+int store_device_bind(struct store_tx *tx, const struct device_row *device,
+                      const struct family_row *f, const char *firmware, const char *timestamp,
+                      uint64_t now_s);
 
-/* Everything that names the child: bindings ended, families and messages to its toys deleted;
+/* The device's family. out->revoked: the one of this sid is not in force (any more). */
+int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t sid[STORE_JTI_LEN],
+                     struct family_row *out);
+/* Rotation: pair becomes the newest (not presented), the former refresh jti the spent one.
+ * TEDDY_ENOTFOUND, here and below: the family is not in force. */
+int store_family_rotate(struct store_tx *tx, int64_t device_row, const uint8_t sid[STORE_JTI_LEN],
+                        const struct pair_row *pair, uint64_t now_s);
+int store_family_presented(struct store_tx *tx, int64_t device_row,
+                           const uint8_t sid[STORE_JTI_LEN]);
+/* Whichever the device has. */
+int store_family_revoke(struct store_tx *tx, int64_t device_row);
+
+/* Everything that names the child: bindings and families ended, messages to its toys deleted;
  * *devices of it. each is told every device concerned. */
 int store_child_forget(struct store_tx *tx, const char *child_id,
                        void (*each)(void *arg, const char *device_id), void *arg,

@@ -74,6 +74,20 @@ static inline int in_read(struct store *s, in_tx *fn, void *arg)
     return store_read_wait(s, &c.job);
 }
 
+/* A claim of the device for the child, by a family whose sid is n's. */
+static inline int bind_child(struct store_tx *tx, const char *device_id, const char *child,
+                             uint8_t n, uint64_t now_s)
+{
+    struct device_row device;
+    struct family_row f = {.pair = {.iat_s = 10, .access_exp_s = 20, .refresh_exp_s = 30u + n}};
+    int err = store_device_get(tx, device_id, &device);
+    memset(f.sid, n, sizeof f.sid);
+    memset(f.pair.access_jti, n + 1, sizeof f.pair.access_jti);
+    memset(f.pair.refresh_jti, n + 2, sizeof f.pair.refresh_jti);
+    snprintf(f.child_id, sizeof f.child_id, "%s", child);
+    return err != TEDDY_OK ? err : store_device_bind(tx, &device, &f, "", "", now_s);
+}
+
 /* A secret that is n's alone. */
 static inline void secret_of(unsigned n, uint8_t secret[LIMIT_SECRET_LEN])
 {

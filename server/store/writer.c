@@ -1,11 +1,11 @@
-/* The writer thread: whatever has gathered becomes one transaction, with a savepoint per job, and
- * is answered after its commit. */
+/* The writer thread: whatever has gathered becomes one transaction, in which each job has its
+ * own fate, and is answered after its commit. */
 #include "store/internal.h"
 
 /* The log is copied back into the database each time it has grown by CHECKPOINT_PAGES (of 4 KiB),
  * without waiting for readers; past WAL_PAGES_MAX it waits for them (briefly: each holds its
  * snapshot for one batch) and cuts the log off. */
-#define CHECKPOINT_PAGES 2000
+#define CHECKPOINT_PAGES 8000
 #define WAL_PAGES_MAX    16000
 #define TRUNCATE_BUSY_MS 200
 #define NORMAL_BUSY_MS   5000
@@ -51,31 +51,51 @@ static void rollback(struct store_tx *tx)
 static int run_job(struct store_tx *tx, struct store_job *job)
 {
     tx->broken = false;
-    if (tx_exec(tx, STMT_SAVEPOINT, "SAVEPOINT job") != TEDDY_OK)
-        return TEDDY_ESTORE;
     job->result = job->run(tx, job);
     if (tx->broken && job->result >= 0)
         job->result = TEDDY_ESTORE;
-    if (sqlite3_get_autocommit(tx->db))
+    return sqlite3_get_autocommit(tx->db) ? TEDDY_ESTORE : TEDDY_OK;
+}
+
+/* So that the job can be undone alone. A savepoint copies every page that the job changes. */
+static int run_guarded(struct store_tx *tx, struct store_job *job)
+{
+    if (tx_exec(tx, STMT_SAVEPOINT, "SAVEPOINT job") != TEDDY_OK || run_job(tx, job) != TEDDY_OK)
         return TEDDY_ESTORE;
     if (job->result < 0 && tx_exec(tx, STMT_SAVEPOINT_UNDO, "ROLLBACK TO job") != TEDDY_OK)
         return TEDDY_ESTORE;
     return tx_exec(tx, STMT_SAVEPOINT_RELEASE, "RELEASE job");
 }
 
-/* Commits the group but for `skip`. When a job costs the whole transaction, it is left in *culprit.
- */
-static int commit_group(struct store_tx *tx, struct store_job *group, const struct store_job *skip,
-                        struct store_job **culprit)
+/* TEDDY_EDUP: the job has to be undone, and cannot be. */
+static int run_bare(struct store_tx *tx, struct store_job *job)
 {
+    sqlite3_int64 before = sqlite3_total_changes64(tx->db);
+    if (run_job(tx, job) != TEDDY_OK)
+        return TEDDY_ESTORE;
+    bool undo = job->result < 0 && sqlite3_total_changes64(tx->db) != before;
+    return undo ? TEDDY_EDUP : TEDDY_OK;
+}
+
+/* One try at the group. A job that costs the whole transaction is left in *culprit. */
+struct attempt {
+    bool guarded;
+    const struct store_job *skip;
+    struct store_job *culprit;
+};
+
+static int commit_group(struct store_tx *tx, struct store_job *group, struct attempt *a)
+{
+    a->culprit = NULL;
     if (tx_exec(tx, STMT_BEGIN_WRITE, "BEGIN IMMEDIATE") != TEDDY_OK)
         return TEDDY_ESTORE;
     for (struct store_job *job = group; job != NULL; job = job->next) {
-        if (job == skip || run_job(tx, job) == TEDDY_OK)
+        int err = job == a->skip ? TEDDY_OK : a->guarded ? run_guarded(tx, job) : run_bare(tx, job);
+        if (err == TEDDY_OK)
             continue;
-        *culprit = job;
+        a->culprit = job;
         rollback(tx);
-        return TEDDY_ESTORE;
+        return err;
     }
     if (tx_exec(tx, STMT_COMMIT, "COMMIT") == TEDDY_OK)
         return TEDDY_OK;
@@ -83,13 +103,28 @@ static int commit_group(struct store_tx *tx, struct store_job *group, const stru
     return TEDDY_ESTORE;
 }
 
+/* Jobs seldom fail once they have written, so the group first runs without savepoints; and when one
+ * costs the whole transaction, perhaps only that one is too much. *skipped: it was left out. */
+static int commit_all(struct store_tx *tx, struct store_job *group, struct store_job **skipped)
+{
+    struct attempt a = {0};
+    int err = commit_group(tx, group, &a);
+    if (err == TEDDY_EDUP) {
+        a.guarded = true;
+        err = commit_group(tx, group, &a);
+    }
+    *skipped = err != TEDDY_OK ? a.culprit : NULL;
+    if (*skipped == NULL)
+        return err;
+    a.guarded = true;
+    a.skip = *skipped;
+    return commit_group(tx, group, &a);
+}
+
 static void write_group(struct store *s, struct store_job *group)
 {
-    struct store_job *culprit = NULL, *second = NULL;
-    int err = commit_group(&s->writer, group, NULL, &culprit);
-    if (err != TEDDY_OK &&
-        culprit != NULL) /* perhaps only that one is too much: once more without it */
-        err = commit_group(&s->writer, group, culprit, &second);
+    struct store_job *culprit = NULL;
+    int err = commit_all(&s->writer, group, &culprit);
     tx_report(&s->writer);
     unsigned long long jobs = 0;
     for (struct store_job *job = group; job != NULL; job = job->next) {
