@@ -24,14 +24,23 @@ static void settle(struct conn *c);
 static void settle_due(struct loop *loop, struct loop_task *task)
 {
     struct loop_conns *conns = CONTAINER(task, struct loop_conns, settle);
-    struct conn *c = conns->due;
+    struct conn *c = conns->due.first;
     (void)loop;
-    conns->due = NULL;
+    conns->due.first = NULL;
     while (c) {
         struct conn *next = c->next_due; /* c may go, or be due again */
         settle(c);
         c = next;
     }
+}
+
+void conn_queue_add(struct conn_queue *q, struct conn *c)
+{
+    if (!q->first)
+        q->end = &q->first;
+    c->next_due = NULL;
+    *q->end = c;
+    q->end = &c->next_due;
 }
 
 void conn_schedule(struct conn *c)
@@ -40,14 +49,11 @@ void conn_schedule(struct conn *c)
     if (c->queued)
         return;
     c->queued = true;
-    c->next_due = NULL;
-    if (!conns->due) {
-        conns->due_end = &conns->due;
+    if (!conns->due.first) {
         conns->settle.run = settle_due;
         loop_defer(c->loop, &conns->settle);
     }
-    *conns->due_end = c;
-    conns->due_end = &c->next_due;
+    conn_queue_add(&conns->due, c);
 }
 
 void conn_end(struct conn *c, enum conn_end why)
@@ -162,42 +168,6 @@ static void settle(struct conn *c)
         watch(c);
 }
 
-static void handshake(struct conn *c)
-{
-    enum transport t = transport_handshake(c);
-    if (t == TRANSPORT_BLOCKED)
-        return;
-    if (t != TRANSPORT_OK) {
-        conn_end(c, t == TRANSPORT_TLS ? CONN_END_TLS : CONN_END_PEER);
-        return;
-    }
-    c->state = CONN_OPEN;
-    conn_unguard(c);
-    if (transport_pending(c)) /* came with the last flight */
-        conn_pull(c);
-}
-
-static void handshake_turn(struct loop *loop, struct loop_task *task)
-{
-    (void)loop;
-    struct conn *c = of_task(task);
-    c->queued = false;
-    if (c->state == CONN_HANDSHAKE && !c->move_to)
-        handshake(c);
-    conn_schedule(c);
-}
-
-/* A handshake takes as long as fifty messages: those of a round are served before it has its turn.
- */
-static void queue_handshake(struct conn *c)
-{
-    if (c->queued)
-        return;
-    c->queued = true;
-    c->task.run = handshake_turn;
-    loop_defer_heavy(c->loop, &c->task, transport_begun(c));
-}
-
 static void ready_now(struct loop *loop, struct loop_io *io, uint32_t events)
 {
     (void)loop;
@@ -205,7 +175,7 @@ static void ready_now(struct loop *loop, struct loop_io *io, uint32_t events)
     if (c->state == CONN_DEAD || c->moving)
         return;
     if (c->state == CONN_HANDSHAKE) {
-        queue_handshake(c);
+        conn_handshake_later(c);
         return;
     }
     conn_schedule(c);
@@ -263,7 +233,7 @@ int conn_new(struct loop *loop, int fd, struct tls_context *tls, const struct co
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     if (tls && (err = start_tls(c, tls)) != TEDDY_OK)
         goto no_tls;
-    err = loop_io_add(loop, &c->io, wanted(c));
+    err = loop_io_add(loop, &c->io, conn_wanted(c));
     if (err != TEDDY_OK)
         goto no_io;
     if (c->state == CONN_HANDSHAKE)

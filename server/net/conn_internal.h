@@ -48,14 +48,14 @@ struct conn {
             void (*arrived)(struct conn *c);
         };
     };
-    struct conn *next_due; /* queued */
+    struct conn *next_due; /* queued, in one of the loop's */
     uint64_t deadline_ms;  /* 0: none */
     uint32_t guard_ms;     /* guarded: handshake, stalled output or lingering; low bits */
     uint8_t state;         /* enum conn_state */
     uint8_t why;           /* enum conn_end, once CONN_DEAD */
     bool guarded : 1;
     bool moving : 1;
-    bool queued : 1; /* settle is due */
+    bool queued : 1; /* settle, or the handshake's turn, is due */
     bool paused : 1;
     bool offer : 1;   /* held input is to be offered again */
     bool more : 1;    /* TLS may hold input the socket does not tell of */
@@ -70,6 +70,7 @@ struct conn {
 /* conn.c */
 void conn_end(struct conn *c, enum conn_end why); /* the first reason counts; closed comes later */
 void conn_schedule(struct conn *c);               /* settle at the end of the round */
+void conn_queue_add(struct conn_queue *q, struct conn *c);
 void conn_enlist(struct conn *c);
 void conn_delist(struct conn *c);
 uint32_t conn_wanted(const struct conn *c); /* what the loop is to watch for */
@@ -81,6 +82,9 @@ void conn_unguard(struct conn *c);
 /* Sets the timer for what is due next, after a move; stop undoes it. */
 void conn_time_start(struct conn *c);
 void conn_time_stop(struct conn *c);
+
+/* conn_handshake.c: gives a handshake its turn, behind the messages of the round. */
+void conn_handshake_later(struct conn *c);
 
 /* conn_move.c: the end of the round in which conn_move was called. */
 void conn_depart(struct conn *c);

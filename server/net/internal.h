@@ -4,12 +4,21 @@
 
 #include "net/conn.h"
 
+#define CONN_HANDSHAKES_PER_ROUND 4 /* that have their turn */
+
+/* Connections one behind the other; end has no meaning while there is none. */
+struct conn_queue {
+    struct conn *first, **end;
+};
+
 /* What a loop knows of the connections it owns. */
 struct loop_conns {
     struct conn *all;
-    struct conn *due, **due_end; /* to be settled at the end of the round, in the order asked */
-    struct loop_task settle;     /* deferred while any is due */
-    struct traffic *spare;       /* an empty one, so that an echo allocates nothing; or NULL */
+    struct conn_queue due;      /* to be settled at the end of the round, in the order asked */
+    struct loop_task settle;    /* deferred while any is due */
+    struct conn_queue turns[2]; /* handshakes that wait for their turn: new, begun before */
+    struct loop_task turn;      /* deferred while any waits */
+    struct traffic *spare;      /* an empty one, so that an echo allocates nothing; or NULL */
 };
 
 struct loop_conns *loop_conns(struct loop *loop);

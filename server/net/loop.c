@@ -28,7 +28,7 @@ struct loop {
     bool draining;
     struct loop_conns conns;
     struct task_list deferred;
-    struct task_list heavy[2];  /* new, begun before */
+    struct task_list heavy;
     pthread_mutex_t inbox_lock; /* inbox */
     struct task_list inbox;
     struct epoll_event
@@ -99,8 +99,7 @@ int loop_new(struct loop **out, unsigned index)
     loop->now_ms = clock_ms();
     wheel_init(&loop->wheel, loop->now_ms);
     tasks_init(&loop->deferred);
-    tasks_init(&loop->heavy[0]);
-    tasks_init(&loop->heavy[1]);
+    tasks_init(&loop->heavy);
     tasks_init(&loop->inbox);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0)
@@ -133,34 +132,12 @@ static struct loop_task *inbox_take(struct loop *loop)
     return first;
 }
 
-static struct loop_task *task_take(struct task_list *list)
-{
-    struct loop_task *task = list->first;
-    if (task && !(list->first = task->next))
-        list->end = &list->first;
-    return task;
-}
-
-/* False: there was none. */
-static bool heavy_run(struct loop *loop)
-{
-    for (int i = 0; i < LOOP_HEAVY_PER_ROUND; i++) {
-        struct loop_task *task = task_take(&loop->heavy[i % 2]);
-        if (!task)
-            task = task_take(&loop->heavy[(i + 1) % 2]);
-        if (!task)
-            return i > 0;
-        task->run(loop, task);
-    }
-    return true;
-}
-
 static void run_pending(struct loop *loop)
 {
     bool any;
     do {
         any = tasks_run(loop, inbox_take(loop));
-        any = heavy_run(loop) || any;
+        any = tasks_run(loop, tasks_take(&loop->heavy)) || any;
         any = tasks_run(loop, tasks_take(&loop->deferred)) || any;
     } while (any);
 }
@@ -188,7 +165,7 @@ void loop_free(struct loop *loop)
 /* Milliseconds epoll may sleep. */
 static int patience(struct loop *loop)
 {
-    if (loop->deferred.first || loop->heavy[0].first || loop->heavy[1].first)
+    if (loop->deferred.first || loop->heavy.first)
         return 0;
     uint64_t next = wheel_next_ms(&loop->wheel);
     if (next == UINT64_MAX)
@@ -246,7 +223,7 @@ static void loop_round(struct loop *loop)
     if (woken) /* whoever posts into an empty inbox wakes: no lock in a round without */
         tasks_run(loop, inbox_take(loop));
     wheel_advance(&loop->wheel, loop, loop->now_ms);
-    (void)heavy_run(loop);
+    tasks_run(loop, tasks_take(&loop->heavy));
     tasks_run(loop, tasks_take(&loop->deferred));
 }
 
@@ -353,9 +330,9 @@ void loop_defer(struct loop *loop, struct loop_task *task)
     tasks_add(&loop->deferred, task);
 }
 
-void loop_defer_heavy(struct loop *loop, struct loop_task *task, bool begun)
+void loop_defer_heavy(struct loop *loop, struct loop_task *task)
 {
-    tasks_add(&loop->heavy[begun], task);
+    tasks_add(&loop->heavy, task);
 }
 
 uint8_t *loop_scratch(struct loop *loop, size_t *len)
