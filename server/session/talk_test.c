@@ -374,6 +374,43 @@ static void fragments_are_put_together(void **state)
     toy_free(t);
 }
 
+static size_t put_frame(uint8_t *at, uint8_t opcode, bool fin, const char *text)
+{
+    static const uint8_t mask[4] = {1, 2, 3, 4};
+    size_t len = strlen(text), n = ws_header(at, opcode, len, mask);
+    if (!fin)
+        at[0] &= 0x7F;
+    memcpy(at + n, text, len);
+    ws_mask(at + n, len, mask);
+    return n + len;
+}
+
+/* What stands behind a message in pieces may come in the same segment. */
+static void messages_follow_fragments_at_once(void **state)
+{
+    (void)state;
+    uint8_t all[200];
+    size_t n = put_frame(all, WS_TEXT, false, "he");
+    n += put_frame(all + n, WS_PING, true, "p");
+    n += put_frame(all + n, WS_CONTINUATION, true, "llo");
+    n += put_frame(all + n, WS_TEXT, true, "again");
+    n += put_frame(all + n, WS_TEXT, false, "and");
+    n += put_frame(all + n, WS_CONTINUATION, true, " on");
+    n += put_frame(all + n, WS_TEXT, true, "end");
+    struct toy *t = toy_join(&house, "d1");
+    testing_send(&t->net, all, n);
+    assert_true(toy_next(t));
+    assert_int_equal(t->opcode, WS_PONG);
+    static const char *const said[] = {"hello", "again", "and on", "end"};
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        toy_hears_part(t, "\"echo\"");
+        assert_non_null(strstr(t->text, said[i]));
+        toy_hears_part(t, "re: ");
+        assert_non_null(strstr(t->text, said[i]));
+    }
+    toy_free(t);
+}
+
 int main(void)
 {
 #define IN_HOUSE(test) cmocka_unit_test_setup_teardown(test, plain_up, house_down)
@@ -390,6 +427,7 @@ int main(void)
         IN_HOUSE(a_part_of_an_answer_is_never_the_whole),
         IN_HOUSE(a_toy_may_bound_its_frames),
         IN_HOUSE(fragments_are_put_together),
+        IN_HOUSE(messages_follow_fragments_at_once),
     };
     log_setup(LOG_ERROR, LOG_LOGFMT);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,18 +117,20 @@ static void take_control(struct wsio *ws, const struct wsio_ops *ops, const stru
         wsio_frame(ws, WS_PONG, true, ev->data, ev->len);
 }
 
-/* The decoder moves to where it lasts. */
-static bool begin_mid(struct wsio *ws, const struct ws_decoder *decoder)
+/* The decoder moves to where it lasts; the one between messages knows nothing of this one. */
+static bool begin_mid(struct wsio *ws, struct ws_decoder *between)
 {
     ws->mid = calloc(1, sizeof *ws->mid);
-    if (ws->mid)
-        ws->mid->decoder = *decoder;
-    else
+    if (ws->mid) {
+        ws->mid->decoder = *between;
+        ws_decoder_init(between, true, between->max_message);
+    } else {
         wsio_fail(ws, WS_CLOSE_INTERNAL, "internal");
+    }
     return ws->mid != NULL;
 }
 
-static void take(struct wsio *ws, const struct wsio_ops *ops, const struct ws_decoder *decoder,
+static void take(struct wsio *ws, const struct wsio_ops *ops, struct ws_decoder *between,
                  const struct ws_event *ev)
 {
     if (ev->opcode != WS_TEXT && ev->opcode != WS_BINARY) {
@@ -136,7 +138,7 @@ static void take(struct wsio *ws, const struct wsio_ops *ops, const struct ws_de
         return;
     }
     bool whole = ev->first && ev->last;
-    if (!whole && !ws->mid && !begin_mid(ws, decoder))
+    if (!whole && !ws->mid && !begin_mid(ws, between))
         return;
     if (ws->state == WSIO_OPEN)
         ops->piece(ws, ev);
@@ -157,7 +159,7 @@ size_t wsio_data(struct wsio *ws, const struct wsio_ops *ops, uint32_t message_m
         int rc = ws_decode(decoder, data + at, n, &used, &ev);
         at += used;
         if (rc == TEDDY_OK) {
-            take(ws, ops, decoder, &ev);
+            take(ws, ops, &between, &ev);
         } else if (rc != TEDDY_AGAIN) {
             wsio_fail(ws, (uint16_t)ws_close_code_of(rc), ws_close_word_of(rc));
         } else if (used == 0) {
