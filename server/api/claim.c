@@ -95,12 +95,14 @@ static void refuse_by_limit(struct claim_job *j)
 static void answer(struct loop *loop, struct loop_task *task)
 {
     struct claim_job *j = JOB_OF(task, task);
-    if (j->verdict != VERDICT_OK) {
-        refund(j);
-        refuse_by_verdict(j);
-    } else if (j->job.result != TEDDY_OK) {
+    bool refused = j->verdict != VERDICT_OK;
+    /* What the store has lost may be what this claim was refused for. */
+    if (j->job.result == TEDDY_ESTORE || (j->job.result != TEDDY_OK && !refused)) {
         refund(j);
         app_unavailable(j->req);
+    } else if (refused) {
+        refund(j);
+        refuse_by_verdict(j);
     } else if (j->limited) {
         refuse_by_limit(j);
     } else {

@@ -5,6 +5,7 @@ import os
 import resource
 import secrets
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import (CLAIM, PATIENCE, VECTOR_CHILD, VECTOR_DEVICE, VECTOR_SECRET, Case, Server, Toy, closing, main,
                      status_of)
@@ -289,7 +290,7 @@ class ShiftedBoundary(Case):
 
 
 class StoreCannot(Case):
-    CONFIG = {"claims_per_device_min": 0}
+    CONFIG = {"claims_per_device_min": 0, "metrics_listen": "127.0.0.1:0"}
 
     def test_503_when_the_tables_are_gone(self):
         toy = self.server.add()
@@ -328,6 +329,29 @@ class StoreCannot(Case):
         for body in bodies[:used + 1]:
             self.problem(toy.post_claim(body), 409)
         self.assertEqual(self.server.ctl("device", "show", "one-too-many", check=False).returncode, 1)
+
+    def test_what_is_lost_with_others_was_never_accepted(self):
+        """The same claim several times in one transaction, which the disk does not take: none is a replay."""
+        toy, many = self.server.add(), 6
+        pid, infinite = self.server.process.pid, resource.RLIM_INFINITY
+        sizes = [os.path.getsize(os.path.join(self.server.data, f)) for f in os.listdir(self.server.data)]
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (max(sizes) + 4096, infinite))
+        try:
+            while toy.post_claim().status_code == 200:
+                pass
+            body = toy.body()
+            with ThreadPoolExecutor(many + 1) as pool, closing(self.server.database()) as db:
+                db.execute("begin immediate")  # holds one claim in the writer, and the others behind it
+                first = pool.submit(toy.post_claim, toy.body())
+                answers = [pool.submit(toy.post_claim, body) for _ in range(many)]
+                while self.server.metric("teddy_store_waiting") < many // 2 and not first.done():
+                    pass
+                db.execute("rollback")
+                for answer in [first, *answers]:
+                    self.problem(answer.result(), 503, "store_unavailable")
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (infinite, infinite))
+        self.assertEqual(toy.post_claim(body).status_code, 200)
 
     def test_503_when_another_process_holds_the_store(self):
         toy = self.server.add()
