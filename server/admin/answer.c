@@ -188,6 +188,21 @@ static void refuse_duplicate(const struct admin_command *c, struct admin_answer 
                        "Another device has this secret; every device needs one of its own.");
 }
 
+static void refuse_full(const struct admin_command *c, struct admin_answer *out)
+{
+    out->status = 409;
+    out->code = "downlink_queue_full";
+    (void)snprintf(out->detail, sizeof out->detail,
+                   "%u messages wait for %s already; nothing was queued.", c->queue_max, c->id);
+}
+
+static void refuse_for_store(const struct admin_command *c, struct admin_answer *out)
+{
+    refuse(out, 503, "store_unavailable",
+           c->verb == ADMIN_IMPORT ? "The store stopped before the end; import the same file again."
+                                   : "The store cannot do this now; nothing was changed.");
+}
+
 static void succeed(const struct admin_command *c, struct admin_answer *out)
 {
     bool shows_secret = c->verb == ADMIN_ADD || c->verb == ADMIN_ROTATE;
@@ -213,11 +228,11 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
     case TEDDY_EDUP:
         refuse_duplicate(c, out);
         break;
-    case TEDDY_EFULL:
-        out->status = 409;
-        out->code = "downlink_queue_full";
-        (void)snprintf(out->detail, sizeof out->detail,
-                       "%u messages wait for %s already; nothing was queued.", c->queue_max, c->id);
+    case TEDDY_EFULL: /* of an import: no room for its next piece */
+        if (c->verb == ADMIN_SEND)
+            refuse_full(c, out);
+        else
+            refuse_for_store(c, out);
         break;
     case TEDDY_EPROTO:
         refuse_import(c, out);
@@ -226,10 +241,7 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
         refuse(out, 500, "internal", "Out of memory; nothing was changed.");
         break;
     default:
-        refuse(out, 503, "store_unavailable",
-               c->verb == ADMIN_IMPORT
-                   ? "The store stopped before the end; import the same file again."
-                   : "The store cannot do this now; nothing was changed.");
+        refuse_for_store(c, out);
     }
     out->len = out->body != NULL ? strlen(out->body) : 0;
 }

@@ -424,6 +424,47 @@ static void import_in_pieces(void **state)
     free(text);
 }
 
+/* Between two pieces others work on; what an import takes back is its own. */
+static void import_between_pieces(void **state)
+{
+    enum { ROWS = 300 };
+    size_t cap = 100 * (ROWS + 1), len = 0;
+    char *text = malloc(cap);
+    (void)state;
+    assert_non_null(text);
+    for (unsigned i = 0; i < ROWS; i++)
+        len += (size_t)snprintf(text + len, cap - len, "p-%u,%064x\n", i, i + 1);
+    len += (size_t)snprintf(text + len, cap - len, "p-7,%064x\n", ROWS + 1);
+    struct admin_command *c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, len});
+    assert_non_null(c);
+    assert_int_equal(store_write_wait(store, &c->job), TEDDY_OK);
+    assert_true(admin_command_more(c));
+    assert_int_equal(simple(ADMIN_REMOVE, "p-7"), 200);
+    assert_int_equal(simple(ADMIN_REMOVE, "p-8"), 200);
+    assert_int_equal(add("p-8", SECRET_B), 201);
+    assert_int_equal(add("p-7", SECRET_A), 201);
+    expect_problem(c, 422, "bad_import");
+    assert_int_equal(simple(ADMIN_SHOW, "p-7"), 200);
+    assert_int_equal(simple(ADMIN_SHOW, "p-8"), 200);
+    expect_problem(command(ADMIN_SHOW, "p-9", ""), 404, "device_not_found");
+    free(text);
+}
+
+/* No room for an import's next piece is nothing that a message to a toy would have met. */
+static void import_without_room(void **state)
+{
+    struct admin_command *c = command(ADMIN_IMPORT, NULL, "r1," SECRET_A);
+    struct admin_answer a;
+    (void)state;
+    c->job.result = TEDDY_EFULL;
+    admin_command_answer(c, &a);
+    assert_int_equal(a.status, 503);
+    assert_string_equal(a.code, "store_unavailable");
+    assert_non_null(strstr(a.detail, "again"));
+    admin_answer_fini(&a);
+    admin_command_free(c);
+}
+
 static void import_large(void **state)
 {
     size_t cap = 3u << 20, len = 0;
@@ -461,11 +502,18 @@ static void import_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(add_and_show),       WITH_STORE(secrets_are_drawn),
-        WITH_STORE(enable_and_disable), WITH_STORE(rotate_release_revoke_remove),
-        WITH_STORE(list_pages),         WITH_STORE(forget_child),
-        WITH_STORE(import_good),        WITH_STORE(import_bad),
-        WITH_STORE(import_large),       WITH_STORE(import_in_pieces),
+        WITH_STORE(add_and_show),
+        WITH_STORE(secrets_are_drawn),
+        WITH_STORE(enable_and_disable),
+        WITH_STORE(rotate_release_revoke_remove),
+        WITH_STORE(list_pages),
+        WITH_STORE(forget_child),
+        WITH_STORE(import_good),
+        WITH_STORE(import_bad),
+        WITH_STORE(import_large),
+        WITH_STORE(import_in_pieces),
+        WITH_STORE(import_between_pieces),
+        WITH_STORE(import_without_room),
     };
     if (mkdtemp(dir) == NULL)
         return 1;

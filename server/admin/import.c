@@ -143,10 +143,18 @@ static int add_row(struct store_tx *tx, struct import *i, struct import_row *row
     return rc == TEDDY_EDUP ? TEDDY_OK : rc;
 }
 
+/* Of this id somebody may have removed it since, and registered another. */
 static int remove_row(struct store_tx *tx, const struct import_row *row)
 {
-    int rc = row->added ? store_device_remove(tx, row->device_id) : TEDDY_OK;
-    return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc; /* somebody was faster */
+    struct device_row there;
+    if (!row->added)
+        return TEDDY_OK;
+    int rc = store_device_get(tx, row->device_id, &there);
+    bool same = rc == TEDDY_OK && ct_equal(there.secret, row->secret, sizeof row->secret);
+    wipe(&there, sizeof there);
+    if (same)
+        rc = store_device_remove(tx, row->device_id);
+    return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
 }
 
 int import_run(struct store_tx *tx, struct import *i, uint64_t now_s)
