@@ -33,7 +33,10 @@ enum teddy_event_type {
     TEDDY_EVENT_REFRESHED, /* the same */
     TEDDY_EVENT_ECHO,      /* id, seq, text */
     TEDDY_EVENT_REPLY,     /* id, seq, text (one part), done */
-    TEDDY_EVENT_ERROR,   /* the server's `error` message: seq (0: none), code, text (its detail) */
+    TEDDY_EVENT_ERROR,   /* the server's `error` message: id (of the utterance it is about, if any),
+                            seq (0: none), code, text (its detail); or the close (1007, 1009) with
+                            which it refused the utterance id, code. Unless the code is `busy` or
+                            `rate_limited` that utterance is not said again. */
     TEDDY_EVENT_CLOCK,   /* skew_s: the port's clock minus the server's, when over 5 minutes */
     TEDDY_EVENT_DROPPED, /* id, code: an utterance will not be said (again): `outbox_full`, it made
                             room for a newer one; `expired` */
@@ -77,7 +80,7 @@ enum teddy_when_full {
 };
 struct teddy_say {
     enum teddy_when_full when_full;
-    uint32_t expires_ms; /* dropped when not echoed by then; 0: never */
+    uint32_t expires_ms; /* dropped when not echoed by then, or in 12 days; 0: never */
 };
 
 /* The outbox, as it is now. */
@@ -87,7 +90,8 @@ struct teddy_outbox_state {
     uint64_t oldest_id; /* of the first of them, 0: none */
 };
 
-/* Waits, in milliseconds, as config.h describes them; none over TEDDY_RETRY_MAX_MS. */
+/* Waits, in milliseconds, as config.h describes them. 0: the default; over TEDDY_RETRY_MAX_MS:
+ * that. */
 struct teddy_times {
     uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms, backoff_refused_ms;
     uint32_t step_timeout_ms, echo_timeout_ms;
@@ -129,8 +133,9 @@ TEDDY_MUST_CHECK int teddy_client_init(struct teddy_client *c,
                                        const struct teddy_port *port, void *port_ctx, uint8_t *rx,
                                        size_t rx_len, uint8_t *outbox, size_t outbox_len);
 
-/* Who takes the messages of the server's queue, told before the first step. Without it they stay in
- * that queue until they expire, and the code for them is not linked.
+/* Who takes the messages of the server's queue, told before the first step or while stopped; NULL:
+ * nobody. Without it they stay in that queue until they expire, and the code for them is not
+ * linked.
  *
  * on_message returns true, and the SDK keeps the message's id across restarts, then acks it: it
  * does not come again, but for a power cut in between. false: not now; it is offered again every
@@ -147,13 +152,14 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
 /* Queues an utterance (valid UTF-8, 1 to 4096 bytes): it is said, and said again, until the server
  * echoes it. Copied. how: NULL for the default. *id (may be NULL) gets its number, as the events'
  * `id` shows it in decimal. TEDDY_EFULL: the outbox has no room now (TEDDY_EVENT_ROOM tells when it
- * has); TEDDY_EUTF8; TEDDY_ETOOBIG: longer than the outbox or 4096. */
+ * has); TEDDY_EINVAL: empty; TEDDY_EUTF8; TEDDY_ETOOBIG: longer than the outbox or 4096. */
 TEDDY_MUST_CHECK int teddy_client_say(struct teddy_client *c, const char *text, size_t len,
                                       const struct teddy_say *how, uint64_t *id);
 
-/* Queues a report, sent once as `telemetry` and never repeated: json is one object without the
- * member `type`, such as {"heap":81234,"rssi":-61}, at most TEDDY_REPORT_MAX bytes. Copied; one
- * that still waits is replaced. TEDDY_EPROTO: not such an object; TEDDY_EFULL, TEDDY_ETOOBIG. */
+/* Queues a report, sent once as `telemetry` and never repeated: json is one object of 1 to 24
+ * members, none of them `type`, such as {"heap":81234,"rssi":-61}, without white space before it,
+ * and at most TEDDY_REPORT_MAX bytes. Copied; one that still waits is dropped, even when this one
+ * then finds no room. TEDDY_EPROTO: not such an object; TEDDY_EFULL, TEDDY_ETOOBIG. */
 TEDDY_MUST_CHECK int teddy_client_report(struct teddy_client *c, const char *json, size_t len);
 
 /* Utterances queued and not yet echoed. */

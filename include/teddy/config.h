@@ -3,7 +3,8 @@
 #ifndef TEDDY_CONFIG_H
 #define TEDDY_CONFIG_H
 
-/* Bytes of SERVER_URL's host, and of each endpoint's path. */
+/* Bytes of SERVER_URL's host, and of each endpoint's path; some 370 together at most, which is
+ * checked when the SDK is compiled. */
 #ifndef TEDDY_HOST_MAX
 #define TEDDY_HOST_MAX 128
 #endif
@@ -12,7 +13,8 @@
 #endif
 
 /* Backoff after failures, full jitter: the n-th wait is random in 0..min(cap, base * 2^n), never
- * under floor. Milliseconds. Defaults of struct teddy_client_config's members of the same name. */
+ * under floor. Milliseconds, and, as those below, defaults of struct teddy_times's members of the
+ * same name. */
 #ifndef TEDDY_BACKOFF_FLOOR_MS
 #define TEDDY_BACKOFF_FLOOR_MS 250
 #endif
@@ -43,7 +45,8 @@
 #define TEDDY_ECHO_TIMEOUT_MS 10000
 #endif
 
-/* The longest wait a server's Retry-After or retry_ms can impose. */
+/* The longest wait a server's Retry-After or retry_ms can impose, and the longest of struct
+ * teddy_times; a day and a half at most. */
 #ifndef TEDDY_RETRY_MAX_MS
 #define TEDDY_RETRY_MAX_MS 86400000
 #endif

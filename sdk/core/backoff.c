@@ -1,5 +1,7 @@
 #include "core.h"
 
+_Static_assert(TEDDY_RETRY_MAX_MS <= SDK_SPAN_MS / 8, "also what is doubled stays a time");
+
 #define DOUBLINGS_MAX 4 /* of the refused wait: sixteen times the first */
 
 /* base doubled n times, cap at most. */

@@ -255,6 +255,8 @@ void sdk_session_end(struct teddy_client *c);
 uint32_t sdk_session_wake(const struct teddy_client *c);
 /* Reads nothing more until that is done, or for the time of a step (deadline). */
 void sdk_session_hold(struct teddy_client *c, enum sdk_hold why);
+/* Forgets what is in rx, but for what is not looked at yet. */
+void sdk_session_wipe(const struct teddy_client *c);
 /* The head is done with: removed, as soon as no frame is being made of it. */
 void sdk_session_said(struct teddy_client *c);
 

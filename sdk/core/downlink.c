@@ -72,8 +72,8 @@ static void take(struct teddy_client *c, const struct json_object *o)
 {
     struct teddy_message *m = &c->offer.message;
     struct downlink_id *id = &c->offer.id;
-    if (downlink_id_parse(span_of(c->event.id), id) != TEDDY_OK) {
-        return; /* no message of ours */
+    if (c->on_message == NULL || downlink_id_parse(span_of(c->event.id), id) != TEDDY_OK) {
+        return; /* nobody takes it, or it is no message of ours */
     }
     if (downlink_id_compare(id, &c->last) <= 0) {
         c->wanted |= SDK_FRAME_ACK; /* seen: our ack was lost */
@@ -127,5 +127,7 @@ void teddy_client_on_message(struct teddy_client *c,
 {
     static const struct sdk_queue queue = {load, save, take, hold, write_id};
     c->on_message = on_message;
-    c->queue = on_message != NULL ? &queue : NULL;
+    if (on_message != NULL) { /* for good: what was taken is still to be kept and acked */
+        c->queue = &queue;
+    }
 }

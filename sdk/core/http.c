@@ -15,6 +15,8 @@
 #define BODY_AT 560
 _Static_assert(BODY_AT + LIMIT_TOKEN_LEN + 32 <= TEDDY_BUFFER_MIN - LIMIT_TOKEN_LEN - 1,
                "a refresh's body must not run into its token");
+_Static_assert(TEDDY_HOST_MAX + TEDDY_PATH_MAX + 120 + sizeof TEDDY_SDK_VERSION <= BODY_AT,
+               "the longest head must not run into its body");
 
 void sdk_http_begin(const struct teddy_client *c, struct writer *w, const char *line,
                     const char *const *parts)

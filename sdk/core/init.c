@@ -48,18 +48,34 @@ static unsigned fault_of(struct teddy_client *c)
     return c->rx_len < TEDDY_BUFFER_MIN ? RX : NO_FAULT;
 }
 
+/* What is not given, and what would be no time of ours. */
+static void times_take(struct teddy_times *times, const struct teddy_times *given)
+{
+    static const struct teddy_times usual = TEDDY_TIMES;
+    for (size_t at = 0; at < sizeof usual; at += sizeof(uint32_t)) {
+        uint32_t ms = 0;
+        if (given != NULL) {
+            memcpy(&ms, (const char *)given + at, sizeof ms);
+        }
+        if (ms == 0) {
+            memcpy(&ms, (const char *)&usual + at, sizeof ms);
+        }
+        ms = sdk_least(ms, TEDDY_RETRY_MAX_MS);
+        memcpy((char *)times + at, &ms, sizeof ms);
+    }
+}
+
 int teddy_client_init(struct teddy_client *c, const struct teddy_client_config *config,
                       const struct teddy_port *port, void *port_ctx, uint8_t *rx, size_t rx_len,
                       uint8_t *outbox, size_t outbox_len)
 {
-    static const struct teddy_times usual = TEDDY_TIMES;
     uint64_t first_id;
     if (c == NULL || config == NULL || port == NULL || rx == NULL || outbox == NULL) {
         return TEDDY_EINVAL;
     }
     memset(c, 0, sizeof *c);
     c->config = *config;
-    c->times = config->times != NULL ? *config->times : usual;
+    times_take(&c->times, config->times);
     c->port = port;
     c->ctx = port_ctx;
     c->rx = rx;

@@ -126,11 +126,9 @@ static void on_token_expiring(struct teddy_client *c, const struct json_object *
 static void on_tokens(struct teddy_client *c, const struct json_object *o, size_t len)
 {
     /* Only as the answer to what we asked. */
-    if (!c->refresh_sent) {
-        return;
-    }
-    if (sdk_tokens_take(c, o, len) != TEDDY_OK) {
-        sdk_log(c, TEDDY_LOG_WARN, "malformed tokens");
+    if (!c->refresh_sent || sdk_tokens_take(c, o, len) != TEDDY_OK) {
+        sdk_log(c, TEDDY_LOG_WARN, "tokens were not taken");
+        sdk_session_wipe(c);
         return;
     }
     c->refresh_from = c->now + SDK_REFRESH_GAP;
@@ -143,7 +141,7 @@ static void dispatch(struct teddy_client *c, enum type type, const struct json_o
     if (type == WELCOME) {
         on_welcome(c, o);
     }
-    if (!c->online) { /* nothing comes before it */
+    if (!c->online && type != ERROR) { /* nothing else comes before it */
         return;
     }
     if (type == ECHO) {

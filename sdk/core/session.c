@@ -26,6 +26,12 @@ void sdk_session_hold(struct teddy_client *c, enum sdk_hold why)
     c->deadline = c->now + c->times.step_timeout_ms;
 }
 
+void sdk_session_wipe(const struct teddy_client *c)
+{
+    wipe(c->rx, c->in.raw_at);
+    wipe(c->rx + c->in.raw_end, c->rx_len - c->in.raw_end); /* where it was before it was moved */
+}
+
 void sdk_session_said(struct teddy_client *c)
 {
     if (sdk_frames_saying(c)) {
@@ -179,7 +185,7 @@ static bool input_idle(const struct teddy_client *c)
 
 static int load_refresh(struct teddy_client *c)
 {
-    int rc = sdk_tokens_load(c);
+    int rc = c->tokenless ? TEDDY_ENOTFOUND : sdk_tokens_load(c);
     if (rc == TEDDY_AGAIN && !sdk_due(c, c->deadline)) {
         return rc;
     }
@@ -208,7 +214,7 @@ static int hold_step(struct teddy_client *c)
         rc = c->queue->hold(c);
     }
     if (c->hold == SDK_HOLD_NONE) {
-        wipe(c->rx, c->in.raw_at); /* what it was held for */
+        sdk_session_wipe(c); /* what it was held for */
     }
     return rc;
 }

@@ -167,6 +167,74 @@ static void tokens_that_were_not_asked_for_are_not_taken(void **state)
     assert_null(memmem(&w->client, sizeof w->client, "evil", 4));
 }
 
+#define TOKEN_150                                                                                  \
+    "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ.0123456789abcdefghijklmnop"   \
+    "qrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ.0123456789abcdefghijkl"
+
+/* Bytes of it, as long as they say something. */
+static bool in_buffer(const struct world *w, const char *token)
+{
+    for (size_t at = 0; at + 12 <= strlen(token); at++) {
+        if (memmem(w->rx, w->rx_len, token + at, 12) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether they were asked for or not, and however they came: here half of them behind a message. */
+static void no_token_stays_in_the_buffer(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    static const char reply[] = "{\"type\":\"reply\",\"seq\":1,\"text\":\"%0*d\",\"done\":true}";
+    static const char tokens[] = "{\"type\":\"tokens\",\"access\":\"" TOKEN_150
+                                 "\",\"refresh\":\"" TOKEN_150 "\",\"expires_in\":3600}";
+    char before[600];
+    w->plan.no_tokens = true;
+    snprintf(before, sizeof before, reply, 250, 7);
+    for (unsigned asked = 0; asked < 2; asked++) {
+        if (asked == 1) {
+            server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":120}");
+            world_run(w, 100);
+            assert_int_equal(w->inband, 1);
+        }
+        server_text(w, before);
+        server_text(w, tokens);
+        w->piece = strlen(before) + strlen(tokens) - 40;
+        world_step(w);
+        world_run(w, 100);
+        w->piece = 0;
+        assert_int_equal(w->saves, 1 + asked);
+        assert_false(in_buffer(w, TOKEN_150));
+        assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_ONLINE);
+    }
+}
+
+/* What is stored then is another pair, which was spent or revoked: the session ends with its own,
+ * and the toy claims anew. */
+static void a_pair_that_was_not_saved_lasts_for_one_session(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->save_rc = TEDDY_EIO;
+    server_close(w, 1008, "token_revoked");
+    world_until(w, TEDDY_STATE_WAITING, 100);
+    world_until(w, TEDDY_STATE_ONLINE, 80000);
+    assert_int_equal(w->claims, 2);
+    assert_int_equal(world_last(w, TEDDY_EVENT_CLAIMED)->err, TEDDY_EIO);
+    world_run(w, 3500 * 1000);
+    server_text(w, "{\"type\":\"token_expiring\",\"expires_in\":100}");
+    world_run(w, 90 * 1000);
+    assert_int_equal(w->inband, 0);
+    w->save_rc = TEDDY_OK;
+    server_close(w, 1008, "token_expired");
+    world_until(w, TEDDY_STATE_WAITING, 100);
+    world_until(w, TEDDY_STATE_ONLINE, 80000);
+    assert_int_equal(w->claims, 3);
+    assert_int_equal(w->refreshes, 0);
+}
+
 static void bad_tokens_leave_the_old_pair_whole(void **state)
 {
     (void)state;
@@ -204,8 +272,15 @@ static void a_server_that_does_not_welcome_is_left(void **state)
     world_until(w, TEDDY_STATE_CONNECTING, 2000);
     world_run(w, 100);
     server_text(w, "{\"type\":\"reply\",\"seq\":1,\"text\":\"early\",\"done\":true}");
+    server_text(w, "{\"type\":\"error\",\"code\":\"bad_message\",\"detail\":\"that hello\"}");
     world_run(w, 100);
     assert_int_equal(teddy_client_state(&w->client), TEDDY_STATE_CONNECTING);
+    assert_null(world_last(w, TEDDY_EVENT_REPLY));
+    assert_int_equal(world_count(w, TEDDY_EVENT_ERROR), 1); /* so that somebody knows why */
+    assert_string_equal(world_last(w, TEDDY_EVENT_ERROR)->code, "bad_message");
+    assert_string_equal(world_last(w, TEDDY_EVENT_ERROR)->text, "that hello");
+    assert_string_equal(world_last(w, TEDDY_EVENT_ERROR)->id, "");
+    assert_int_equal(teddy_client_pending(&w->client), 1);
     world_until(w, TEDDY_STATE_WAITING, 16000);
     assert_int_equal(world_waiting(w)->err, TEDDY_ETIMEOUT);
     assert_int_equal(w->says, 0);
@@ -353,6 +428,8 @@ int main(void)
         cmocka_unit_test_setup(an_unanswered_refresh_is_asked_over_http, online),
         cmocka_unit_test_setup(a_save_in_session_may_take_its_time, online),
         cmocka_unit_test_setup(tokens_that_were_not_asked_for_are_not_taken, online),
+        cmocka_unit_test_setup(no_token_stays_in_the_buffer, online),
+        cmocka_unit_test_setup(a_pair_that_was_not_saved_lasts_for_one_session, online),
         cmocka_unit_test_setup(bad_tokens_leave_the_old_pair_whole, online),
         cmocka_unit_test_setup(bad_frames_end_the_session_with_the_right_code, fresh),
         cmocka_unit_test_setup(a_server_that_does_not_welcome_is_left, online),

@@ -4,6 +4,11 @@
 #include "proto/text.h"
 #include "teddy/version.h"
 
+#define FIELDS_LEN (200 + sizeof TEDDY_SDK_VERSION) /* what is always the same of a request */
+_Static_assert(TEDDY_HOST_MAX + TEDDY_PATH_MAX + LIMIT_ID_LEN + LIMIT_TOKEN_LEN + FIELDS_LEN <=
+                   TEDDY_BUFFER_MIN - LIMIT_TOKEN_LEN - 1,
+               "the longest request must not run into its token");
+
 static void write_request(struct teddy_client *c, struct writer *w)
 {
     const char *path = c->config.ws_endpoint != NULL ? c->config.ws_endpoint : ENDPOINT_WS;
