@@ -20,10 +20,10 @@
 struct teddy_esp_options {
     const char *device_id; /* NULL: device_id of the factory partition */
     const char *child_id;
-    const char *firmware; /* ≤ 32 bytes, or NULL */
+    const char *firmware; /* as struct teddy_client_config says, or NULL */
     const char *server_url, *claim_endpoint, *ws_endpoint;
     void (*on_event)(void *user, const struct teddy_event *event);
-    bool (*on_message)(void *user, const struct teddy_message *message);
+    bool (*on_message)(void *user, const struct teddy_message *message); /* NULL: nobody */
     void *user;
 };
 
