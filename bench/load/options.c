@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/text.h"
@@ -30,7 +31,7 @@ static const char outro[] =
     "do not depend on. Exit status: 0 done; 1 something wrong came back, or a connection failed;\n"
     "2 wrong usage.\n";
 
-enum kind { TEXT, NUMBER, FLAG, FORMAT, TLS };
+enum kind { TEXT, NUMBER, FLAG, FORMAT, TLS, SECONDS };
 
 struct row {
     const char *name, *value, *help;
@@ -72,6 +73,18 @@ static bool take_word(const struct row *row, const char *value)
     return strcmp(value, "1.2") == 0 || strcmp(value, "1.3") == 0;
 }
 
+/* Thousandths of what is given as 2 or 0.5; false: not that, or out of the row's bounds. */
+static bool take_seconds(const struct row *row, const char *value)
+{
+    char *end;
+    double s = strtod(value, &end);
+
+    if (end == value || *end != '\0' || !(s * 1000 >= row->min && s * 1000 <= row->max))
+        return false;
+    *(uint32_t *)row->to = (uint32_t)(s * 1000 + 0.5);
+    return true;
+}
+
 static bool take(const struct row *row, const char *value, int *status)
 {
     uint64_t n;
@@ -86,6 +99,9 @@ static bool take(const struct row *row, const char *value, int *status)
     case FORMAT:
     case TLS:
         return take_word(row, value) || usage(status, "no such value of --", row->name);
+    case SECONDS:
+        return take_seconds(row, value) ||
+               usage(status, "not a number within its bounds: --", row->name);
     case NUMBER:
         break;
     }
@@ -151,8 +167,8 @@ bool options_parse(int argc, char **argv, struct options *o, int *status)
         {"url", "URL", "ws:// or wss://, of claims http:// or https://", TEXT, &o->url, 0, 0},
         {"connections", "N", "default 1", NUMBER, &o->connections, 1, 1000000},
         {"size", "B", "bytes of a message; default 128", NUMBER, &o->size, 1, 1 << 20},
-        {"seconds", "S", "default 5; of storm the longest wait, default 120", NUMBER, &o->seconds,
-         1, 1000000},
+        {"seconds", "S", "0.1 or more, default 5; of storm the longest wait, default 120", SECONDS,
+         &o->lasts_ms, 100, 1000000000},
         {"in-flight", "K", "messages under way on each connection; default 1", NUMBER,
          &o->in_flight, 1, IN_FLIGHT_MAX},
         {"rate", "R", "operations a second, timed from when each was due; default: all it can",
@@ -198,7 +214,7 @@ bool options_parse(int argc, char **argv, struct options *o, int *status)
         o->connections = o->concurrency > 0 ? o->concurrency : HANDSHAKES_AT_ONCE;
         o->spread = true;
     }
-    if (o->seconds == 0)
-        o->seconds = o->mode == LOAD_STORM ? 120 : 5;
+    if (o->lasts_ms == 0)
+        o->lasts_ms = o->mode == LOAD_STORM ? 120000 : 5000;
     return check(o, status);
 }

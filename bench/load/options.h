@@ -15,7 +15,8 @@ enum load_mode { LOAD_ECHO, LOAD_IDLE, LOAD_HANDSHAKE, LOAD_CLAIMS, LOAD_STORM, 
 struct options {
     enum load_mode mode;
     const char *url, *ca, *bearer_file, *tokens_file, *devices_file, *write_tokens, *pid_file;
-    uint32_t connections, size, seconds, in_flight, concurrency;
+    uint32_t connections, size, in_flight, concurrency;
+    uint32_t lasts_ms;   /* --seconds */
     uint32_t rate;       /* operations a second of all connections; 0: as fast as it goes */
     uint32_t operations; /* claims: ends after so many; 0: when the time is over */
     uint32_t backoff_ms, refresh_percent;

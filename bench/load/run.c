@@ -2,9 +2,10 @@
 
 #include "bench/load/cpu.h"
 
-#define WARM_NS  300000000u
-#define RETRY_NS 500000u /* when all connections are busy with what was due before */
-#define NS_PER_S 1000000000u
+#define WARM_NS   300000000u
+#define RETRY_NS  500000u /* when all connections are busy with what was due before */
+#define NS_PER_MS 1000000u
+#define NS_PER_S  1000000000u
 
 static uint64_t due(const struct run *r)
 {
@@ -34,7 +35,7 @@ static void on_alarm(void *arg)
     }
     if (now >= r->phase_end) {
         measure_begin(r->measure);
-        r->phase_end = clock_ns() + (uint64_t)r->options->seconds * NS_PER_S;
+        r->phase_end = clock_ns() + (uint64_t)r->options->lasts_ms * NS_PER_MS;
     }
     at = r->options->rate > 0 ? keep_pace(r, now) : r->phase_end;
     r->loop->alarm_ns = at < r->phase_end ? at : r->phase_end;

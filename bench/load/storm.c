@@ -57,7 +57,7 @@ static struct toy *toy_of(const struct session *s)
 
 static void arm(struct storm *t)
 {
-    t->fleet.loop.alarm_ns = clock_ns() + (uint64_t)t->fleet.options->seconds * NS_PER_S;
+    t->fleet.loop.alarm_ns = clock_ns() + (uint64_t)t->fleet.options->lasts_ms * (NS_PER_S / 1000);
 }
 
 static void on_alarm(void *arg)
@@ -65,7 +65,7 @@ static void on_alarm(void *arg)
     struct storm *t = arg;
 
     fprintf(stderr, "teddy-load: %u of %u are there after %u seconds, %u were lost\n", t->alive,
-            t->fleet.count, t->fleet.options->seconds, t->lost);
+            t->fleet.count, t->fleet.options->lasts_ms / 1000, t->lost);
     t->measure.errors += t->fleet.count - t->alive + (t->began_ns == 0);
     t->fleet.loop.stop = true;
 }

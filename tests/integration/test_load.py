@@ -73,6 +73,11 @@ class Real(unittest.TestCase):
         self.assertLessEqual(result["p50_us"], result["p99_us"])
         self.assertLessEqual(result["p99_us"], result["max_us"])
 
+    def test_seconds_may_be_a_part_of_one(self):
+        for seconds, status in ((0.2, 1), (0.05, 2), ("0.2x", 2), ("nan", 2)):  # nobody listens there
+            done, _, err = load("echo", "--url", "ws://127.0.0.1:1/", "--seconds", seconds)
+            self.assertEqual(done, status, err)
+
     def claim_all(self):
         result = self.run_load("claims", "", "--devices-file", self.devices, "--connections", 4, "--operations",
                                DEVICES, "--write-tokens", self.tokens)
@@ -83,7 +88,7 @@ class Real(unittest.TestCase):
         result = self.run_load("echo", "/ws/echo", "--connections", 20, "--seconds", 1, "--in-flight", 3)
         self.assertGreater(result["server_cpu_s"], 0)
         self.assertGreater(result["load_cpu_s"], 0)
-        self.run_load("echo", "/ws/echo", "--size", 60000, "--connections", 3, "--seconds", 1)
+        self.run_load("echo", "/ws/echo", "--size", 60000, "--connections", 3, "--seconds", 0.2)
         self.run_load("echo", "/ws/echo", "--size", 1, "--connections", 2, "--seconds", 1, "--rate", 100)
         self.claim_all()
         self.run_load("echo", "/ws/esp32", "--tokens-file", self.tokens, "--connections", DEVICES, "--seconds", 1,
