@@ -10,7 +10,7 @@ import time
 import machine
 import toys as toys_of
 from load import LoadError, opened
-from measures import SETTLE_S, _row
+from measures import _row
 
 
 class Registry:
@@ -98,7 +98,7 @@ def reconnects(bench):
                 bench.book.fail("reconnects", e)
                 return
             total += result["operations"]
-            time.sleep(SETTLE_S)
+            time.sleep(bench.plan["settle_s"])
             bench.book.add("reconnects", "memory, MiB", "first" if n == 0 else "last",
                            machine.resident(server.pid) / (1 << 20))
             bench.book.add("reconnects", "so far", "first" if n == 0 else "last", total)

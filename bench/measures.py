@@ -1,15 +1,15 @@
 """What is measured. Each measure alternates its servers in rounds and adds samples to a Book."""
 
 import contextlib
+import json
 import os
 import shutil
 import statistics
+import subprocess
 import time
 
 import machine
 from load import LoadError, opened
-
-SETTLE_S = 1.5  # after connections were opened, before memory is read
 
 
 class Book:
@@ -50,10 +50,22 @@ class Book:
             return statistics.median(ours) / statistics.median(theirs)
         return statistics.median(m / n for m, n in zip(ours, theirs))
 
+    def middle(self, measure, a, b, x):
+        """What half of the rounds' ratios lie within, in words; "" of fewer than four."""
+        ratios = [m / n for m, n in zip(self.all(measure, a, x), self.all(measure, b, x))]
+        if len(ratios) < 4:
+            return ""
+        low, _, high = statistics.quantiles(ratios, n=4)
+        return f"; of {len(ratios)} pairs half are within {low:.2f}–{high:.2f}"
+
 
 class Bench:
     def __init__(self, fleet, load, toys, plan, book):
         self.fleet, self.load, self.toys, self.plan, self.book = fleet, load, toys, plan, book
+
+    def wanted(self, measure, servers):
+        """Those of [(series, server, ...)] that the plan has."""
+        return [s for s in servers if s[0] not in self.plan["without"].get(measure, ())]
 
     def teddyd(self, tls=False, **config):
         return self.fleet.teddyd(self.toys.tls if tls else self.toys.plain, tls, **config)
@@ -94,17 +106,33 @@ def _row(bench, measure, server, x, series, **options):
 
 def _echo_servers(bench, stack, tls):
     servers = [("teddyd, session", bench.teddyd(tls=tls), "teddy"),
-               ("floor, same bytes", bench.fleet.floor(True, tls), "teddy"),
                ("floor, 128 B back", bench.fleet.floor(False, tls), "raw"),
                ("libwebsockets", bench.fleet.lws(tls), "raw"), ("node ws", bench.fleet.ws(tls), "raw"),
                ("FastAPI", bench.fleet.fastapi(bench.toys.devices, tls), "raw")]
+    servers = bench.wanted("echo TLS" if tls else "echo", servers)
     for _, server, _ in servers:
         stack.enter_context(server)
     return servers
 
 
+def _pairs(bench, measure, sizes, tls):
+    """teddyd and the floor, one right after the other in short turns, first the one, then the other: what a message
+    costs on a shared machine wanders within seconds, for both alike."""
+    with bench.teddyd(tls=tls) as teddyd, bench.fleet.floor(True, tls) as floor:
+        for size in sizes:
+            count = bench.plan["pairs"][size]
+            bench.book.say(f"  {measure}, {size} connections, {count} pairs")
+            for n in range(count):
+                turns = (("teddyd, session", teddyd), ("floor, same bytes", floor))
+                for series, server in turns[::-1 if n % 2 else 1]:
+                    _row(bench, measure, server, size, series, mode="echo", connections=size, size=128, format="teddy",
+                         seconds=bench.plan["pair_seconds"], **bench.session(server))
+
+
 def _echo(bench, tls, sizes):
     measure = "echo TLS" if tls else "echo"
+    if "pairs" not in bench.plan["without"].get(measure, ()):
+        _pairs(bench, measure + " pairs", sizes, tls)
     with contextlib.ExitStack() as stack:
         servers = _echo_servers(bench, stack, tls)
         for size in sizes:
@@ -138,7 +166,7 @@ def _idle(bench, measure, series, server, steps):
                                            **bench.session(server, at, step - at))
                 held.append(process)
                 opened(process)
-                time.sleep(SETTLE_S)
+                time.sleep(bench.plan["settle_s"])  # before memory is read
                 resident.append(machine.resident(server.pid))
                 at = step
         except LoadError as e:
@@ -159,8 +187,9 @@ def idle(bench):
         bench.book.say(f"  memory of idle sessions, round {n + 1}")
         _idle(bench, "idle", "teddyd", bench.teddyd(), plan["idle_steps"])
         _idle(bench, "idle", "raw epoll", bench.fleet.floor(False), plan["idle_steps"])
-        for series, server in (("libwebsockets", bench.fleet.lws()), ("node ws", bench.fleet.ws()),
-                               ("FastAPI", bench.fleet.fastapi(bench.toys.devices))):
+        for series, server in bench.wanted("idle", [
+                ("libwebsockets", bench.fleet.lws()), ("node ws", bench.fleet.ws()),
+                ("FastAPI", bench.fleet.fastapi(bench.toys.devices))]):
             _idle(bench, "idle", series, server, plan["idle_steps_peers"])
 
 
@@ -168,11 +197,10 @@ def idle_tls(bench):
     plan = bench.plan
     for n in range(plan["idle_rounds"]):
         bench.book.say(f"  memory of idle TLS sessions, round {n + 1}")
-        for series, server in (("teddyd", bench.teddyd(tls=True)), ("bare OpenSSL", bench.fleet.floor(False, True)),
-                               ("libwebsockets", bench.fleet.lws(True)), ("node ws", bench.fleet.ws(True)),
-                               ("FastAPI", bench.fleet.fastapi(bench.toys.devices, True))):
-            if series == "FastAPI" and plan["quick"]:
-                continue
+        for series, server in bench.wanted("idle TLS", [
+                ("teddyd", bench.teddyd(tls=True)), ("bare OpenSSL", bench.fleet.floor(False, True)),
+                ("libwebsockets", bench.fleet.lws(True)), ("node ws", bench.fleet.ws(True)),
+                ("FastAPI", bench.fleet.fastapi(bench.toys.devices, True))]):
             _idle(bench, "idle TLS", series, server, plan["idle_steps_tls"])
 
 
@@ -185,8 +213,9 @@ HANDSHAKES = {"TLS 1.3, full": {"tls": "1.3"}, "TLS 1.3, resumed": {"tls": "1.3"
 def handshake(bench):
     """Connect, upgrade, close. Plain, too: what is left is the handshake's own."""
     with contextlib.ExitStack() as stack:
-        servers = [("teddyd", bench.teddyd(tls=True)), ("bare OpenSSL", bench.fleet.floor(False, True)),
-                   ("libwebsockets", bench.fleet.lws(True)), ("node ws", bench.fleet.ws(True))]
+        servers = bench.wanted("handshake", [
+            ("teddyd", bench.teddyd(tls=True)), ("bare OpenSSL", bench.fleet.floor(False, True)),
+            ("libwebsockets", bench.fleet.lws(True)), ("node ws", bench.fleet.ws(True))])
         plain = [("teddyd", bench.teddyd()), ("raw epoll", bench.fleet.floor(False))]
         for _, server in servers + plain:
             stack.enter_context(server)
@@ -195,7 +224,8 @@ def handshake(bench):
                 if kind not in bench.plan["handshakes"]:
                     continue
                 bench.book.say(f"  connect + upgrade + close: {kind}, round {n + 1}")
-                for series, server in servers[n % 4:] + servers[:n % 4]:
+                at = n % len(servers)
+                for series, server in servers[at:] + servers[:at]:
                     _handshake(bench, server, kind, series, **options)
             bench.book.say(f"  connect + upgrade + close: plain, round {n + 1}")
             for series, server in plain:
@@ -259,44 +289,63 @@ def _claims(bench, series, server, connections, data=None, **options):
             bench.book.add("WAL", series, "all", _wal(data))
 
 
-def _limit(bench, n):
-    import json
-    import subprocess
-    program = os.path.join(bench.fleet.build, "bench", "sqlite_limit")
-    for group in (100, 300, 1000):
-        path = os.path.join(bench.fleet.place, f"limit-{n}-{group}.db")
+def _group(bench, data, before=(0, 0)):
+    """(commits, jobs) of the store since `before`."""
+    said = subprocess.run([os.path.join(bench.fleet.build, "teddyctl"), "--data", data, "--json", "status"], check=True,
+                          stdout=subprocess.PIPE).stdout
+    store = json.loads(said)["store"]
+    return store["commits"] - before[0], store["jobs"] - before[1]
+
+
+def _limit(bench, series, group):
+    """SQLite alone on a copy of the same registry."""
+    path = os.path.join(bench.fleet.place, "limit.db")
+    shutil.copyfile(os.path.join(bench.toys.tls, "teddy.db"), path)
+    try:
         with bench.load.alone():
-            said = subprocess.run(["taskset", "-c", "0", program, path, str(bench.toys.count), str(group),
-                                   str(bench.plan["claim_seconds"])], check=True, stdout=subprocess.PIPE).stdout
-        result = json.loads(said)
-        bench.book.add("claims", f"SQLite alone, groups of {group}", "all", result["operations"] / result["seconds"])
-        bench.book.add("claim CPU", f"SQLite alone, groups of {group}", "all", _cost(result))
+            said = subprocess.run(["taskset", "-c", "0", os.path.join(bench.fleet.build, "bench", "sqlite_limit"), path,
+                                   str(group), str(bench.plan["claim_seconds"])], check=True,
+                                  stdout=subprocess.PIPE).stdout
+    finally:
         for end in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 os.unlink(path + end)
+    result = json.loads(said)
+    bench.book.add("claims", series, "all", result["operations"] / result["seconds"])
+    bench.book.add("claim CPU", series, "all", _cost(result))
+    bench.book.add("claim group", series, "all", group)
+
+
+GROUP_MAX = 512  # of the daemon's writer
 
 
 def claims(bench):
     with contextlib.ExitStack() as stack:
-        data = {name: os.path.join(bench.fleet.place, name) for name in ("claims-1", "claims-2", "claims-3")}
-        for path in data.values():
-            shutil.copytree(bench.toys.tls, path)
-        one, both = bench.fleet.teddyd(data["claims-1"]), bench.fleet.teddyd(data["claims-2"], cpu=None)
-        tls = bench.fleet.teddyd(data["claims-3"], tls=True)
-        fastapi = bench.fleet.fastapi(bench.toys.devices)
-        for server in (one, both, tls, fastapi):
-            stack.enter_context(server)
+        ways = bench.wanted("claims", [("teddyd, HTTP, one core", 0, False), ("teddyd, HTTP, all cores", None, False),
+                                       ("teddyd, HTTPS, one core", 0, True)])
+        servers = []
+        for series, cpu, tls in ways:
+            data = os.path.join(bench.fleet.place, f"claims-{len(servers)}")
+            shutil.copytree(bench.toys.tls, data)
+            servers.append((series, stack.enter_context(bench.fleet.teddyd(data, tls=tls, cpu=cpu)), data))
+        fastapi = stack.enter_context(bench.fleet.fastapi(bench.toys.devices))
         for n in range(bench.plan["rounds"]):
             bench.book.say(f"  claims, round {n + 1}")
-            _claims(bench, "teddyd, HTTP, one core", one, 256, data["claims-1"])
-            _claims(bench, "teddyd, HTTP, all cores", both, 256, data["claims-2"])
-            _claims(bench, "teddyd, HTTPS, one core", tls, 256, data["claims-3"])
+            groups = []
+            for series, server, data in servers:
+                before = _group(bench, data)
+                _claims(bench, series, server, 256, data)
+                commits, jobs = _group(bench, data, before)
+                groups.append(round(jobs / max(commits, 1)))
+                bench.book.add("claim group", series, "all", groups[-1])
             _claims(bench, "FastAPI", fastapi, 64)
-            _limit(bench, n)
+            _limit(bench, "SQLite alone, groups as teddyd's", max(groups))
+            _limit(bench, f"SQLite alone, groups of {GROUP_MAX}", GROUP_MAX)
         for n in range(bench.plan["rounds"]):
             bench.book.say(f"  claims at 10,000 a second, round {n + 1}")
-            _claims(bench, "teddyd, HTTP, one core, at 10,000/s", one, 256, data["claims-1"], rate=10000)
-            _claims(bench, "teddyd, HTTPS, one core, at 10,000/s", tls, 256, data["claims-3"], rate=10000)
+            for series, server, data in servers:
+                if server.cpu is not None:
+                    _claims(bench, f"{series}, at 10,000/s", server, 256, data, rate=10000)
 
 
 # -- several loops --

@@ -9,7 +9,9 @@ from targets import targets
 
 TABLES = [
     ("echo", "Echo, plain: server CPU per message of 128 bytes, µs, by connections", "{:.2f}"),
+    ("echo pairs", "The same in pairs of short turns, which the target beside raw epoll is judged by", "{:.2f}"),
     ("echo TLS", "Echo over TLS 1.3: the same", "{:.2f}"),
+    ("echo TLS pairs", "Echo over TLS 1.3 in pairs beside bare OpenSSL", "{:.2f}"),
     ("idle", "Resident bytes per idle session, plain, between so many sessions", "{:,.0f}"),
     ("idle TLS", "Resident bytes per idle session, TLS 1.3", "{:,.0f}"),
     ("handshake", "Server CPU per connect + upgrade + close, µs", "{:.0f}"),
@@ -17,6 +19,7 @@ TABLES = [
     ("starve", "Echo of 100 sessions, 1,000 a second, quiet and during a flood of full handshakes", "{:,.2f}"),
     ("claims", "Durable claims a second", "{:,.0f}"),
     ("claim CPU", "Server CPU per claim, µs", "{:.1f}"),
+    ("claim group", "Claims in one commit", "{:.0f}"),
     ("claim p99", "p99 of a claim, ms", "{:.1f}"),
     ("storm", "Storm: the server is killed and restarted (times from the moment it is gone)", "{:,.2f}"),
     ("sim", "teddy-sim beside the storm", "{:,.0f}"),

@@ -30,12 +30,18 @@ def verdict(book, beginning, plan=run.FULL):
 
 class Targets(unittest.TestCase):
     def echo(self, ours, floor):
-        return verdict(book_of(("echo", "teddyd, session", 100, ours), ("echo", "floor, same bytes", 100, floor)),
+        return verdict(book_of(("echo pairs", "teddyd, session", 100, ours),
+                               ("echo pairs", "floor, same bytes", 100, floor)),
                        "100 connections: CPU per message")
 
     def test_a_ratio_is_the_median_of_the_rounds(self):
         # Medians alone would say 20 ÷ 20: the rounds say 2.
         self.assertAlmostEqual(self.echo([10, 20, 80], [20, 10, 40]).value, 2)
+
+    def test_the_middle_of_the_pairs_is_said(self):
+        self.assertIn("of 4 pairs half are within 1.00–2.00", verdict(book_of(
+            ("echo pairs", "teddyd, session", 100, [10, 10, 20, 20]),
+            ("echo pairs", "floor, same bytes", 100, [10] * 4)), "100 connections: CPU per message").how)
 
     def test_rounds_that_failed_leave_the_medians(self):
         self.assertAlmostEqual(self.echo([40, 30, 20], [10, 10]).value, 3)
@@ -56,6 +62,13 @@ class Targets(unittest.TestCase):
         for value, want in ((19999, "missed"), (20000, "met")):
             self.assertEqual(verdict(book_of(("claims", "teddyd, HTTPS, one core", "all", [value])),
                                      "≥ 20,000 durable").verdict, want)
+
+    def test_beside_sqlite_by_the_size_of_the_groups(self):
+        book = book_of(("claims", "teddyd, HTTP, one core", "all", [20]),
+                       ("claims", "SQLite alone, groups as teddyd's", "all", [40]),
+                       ("claims", "SQLite alone, groups of 512", "all", [50]))
+        self.assertEqual(verdict(book, "≥ half of SQLite's own limit, groups as").verdict, "met")
+        self.assertEqual(verdict(book, "≥ half of SQLite's own limit, groups of 512").verdict, "missed")
 
     def test_a_storm_that_is_not_survived_is_missed(self):
         book = book_of(("storm", "back", "full", [14999]))

@@ -23,18 +23,25 @@ ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.id
        "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
        "loops": measures.loops}
 FULL = {
-    "quick": False, "rounds": 3, "echo_rounds": 5, "seconds": 1, "toys": 19000,
-    "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000],
+    "quick": False, "measures": list(ALL), "without": {}, "rounds": 3, "echo_rounds": 5, "seconds": 1, "toys": 19000,
+    "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000], "pairs": {100: 15, 1000: 15, 10000: 7}, "pair_seconds": 0.7,
+    "settle_s": 1.5,
     "fastapi_max": 1000, "idle_rounds": 1, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 5000],
     "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 2, "storm": 15000,
     "storms": list(growth.STORMS), "sim": 2000, "registry": [1000, 1000000], "reconnect_rounds": 4, "reconnect_s": 8,
 }
 QUICK = {
-    "quick": True, "rounds": 1, "echo_rounds": 1, "seconds": 1, "toys": 10000,
-    "sizes": [100, 1000, 10000], "sizes_tls": [100],
-    "fastapi_max": 100, "idle_rounds": 1, "idle_steps": [1000, 9000], "idle_steps_peers": [200, 1000],
-    "idle_steps_tls": [200, 1000], "handshakes": ["TLS 1.3, full"], "claim_seconds": 1, "storm": 1000,
-    "storms": ["full", "resumed"], "sim": 0, "registry": [1000, 40000], "reconnect_rounds": 2, "reconnect_s": 1,
+    "quick": True, "measures": ["echo", "echo-tls", "idle", "idle-tls", "handshake", "claims", "storm", "sessions",
+                                "loops"],
+    "without": {"echo": ("floor, 128 B back",), "echo TLS": ("node ws", "FastAPI", "floor, 128 B back", "pairs"),
+                "idle": ("libwebsockets", "node ws", "FastAPI"),
+                "idle TLS": ("libwebsockets", "node ws", "FastAPI"), "handshake": ("node ws",),
+                "claims": ("teddyd, HTTP, all cores",)},
+    "rounds": 1, "echo_rounds": 1, "seconds": 0.5, "toys": 5000,
+    "sizes": [100, 1000], "sizes_tls": [100], "pairs": {100: 3, 1000: 3}, "pair_seconds": 0.5, "settle_s": 0.5,
+    "fastapi_max": 100, "idle_rounds": 1, "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000],
+    "idle_steps_tls": [1000, 2500], "handshakes": ["TLS 1.3, full"], "claim_seconds": 0.5, "storm": 1000,
+    "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000], "reconnect_rounds": 0, "reconnect_s": 0,
 }
 
 
@@ -94,16 +101,28 @@ def earlier(place):
         return {}
 
 
+def tell(found, plan):
+    measured = [t for t in found if t.value is not None]
+    for t in measured:
+        print(f"{t.verdict:7} {t.measured:>9}  {t.group}: {t.want} ({t.how})")
+    rest = len(found) - len(measured)
+    if rest:
+        print(f"{rest} more bounds were not measured" + (": `make bench` does" if plan["quick"] else ""))
+    if plan["quick"]:
+        print("a quick run has one short round of most: a look, not a verdict")
+
+
 def main():
     args = arguments()
-    names = args.only.split(",") if args.only else list(ALL)
+    plan = dict(QUICK if args.quick else FULL)
+    names = args.only.split(",") if args.only else plan["measures"]
     if not set(names) <= set(ALL):
         sys.exit(f"--only takes some of {', '.join(ALL)}")
     if (os.cpu_count() or 1) < 2:
         sys.exit("the bench needs two cores: one for the server, one for the load generator")
-    plan = dict(QUICK if args.quick else FULL)
     if args.rounds:
         plan["rounds"] = plan["echo_rounds"] = args.rounds
+        plan["pairs"] = {size: args.rounds for size in plan["sizes"]}
     if machine.descriptors() < plan["toys"] + 500:
         sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
                  f"{plan['toys'] + 500}")
@@ -120,9 +139,7 @@ def main():
     clock.say(f"{plan['toys']:,} toys are registered and claim")
     bench = measures.Bench(fleet, load, Toys(fleet, load, plan["toys"]), plan, book)
     measure(bench, names, clock, out)
-    for t in targets(book, plan):
-        if t.value is not None:
-            print(f"{t.verdict:7} {t.measured:>9}  {t.group}: {t.want}")
+    tell(targets(book, plan), plan)
     waited = f", {load.waited_s:.0f} s of it waiting for the lock" if args.lock else ""
     clock.say(f"written: {out}/RESULTS.md{waited}")
     return 1 if load.wrong else 0

@@ -31,17 +31,11 @@ def _change(a, b):
     return None if not a or not b else max(a / b, b / a)
 
 
-def _best(book, measure, prefix):
-    found = [book.median(measure, s, "all") for s in book.samples.get(measure, {}) if s.startswith(prefix)]
-    return max((f for f in found if f is not None), default=None)
-
-
 def _echo(book, plan):
-    rows = []
+    rows, pair = [], ("echo pairs", "teddyd, session", "floor, same bytes")
     for size in (100, 1000, 10000):
         rows.append(Target("Echo", f"{size:,} connections: CPU per message ≤ 1.15 × raw epoll, same bytes",
-                           book.ratio("echo", "teddyd, session", "floor, same bytes", size), "<=", 1.15,
-                           "teddyd ÷ raw epoll"))
+                           book.ratio(*pair, size), "<=", 1.15, "teddyd ÷ raw epoll" + book.middle(*pair, size)))
         for measure in ("echo", "echo TLS"):
             peers = [(book.median(measure, p, size), p) for p in ("libwebsockets", "node ws", "FastAPI")]
             peers = [p for p in peers if p[0] is not None]
@@ -84,15 +78,25 @@ def _handshake(book):
     return rows
 
 
+def _fastest(book, prefix):
+    """The series of claims that is the fastest, or None."""
+    found = [(book.median("claims", s, "all"), s) for s in book.samples.get("claims", {}) if s.startswith(prefix)]
+    return max(((f, s) for f, s in found if f is not None), default=(None, None))
+
+
 def _claims(book):
-    best = _best(book, "claims", "teddyd")
+    best, way = _fastest(book, "teddyd")
     half = book.median("claim p99", "teddyd, HTTPS, one core, at 10,000/s", "all")
     wal = [v for s in book.samples.get("WAL", {}) for v in book.all("WAL", s, "all")]
     return [Target("Claims", "≥ 20,000 durable claims a second, kept-alive connections", best, ">=", 20000,
                    "claims a second, the best of the ways below", "{:,.0f}"),
-            Target("Claims", "≥ half of SQLite's own group-commit limit",
-                   ratio(best, _best(book, "claims", "SQLite")), ">=", 0.5, "teddyd ÷ SQLite alone"),
-            Target("Claims", "≥ 10 × FastAPI", ratio(best, book.median("claims", "FastAPI", "all")), ">=", 10,
+            Target("Claims", "≥ half of SQLite's own limit, groups as large as teddyd's",
+                   book.ratio("claims", way, "SQLite alone, groups as teddyd's", "all"), ">=", 0.5,
+                   "teddyd ÷ SQLite alone"),
+            Target("Claims", "≥ half of SQLite's own limit, groups of 512, the writer's largest",
+                   book.ratio("claims", way, "SQLite alone, groups of 512", "all"), ">=", 0.5,
+                   "teddyd ÷ SQLite alone"),
+            Target("Claims", "≥ 10 × FastAPI", book.ratio("claims", way, "FastAPI", "all"), ">=", 10,
                    "teddyd ÷ FastAPI", "{:.1f}"),
             Target("Claims", "p99 < 50 ms at 10,000 a second", half, "<=", 50, "ms, HTTPS", "{:.1f}"),
             Target("Claims", "the log of the store stays bounded", max(wal) / MIB if wal else None, "<=", 128,
@@ -126,10 +130,10 @@ def _growth(book, plan):
     last = plan["idle_steps"][-1]
     ours = ratio(book.median("sessions", "teddyd", last), book.median("sessions", "teddyd", 10))
     rows.append(Target("Growth", f"echo: cost within 15% from 10 to {last:,} sessions", ours, "<=", 1.15,
-                       "teddyd ÷ itself"))
+                       "teddyd ÷ itself: the target"))
     floor = ratio(book.median("sessions", "floor, same bytes", last), book.median("sessions", "floor, same bytes", 10))
     rows.append(Target("Growth", "the same beside raw epoll's own growth", ratio(ours, floor), "<=", 1.15,
-                       "growth of teddyd ÷ growth of raw epoll"))
+                       "growth of teddyd ÷ growth of raw epoll, for comparison"))
     start = book.median("start-up, ms", "teddyd", many)
     rows.append(Target("Growth", f"start-up with {many:,} devices < 1 s", start, "<=", 1000, "ms", "{:,.0f}"))
     a, b = (book.median("memory at the start, MiB", "teddyd", x) for x in (few, many))

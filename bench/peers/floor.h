@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define FLOOR_BUFFER 65536
-#define FLOOR_ROUND  512
+#define FLOOR_ROUND  256 /* events of a wait: as many as teddyd's loop takes */
 
 struct floor_conn {
     int fd;
