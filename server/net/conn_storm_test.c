@@ -206,11 +206,46 @@ static void who_has_begun_is_not_kept_waiting(void **state)
     SSL_CTX_free(storm.ctx);
 }
 
+static void abort_one(struct conn *c, void *arg)
+{
+    (void)arg;
+    conn_abort(c);
+}
+
+static void abort_all(struct loop *loop, struct loop_task *task)
+{
+    (void)task;
+    conn_each(loop, abort_one, NULL);
+}
+
+/* Ended in the round in which it began to wait for its turn: it waits no more, and is closed once.
+ */
+static void who_is_ended_while_waiting_is_closed(void **state)
+{
+    (void)state;
+    struct loop_task task, end = {.run = abort_all};
+    start(&echo);
+    make_clients(TLS1_3_VERSION);
+    testing_count_wait(&storm.opened, STORM);
+    hold_loop(&task);
+    for (unsigned i = 0; i < STORM; i++)
+        send_hello(&storm.client[i]);
+    loop_post(server.loops[0], &end);
+    sem_post(&storm.hold);
+    testing_count_wait(&storm.closed, STORM);
+    testing_stop(&server);
+    assert_int_equal(storm.closed, storm.opened);
+    for (unsigned i = 0; i < STORM; i++)
+        testing_close(&storm.client[i]);
+    SSL_CTX_free(storm.ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_sessions_are_served_between_handshakes),
         cmocka_unit_test(who_has_begun_is_not_kept_waiting),
+        cmocka_unit_test(who_is_ended_while_waiting_is_closed),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     testing_fini();
