@@ -85,10 +85,13 @@ static int run_check(struct store_tx *tx, void *arg)
     return claim_check(tx, &w->claim, CLAIM_REQUIRE_RELEASE, &w->device, &w->verdict);
 }
 
-static int run_commit(struct store_tx *tx, void *arg)
+static int run_claim(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    return claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict);
+    int err = run_check(tx, w);
+    return err == TEDDY_OK && w->verdict == VERDICT_OK
+               ? claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict)
+               : err;
 }
 
 static int run_rotate(struct store_tx *tx, void *arg)
@@ -112,21 +115,16 @@ static const char *do_claim(struct toy *t, bool *power)
 {
     struct work w = {.toy = t};
     claim_of(t, t->claims, &w.claim);
-    *power = in_read(store, run_check, &w) == TEDDY_OK;
-    if (!*power)
-        return NULL;
-    if (w.verdict != VERDICT_OK)
-        return "a new claim was refused";
     if (family_new(&policy, w.claim.device_id, "kid", NOW, &w.family) != TEDDY_OK)
         return "no entropy";
     t->next = w.family;
     t->flight = A_CLAIM;
-    int err = in_write(store, run_commit, &w);
+    int err = in_write(store, run_claim, &w);
     *power = err != TEDDY_ESTORE;
     if (!*power)
         return NULL;
     if (err != TEDDY_OK || w.verdict != VERDICT_OK)
-        return "a new claim was not committed";
+        return "a new claim was refused";
     t->flight = NOTHING;
     t->claims++;
     t->claimed = true;
