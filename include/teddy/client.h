@@ -166,7 +166,8 @@ TEDDY_MUST_CHECK int teddy_client_report(struct teddy_client *c, const char *jso
 size_t teddy_client_pending(const struct teddy_client *c);
 void teddy_client_outbox(const struct teddy_client *c, struct teddy_outbox_state *out);
 /* What to wait for, besides the time: TEDDY_WANTS_READ, TEDDY_WANTS_WRITE, both, or neither:
- * nothing is read while the application has a message to take, or the port a record. */
+ * nothing is read while the application has a message to take, or the port a record, nor while a
+ * request or the last close frame is on its way out. */
 unsigned teddy_client_wants(const struct teddy_client *c);
 enum teddy_state teddy_client_state(const struct teddy_client *c);
 

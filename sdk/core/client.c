@@ -345,10 +345,14 @@ void teddy_client_step(struct teddy_client *c, uint64_t now_ms, uint32_t *wait_m
 
 unsigned teddy_client_wants(const struct teddy_client *c)
 {
-    bool talking = c->stage == SDK_SESSION || c->stage == SDK_CLOSING;
-    bool writes = c->stage == SDK_SEND || (talking && c->frame.kind != 0);
-    bool holds = c->stage == SDK_SESSION && c->hold != SDK_HOLD_NONE;
-    return (holds ? 0 : TEDDY_WANTS_READ) | (writes ? TEDDY_WANTS_WRITE : 0);
+    if (c->stage == SDK_SEND || c->stage == SDK_CLOSING) {
+        return TEDDY_WANTS_WRITE; /* an answer that is there already must wake nobody */
+    }
+    if (c->stage != SDK_SESSION) {
+        return TEDDY_WANTS_READ;
+    }
+    return (c->hold == SDK_HOLD_NONE ? TEDDY_WANTS_READ : 0) |
+           (c->frame.kind != 0 ? TEDDY_WANTS_WRITE : 0);
 }
 
 enum teddy_state teddy_client_state(const struct teddy_client *c)

@@ -67,6 +67,31 @@ static void a_peer_that_does_not_read_is_given_up(void **state)
     assert_int_equal(world_waiting(w)->err, TEDDY_ETIMEOUT);
 }
 
+/* What comes while a request or the goodbye cannot leave is not read, so it must not wake anybody.
+ */
+static void what_is_not_read_wakes_nobody(void **state)
+{
+    (void)state;
+    struct world *w = &world;
+    w->send_rc = TEDDY_AGAIN;
+    server_close(w, 1012, "restart");
+    world_step(w);
+    server_text(w, "{}");
+    assert_int_equal(teddy_client_wants(&w->client), TEDDY_WANTS_WRITE);
+    uint64_t steps = w->steps;
+    world_until(w, TEDDY_STATE_WAITING, 3000);
+    assert_in_range(w->steps - steps, 1, 20);
+    assert_int_equal(world_waiting(w)->close, 1012);
+    world_until(w, TEDDY_STATE_CONNECTING, 2000);
+    server_text(w, "{}");
+    assert_int_equal(teddy_client_wants(&w->client), TEDDY_WANTS_WRITE);
+    steps = w->steps;
+    world_until(w, TEDDY_STATE_WAITING, 16000);
+    assert_in_range(w->steps - steps, 1, 20);
+    w->send_rc = TEDDY_OK;
+    world_until(w, TEDDY_STATE_ONLINE, 3000);
+}
+
 static void refreshes_in_session_at_four_fifths(void **state)
 {
     (void)state;
@@ -423,6 +448,7 @@ int main(void)
         cmocka_unit_test_setup(pings_are_answered_and_silence_is_probed, online),
         cmocka_unit_test_setup(a_dead_peer_is_given_up, online),
         cmocka_unit_test_setup(a_peer_that_does_not_read_is_given_up, online),
+        cmocka_unit_test_setup(what_is_not_read_wakes_nobody, online),
         cmocka_unit_test_setup(refreshes_in_session_at_four_fifths, online),
         cmocka_unit_test_setup(refreshes_when_told_but_not_in_a_loop, online),
         cmocka_unit_test_setup(an_unanswered_refresh_is_asked_over_http, online),
