@@ -56,3 +56,10 @@ void conn_handshake_later(struct conn *c)
     }
     conn_queue_add(&conns->turns[transport_begun(c)], c);
 }
+
+void loop_conns_stop(struct loop_conns *conns)
+{
+    for (struct conn *c = conns->all; c; c = c->next) /* ending is deferred */
+        if (c->state == CONN_HANDSHAKE)
+            conn_abort(c);
+}

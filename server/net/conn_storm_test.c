@@ -240,12 +240,43 @@ static void who_is_ended_while_waiting_is_closed(void **state)
     SSL_CTX_free(storm.ctx);
 }
 
+static void stop_here(struct loop *loop, struct loop_task *task)
+{
+    (void)task;
+    loop_stop(loop);
+    sem_post(&storm.held);
+}
+
+/* The loop stops in the round in which a storm has begun to wait. */
+static void a_loop_ends_without_the_handshakes_that_wait(void **state)
+{
+    (void)state;
+    struct loop_task task, stop = {.run = stop_here};
+    start(&echo);
+    make_clients(TLS1_3_VERSION);
+    testing_count_wait(&storm.opened, STORM);
+    hold_loop(&task);
+    for (unsigned i = 0; i < STORM; i++)
+        send_hello(&storm.client[i]);
+    loop_post(server.loops[0], &stop);
+    sem_post(&storm.hold);
+    sem_wait(&storm.held);
+    testing_stop(&server);
+    assert_int_equal(storm.closed, storm.opened);
+    unsigned rounds = STORM / EVENTS_PER_ROUND + 1;
+    assert_in_range(answered(), 0, rounds * CONN_HANDSHAKES_PER_ROUND);
+    for (unsigned i = 0; i < STORM; i++)
+        testing_close(&storm.client[i]);
+    SSL_CTX_free(storm.ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_sessions_are_served_between_handshakes),
         cmocka_unit_test(who_has_begun_is_not_kept_waiting),
         cmocka_unit_test(who_is_ended_while_waiting_is_closed),
+        cmocka_unit_test(a_loop_ends_without_the_handshakes_that_wait),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     testing_fini();

@@ -22,6 +22,8 @@ struct loop_conns {
 };
 
 struct loop_conns *loop_conns(struct loop *loop);
+/* conn_handshake.c: nobody who waits for a handshake is given one any more. */
+void loop_conns_stop(struct loop_conns *conns);
 /* conn_io.c: lets go of the spare. */
 void loop_conns_fini(struct loop_conns *conns);
 

@@ -152,6 +152,7 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
+    loop_conns_stop(&loop->conns); /* thousands of a storm would hold up the end for seconds */
     run_pending(loop);
     conn_each(loop, abort_one, NULL);
     run_pending(loop);
