@@ -47,6 +47,9 @@ static bool set_up(struct poster *p)
     rc |= curl_easy_setopt(p->curl, CURLOPT_NOSIGNAL, 1L);
     rc |= curl_easy_setopt(p->curl, CURLOPT_WRITEFUNCTION, drop);
     rc |= curl_easy_setopt(p->curl, CURLOPT_POST, 1L);
+    /* On a connection that was kept and turns out dead libcurl asks again by itself: the message
+     * would be posted twice. */
+    rc |= curl_easy_setopt(p->curl, CURLOPT_FORBID_REUSE, 1L);
     return rc == CURLE_OK;
 }
 

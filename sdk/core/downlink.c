@@ -97,29 +97,32 @@ static void write_id(struct writer *w, const char *form, const struct downlink_i
     sdk_write(w, form, (const char *[]){text});
 }
 
-static int hold(struct teddy_client *c)
+/* False: not now. */
+static bool offer(struct teddy_client *c)
 {
-    if (c->hold == SDK_HOLD_KEEP) {
-        if (save(c) == TEDDY_AGAIN) {
-            return TEDDY_AGAIN;
-        }
-        c->wanted |= SDK_FRAME_ACK;
-        c->more = true; /* the ack leaves before the next message is offered */
-        c->hold = SDK_HOLD_NONE;
-        return TEDDY_AGAIN;
-    }
     if (!sdk_due(c, c->deadline)) {
-        return TEDDY_AGAIN;
+        return false;
     }
     if (!c->on_message(c->config.user, &c->offer.message)) {
         c->deadline = c->now + TEDDY_OFFER_MS;
-        return TEDDY_AGAIN;
+        return false;
     }
     c->last = c->offer.id;
     record_make(c);
     c->unkept = true;
     sdk_session_hold(c, SDK_HOLD_KEEP);
-    return TEDDY_OK;
+    return true;
+}
+
+/* What was taken is saved at once: no step ends between the two but for the port. */
+static int hold(struct teddy_client *c)
+{
+    if ((c->hold == SDK_HOLD_KEEP || offer(c)) && save(c) != TEDDY_AGAIN) {
+        c->wanted |= SDK_FRAME_ACK;
+        c->more = true; /* the ack leaves before the next message is offered */
+        c->hold = SDK_HOLD_NONE;
+    }
+    return TEDDY_AGAIN;
 }
 
 void teddy_client_on_message(struct teddy_client *c,
