@@ -175,7 +175,7 @@ static bool check_load(const struct sim_args *a, int *status)
         return usage(status, "--down takes --admin, and --tls-admin with --tls-server", "");
     if ((a->faults & restart) != 0 && a->restart_command == NULL)
         return usage(status, "the fault restart takes --restart-command", "");
-    if (a->times.backoff_floor_ms > a->times.backoff_cap_ms)
+    if (a->times.backoff_cap_ms != 0 && a->times.backoff_floor_ms > a->times.backoff_cap_ms)
         return usage(status, "--backoff-floor-ms is over --backoff-cap-ms", "");
     return true;
 }
@@ -212,18 +212,7 @@ static void defaults(struct sim_args *out)
         .start_rate = 200,
         .settle_s = 120,
         .restarts = 1,
-        .times = TEDDY_TIMES,
     };
-    out->times.backoff_floor_ms = 0; /* see default_floor */
-}
-
-/* The floor that nobody gave: the SDK's, or the cap where that is lower. */
-static void default_floor(struct teddy_times *times)
-{
-    if (times->backoff_floor_ms == 0)
-        times->backoff_floor_ms = times->backoff_cap_ms < TEDDY_BACKOFF_FLOOR_MS
-                                      ? times->backoff_cap_ms
-                                      : TEDDY_BACKOFF_FLOOR_MS;
 }
 
 bool args_parse(int argc, char **argv, struct sim_args *a, int *status)
@@ -291,6 +280,5 @@ bool args_parse(int argc, char **argv, struct sim_args *a, int *status)
         return false;
     if (a->fault_rate == 0)
         a->fault_rate = a->devices < 100 ? 1 : a->devices / 100;
-    default_floor(&a->times);
     return check(a, status);
 }

@@ -143,7 +143,8 @@ static json_t *report_json(const struct sim *sim, const struct totals *sum, bool
     return json_pack(
         "{s:b, s:b, s:I, s:I, s:I, s:f, s:f, s:I,"
         " s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
-        " s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I,"
+        " s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:I, "
+        "s:I,"
         " s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:o}",
         "ok", ok, "settled", sim->settled, "seed", INT(sim->args->seed), "devices",
         INT(sim->args->devices), "tls_devices", INT(tls_devices(sim->args)), "seconds",
@@ -157,7 +158,8 @@ static json_t *report_json(const struct sim *sim, const struct totals *sum, bool
         INT(sum->lost_down), "doubled", INT(s->down_doubled), "out_of_order",
         INT(s->down_disordered), "doubled_after_storage_loss", INT(s->down_again),
         "post_without_answer", INT(sim->unanswered), "strange", INT(s->strange),
-        "messages_of_others", INT(s->others), "reconnect_ms", "count", INT(r->count), "p50",
+        "messages_of_others", INT(s->others), "overtaken_by_own_claim", INT(s->overtaken),
+        "revoked_by_others", INT(s->revoked), "reconnect_ms", "count", INT(r->count), "p50",
         INT(samples_percentile(r, 50)), "p99", INT(samples_percentile(r, 99)), "max",
         INT(samples_percentile(r, 100)), "faults", faults_json(sim), "restarts_failed",
         INT(s->restarts_failed), "waits", causes_json(s));

@@ -72,6 +72,7 @@ struct toy {
     atomic_bool bound; /* was online once: its queue will not be emptied by its first claim */
     uint32_t said;     /* utterances that the outbox took */
     uint32_t owed;     /* that are due and found no room yet */
+    uint32_t doubtful; /* claims it has begun and saw no answer to: each may arrive yet */
     size_t held;       /* bytes that TLS has taken and must be offered again */
     uint64_t jitter;   /* generator of the core's small draws */
     uint64_t jump_ms;  /* its monotonic clock is ahead of ours by this */
@@ -92,7 +93,7 @@ struct sim_cause {
 
 struct sim_stats {
     uint64_t connections, resumed, claims, refreshes, sessions, clock_events;
-    uint64_t said, echoed, received, forgotten, strange, others;
+    uint64_t said, echoed, received, forgotten, strange, others, overtaken, revoked;
     uint64_t up_doubled, up_disordered, down_doubled, down_disordered, down_again;
     uint64_t faults[FAULT_NONE], restarts_failed;
     struct sim_cause causes[SIM_CAUSES];

@@ -88,6 +88,20 @@ static void set_online(struct toy *t, bool online)
         s->rss_online = report_rss();
 }
 
+/* A claim that was given up on its way may be accepted behind the next one, and then takes the
+ * place of what the toy holds. Each of them explains one such loss, and nothing else does. */
+static void count_revoked(struct toy *t)
+{
+    struct sim_stats *s = &t->sim->stats;
+
+    if (t->doubtful > 0) {
+        t->doubtful--;
+        s->overtaken++;
+    } else {
+        s->revoked++;
+    }
+}
+
 static void on_state(struct toy *t, const struct teddy_event *e)
 {
     char what[48];
@@ -95,6 +109,10 @@ static void on_state(struct toy *t, const struct teddy_event *e)
     set_online(t, e->state == TEDDY_STATE_ONLINE);
     if (e->state != TEDDY_STATE_WAITING)
         return;
+    if (e->status != 0 && strcmp(e->purpose, "claim") == 0)
+        t->doubtful--;
+    if (strcmp(e->code, "token_revoked") == 0 || strcmp(e->code, "superseded") == 0)
+        count_revoked(t);
     if (e->code[0] != '\0')
         snprintf(what, sizeof what, "%d %s", e->status != 0 ? e->status : e->close, e->code);
     else if (e->err != TEDDY_OK || (e->status == 0 && e->close == 0))
@@ -124,9 +142,11 @@ static void on_event(void *user, const struct teddy_event *e)
     case TEDDY_EVENT_CONNECTED:
         s->connections++;
         s->resumed += was_resumed(t);
+        t->doubtful += strcmp(e->purpose, "claim") == 0;
         break;
     case TEDDY_EVENT_CLAIMED:
     case TEDDY_EVENT_REFRESHED:
+        t->doubtful -= e->type == TEDDY_EVENT_CLAIMED;
         t->life_s = e->expires_in;
         *(e->type == TEDDY_EVENT_CLAIMED ? &s->claims : &s->refreshes) += 1;
         break;

@@ -142,7 +142,7 @@ static bool check(const struct args *a, int *status)
     if (a->firmware && (strlen(a->firmware) > LIMIT_FIRMWARE_LEN ||
                         !span_within(span_of(a->firmware), TEDDY_FIRMWARE_OTHERS)))
         return usage(status, "--firmware is at most 32 of A-Z a-z 0-9 " TEDDY_FIRMWARE_OTHERS, "");
-    if (a->times.backoff_floor_ms > a->times.backoff_cap_ms)
+    if (a->times.backoff_cap_ms && a->times.backoff_floor_ms > a->times.backoff_cap_ms)
         return usage(status, "--backoff-floor-ms is over --backoff-cap-ms", "");
     return true;
 }
@@ -162,17 +162,6 @@ static void defaults(struct args *out)
     out->ws_endpoint = environment("WS_ENDPOINT");
     out->linger_s = 30; /* over what a draining server asks to wait by default */
     out->ahead = 1;
-    out->times = (struct teddy_times)TEDDY_TIMES;
-    out->times.backoff_floor_ms = 0; /* see default_floor */
-}
-
-/* The floor that nobody gave: the SDK's, or the cap where that is lower. */
-static void default_floor(struct teddy_times *times)
-{
-    if (times->backoff_floor_ms == 0)
-        times->backoff_floor_ms = times->backoff_cap_ms < TEDDY_BACKOFF_FLOOR_MS
-                                      ? times->backoff_cap_ms
-                                      : TEDDY_BACKOFF_FLOOR_MS;
 }
 
 #define ROWS_MAX 32
@@ -248,6 +237,5 @@ bool args_parse(int argc, char **argv, struct args *out, int *status)
     if (quiet && json)
         return usage(status, "--quiet and --json exclude each other", "");
     out->output = quiet ? OUTPUT_QUIET : json ? OUTPUT_JSON : OUTPUT_PEOPLE;
-    default_floor(&out->times);
     return check(out, status);
 }

@@ -91,7 +91,7 @@ struct teddy_outbox_state {
 };
 
 /* Waits, in milliseconds, as config.h describes them. 0: the default; over TEDDY_RETRY_MAX_MS:
- * that. */
+ * that. The floor never exceeds the cap: where it is higher, each wait is the cap. */
 struct teddy_times {
     uint32_t backoff_floor_ms, backoff_base_ms, backoff_cap_ms, backoff_refused_ms;
     uint32_t step_timeout_ms, echo_timeout_ms;

@@ -13,8 +13,8 @@
 #endif
 
 /* Backoff after failures, full jitter: the n-th wait is random in 0..min(cap, base * 2^n), never
- * under floor. Milliseconds, and, as those below, defaults of struct teddy_times's members of the
- * same name. */
+ * under floor, nor over cap. Milliseconds, and, as those below, defaults of struct teddy_times's
+ * members of the same name. */
 #ifndef TEDDY_BACKOFF_FLOOR_MS
 #define TEDDY_BACKOFF_FLOOR_MS 250
 #endif

@@ -20,7 +20,8 @@ static uint32_t scaled(uint32_t r, uint32_t bound)
 uint32_t sdk_backoff_ms(const struct teddy_times *times, unsigned n, uint32_t r)
 {
     uint32_t wait = scaled(r, doubled(times->backoff_base_ms, n, times->backoff_cap_ms));
-    return wait < times->backoff_floor_ms ? times->backoff_floor_ms : wait;
+    wait = wait < times->backoff_floor_ms ? times->backoff_floor_ms : wait;
+    return sdk_least(wait, times->backoff_cap_ms);
 }
 
 uint32_t sdk_refused_ms(const struct teddy_times *times, unsigned n, uint32_t r)

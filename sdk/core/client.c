@@ -315,7 +315,7 @@ static void tell_time(struct teddy_client *c, uint64_t now_ms)
     }
     uint64_t passed = now_ms - c->clock;
     uint32_t step = (uint32_t)passed;
-    int32_t high = (int32_t)(passed >> 32);
+    int32_t high = (int32_t)(passed >> 32); /* below 0: the caller's clock went back */
     c->more = high > 0 || (high == 0 && step > SDK_SPAN_MS);
     step = high < 0 ? 0 : c->more ? SDK_SPAN_MS : step;
     c->clock += step;

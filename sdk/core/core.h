@@ -121,6 +121,9 @@ int sdk_nonce(struct teddy_client *c);
 /* Writes the form, each % of which is a gap for the next of the parts. */
 void sdk_write(struct writer *w, const char *form, const char *const *parts);
 void sdk_decimal(uint64_t n, char out[21]);
+/* Which of the words it is, from 0; how many there are, when it is none. Each of them has a NUL
+ * behind, the last one two. */
+unsigned sdk_word(const char *words, const char *word);
 
 /* url.c: TEDDY_EINVAL for anything but scheme://host[:port][/]. */
 TEDDY_MUST_CHECK int sdk_url_parse(const char *text, bool allow_plain, struct teddy_url *out);
@@ -179,11 +182,7 @@ void sdk_owner(const struct teddy_client *c, const char *child_id, uint8_t out[S
 uint32_t sdk_backoff_ms(const struct teddy_times *times, unsigned n, uint32_t r);
 uint32_t sdk_refused_ms(const struct teddy_times *times, unsigned n, uint32_t r);
 
-/* verdict.c */
-/* Which of the words it is, from 0; how many there are, when it is none. Each of them has a NUL
- * behind, the last one two. */
-unsigned sdk_word(const char *words, const char *word);
-/* Where a failed step leads, in bits of enum sdk_verdict. */
+/* verdict.c: where a failed step leads, in bits of enum sdk_verdict. */
 unsigned sdk_verdict_of(unsigned goal, const struct teddy_failure *failure);
 
 /* claim.c, refresh.c, upgrade.c: write the request into rx (out_len). TEDDY_AGAIN while the port

@@ -5,15 +5,11 @@
 #include "teddy/version.h"
 
 #define ESCAPE_MAX    6
-#define WS_BIT_FIN    0x80
-#define WS_BIT_MASK   0x80
-#define WS_LEN_16     126 /* the length stands in the two bytes that follow */
-#define WS_MASK_LEN   4
-#define HEADER_MAX    (2 + 2 + WS_MASK_LEN)
+#define HEADER_MAX    8 /* of a frame in a chunk: two bytes tell its length, four are the mask */
 #define DOUBLINGS_MAX 3 /* of the wait for an echo */
 
-_Static_assert(sizeof((struct teddy_frame *)0)->chunk <= HEADER_MAX + UINT8_MAX,
-               "the length of what a chunk holds is one byte");
+_Static_assert(sizeof((struct teddy_frame *)0)->chunk <= HEADER_MAX + UINT16_MAX,
+               "the length of what a chunk holds is two bytes");
 
 /* Appends what there is room for of the body, and of a quoted one the end of its object. */
 static void append_body(struct teddy_frame *f, struct writer *w)
@@ -31,29 +27,25 @@ static void append_body(struct teddy_frame *f, struct writer *w)
     }
 }
 
-/* Makes a frame of what was written, under a mask of its own, which ends its header. The payload is
- * shorter than a chunk: one byte tells its length, or two. */
+/* Makes a frame of what was written, under a mask of its own. */
 static int seal(struct teddy_client *c, uint8_t opcode, const struct writer *w)
 {
     struct teddy_frame *f = &c->frame;
-    uint8_t *mask = f->chunk + HEADER_MAX - WS_MASK_LEN, *header = mask - 2;
+    uint8_t header[WS_HEADER_MAX], mask[4];
     if (w->overflow) {
         return TEDDY_ENOSPC;
     }
-    if (c->port->random(c->ctx, mask, WS_MASK_LEN) != TEDDY_OK) {
+    if (c->port->random(c->ctx, mask, sizeof mask) != TEDDY_OK) {
         return TEDDY_EIO;
     }
-    ws_mask(f->chunk + HEADER_MAX, w->len, mask);
-    header[1] = (uint8_t)(WS_BIT_MASK | w->len);
-    if (w->len >= WS_LEN_16) {
-        header[0] = 0;
-        header[1] = (uint8_t)w->len;
-        header -= 2;
-        header[1] = WS_BIT_MASK | WS_LEN_16;
+    size_t len = ws_header(header, opcode, w->len, mask);
+    if (f->unfinished) {
+        header[0] = opcode; /* without the FIN */
     }
-    header[0] = f->unfinished ? opcode : WS_BIT_FIN | opcode;
-    f->at = (size_t)(header - f->chunk);
+    f->at = HEADER_MAX - len;
     f->len = HEADER_MAX + w->len;
+    memcpy(f->chunk + f->at, header, len);
+    ws_mask(f->chunk + HEADER_MAX, w->len, mask);
     c->moved_at = c->now;
     return TEDDY_OK;
 }

@@ -48,6 +48,9 @@ static unsigned fault_of(struct teddy_client *c)
     return c->rx_len < TEDDY_BUFFER_MIN ? RX : NO_FAULT;
 }
 
+_Static_assert(sizeof(struct teddy_times) == 6 * sizeof(uint32_t),
+               "times_take walks its members, each a time of 32 bits, with nothing between them");
+
 /* What is not given, and what would be no time of ours. */
 static void times_take(struct teddy_times *times, const struct teddy_times *given)
 {

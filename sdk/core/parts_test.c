@@ -149,6 +149,20 @@ static void jitter_is_full_and_bounded(void **state)
     assert_int_equal(sdk_refused_ms(&extreme, 4000000000u, UINT32_MAX), 86400000);
 }
 
+/* A cap that somebody chose, under the floor that nobody did. */
+static void the_floor_never_exceeds_the_cap(void **state)
+{
+    (void)state;
+    const struct teddy_times times = {.backoff_floor_ms = TEDDY_BACKOFF_FLOOR_MS,
+                                      .backoff_base_ms = TEDDY_BACKOFF_BASE_MS,
+                                      .backoff_cap_ms = 200};
+    for (unsigned n = 0; n < 100; n++) {
+        for (uint64_t r = 0; r <= UINT32_MAX; r += 0xfffff) {
+            assert_int_equal(sdk_backoff_ms(&times, n, (uint32_t)r), 200);
+        }
+    }
+}
+
 static bool head_of(const struct teddy_outbox *o, struct sdk_entry *entry, const uint8_t **text)
 {
     size_t at = 0;
@@ -235,6 +249,7 @@ int main(void)
         cmocka_unit_test(authorities_are_written_as_the_host_field_wants_them),
         cmocka_unit_test(paths_are_plain),
         cmocka_unit_test(jitter_is_full_and_bounded),
+        cmocka_unit_test(the_floor_never_exceeds_the_cap),
         cmocka_unit_test(forms_are_written_with_their_parts),
         cmocka_unit_test(words_are_found_in_their_lists),
         cmocka_unit_test(the_outbox_keeps_order_within_its_bounds),

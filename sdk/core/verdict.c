@@ -2,15 +2,6 @@
  * worth anything. */
 #include "core.h"
 
-unsigned sdk_word(const char *words, const char *word)
-{
-    unsigned n = 0;
-    for (; *words != '\0' && strcmp(words, word) != 0; n++) {
-        words += strlen(words) + 1;
-    }
-    return n;
-}
-
 static unsigned of_status(unsigned goal, int status)
 {
     bool passes = status == 408 || status == 429 || status >= 500;

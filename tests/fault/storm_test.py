@@ -69,9 +69,11 @@ class Storm(unittest.TestCase):
         self.assertEqual(wrong, [])
         self.assertEqual(status, 0, err.text()[-2000:])
         self.assertEqual([w for w in report["waits"] if re.search("bad_token|token_reused", w)], [])
-        # A claim that its toy has given up can still be on its way, and overtaken by the next one: it then takes the
-        # place of what the toy holds. Rare; the claimers, who wait for each claim's end, must never see it.
-        self.assertLessEqual(sum(n for w, n in report["waits"].items() if "token_revoked" in w), TOYS // 50)
+        # A claim that its toy has given up can still be on its way (slowed down here) when the toy's next one is
+        # answered. Accepted then, it takes the place of what the toy holds (test_toy.py: Overtaken). Each that was
+        # given up explains one such loss, of that toy alone; the claimers, who wait for each claim's end, have none.
+        self.assertEqual(report["revoked_by_others"], 0)
+        self.assertLessEqual(report["overtaken_by_own_claim"], TOYS // 100)  # rare: none in most runs, or one
         self.assertGreater(restarts.count, KILLS // 2)
         self.assertGreater(report["reconnect_ms"]["count"], TOYS)
         self.assertGreater(report["claims"], TOYS)

@@ -7,8 +7,8 @@ import secrets
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import (CLAIM, PATIENCE, VECTOR_CHILD, VECTOR_DEVICE, VECTOR_SECRET, Case, Server, Toy, closing, main,
-                     status_of)
+from harness import (CLAIM, PATIENCE, VECTOR_CHILD, VECTOR_DEVICE, VECTOR_SECRET, Case, Server, Toy, closing, hello, main,
+                     read_all, status_of)
 
 VECTORS = [
     ("random_nonce", "1dba426218eb94999b7c878af626d32d3f4614e6b02bab2e2319509c866509f3"),
@@ -245,6 +245,23 @@ class Answers(Case):
         nonce = secrets.token_hex(16)
         self.assertEqual(first.post_claim(first.body(nonce=nonce)).status_code, 200)
         self.assertEqual(second.post_claim(second.body(nonce=nonce)).status_code, 200)
+
+    async def test_the_claim_accepted_last_counts(self):
+        """However they were begun: the server knows no other order."""
+        toy = self.server.add()
+        body = json.dumps(toy.body()).encode()
+        head = f"POST {CLAIM} HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with self.server.raw() as s:
+            s.sendall(head.encode() + body[:-1])
+            newer = toy.claim()
+            s.sendall(body[-1:])
+            answer = read_all(s)
+        self.assertEqual(status_of(answer), 200)
+        older = json.loads(answer.split(b"\r\n\r\n", 1)[1])
+        await self.refused(toy.connect(newer["access"]), 1008, "token_revoked")
+        self.problem(toy.post_refresh(newer["refresh"]), 401, "token_revoked")
+        async with toy.connect(older["access"]) as ws:
+            await hello(ws)
 
     def test_the_first_fault_is_the_one_answered(self):
         wrong = {"device_id": "nobody", "child_id": "a b", "nonce": "long enough", "hmac_hex": "no hex"}

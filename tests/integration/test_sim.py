@@ -5,11 +5,14 @@ import contextlib
 import json
 import os
 import re
+import signal
+import subprocess
 import tempfile
 import threading
 import unittest
 
 import harness
+from late import Late
 from simulator import OPEN, QUICK, Restarts, plain_server, register, sim
 
 LINKS = ("cut", "stall", "slow", "truncate", "skew", "expiry", "reboot", "storage")
@@ -208,6 +211,43 @@ class Found(unittest.TestCase):
         self.assertEqual((report["settled"], report["online"]), (False, 0))
         self.assertGreater(report["up"]["lost"], 0)
         self.assertIn("not online 5", done.stderr)
+
+
+class Revoked(unittest.TestCase):
+    """Why a toy lost its tokens: by a claim of its own that it had given up, or by somebody else."""
+
+    def lost(self, way, url, lose):
+        """Runs one toy, and `lose` when it is online; its figures once it has claimed anew."""
+        with tempfile.TemporaryDirectory() as folder:
+            register(self.server, folder, 1, 5)
+        process = subprocess.Popen(
+            [harness.program("teddy-sim"), "--server", url, "--ca", self.server.ca, "--devices", "1", "--seed", "5",
+             "--duration", "3600", "--progress", "--json", *QUICK, *way], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        out, err = harness.Output(process.stdout), harness.Output(process.stderr)
+        err.wait("online 1/1  claims 1 ")
+        lose()
+        err.wait("online 1/1  claims 2 ")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(harness.PATIENCE), 0, err.text())
+        for output, stream in ((out, process.stdout), (err, process.stderr)):
+            output.thread.join()
+            stream.close()
+        report = json.loads(out.text())
+        return report["overtaken_by_own_claim"], report["revoked_by_others"]
+
+    def setUp(self):
+        self.server = harness.Server(**OPEN)
+        self.addCleanup(self.server.close)
+
+    def test_by_a_claim_that_it_had_given_up(self):
+        network = Late(self.server)
+        self.addCleanup(network.close)
+        self.assertEqual(self.lost(["--step-timeout-ms", "1000"], network.url, network.deliver), (1, 0))
+
+    def test_by_others(self):
+        self.assertEqual(self.lost([], self.server.url, lambda: self.server.ctl("token", "revoke", "sim-000001")), (0, 1))
 
 
 class CommandLine(unittest.TestCase):

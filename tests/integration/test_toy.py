@@ -12,6 +12,7 @@ import time
 import unittest
 
 from harness import PATIENCE, Case, Output, Server, Toy, lasting_port, main, program
+from late import Late
 
 
 class Device:
@@ -209,6 +210,29 @@ class Recovery(unittest.TestCase):
         device.say("after")
         self.assertEqual(device.finish(), 0, device.out.text())
         self.assertIn("after", device.out.text())
+
+
+class Overtaken(ToyCase):
+    CONFIG = {"claims_per_device_min": 0}
+
+    def test_a_claim_that_was_given_up_arrives_behind_the_next(self):
+        """It takes the place of what the toy holds, which claims once more, by itself."""
+        network = Late(self.server)
+        self.addCleanup(network.close)
+        toy = self.server.add()
+        device = self.device(toy, "--server", network.url, "--json", "--step-timeout-ms", "1000", "--backoff-base-ms", "100",
+                             "--backoff-refused-ms", "100")
+        device.out.wait('"state":"online"', 3 * PATIENCE)
+        self.assertTrue(network.given_up.wait(PATIENCE))
+        self.assertGreaterEqual(device.out.text().count('"event":"connected","purpose":"claim"'), 2)  # one was on its way
+        start = len(device.out.lines)
+        network.deliver()
+        for line in ('"close":1008,"code":"superseded"', '"event":"claimed"', '"state":"online"'):
+            device.out.wait(line, start=start)
+        device.say("and all is well")
+        self.assertEqual(device.finish(), 0, device.out.text())
+        self.assertIn("and all is well", device.out.text())
+        self.assertNotIn("superseded", "\n".join(device.out.lines[:start]))
 
 
 class Verify(ToyCase):
