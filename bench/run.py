@@ -44,7 +44,7 @@ QUICK = {
     "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000], "idle_steps_tls": [200, 1000],
     "handshakes": ["TLS 1.3, full"], "handshake_pairs": 3, "handshake_rounds": 1, "handshake_s": 0.3,
     "claim_seconds": 0.4, "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
-    "session_rounds": 3, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
+    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
 }
 
 
