@@ -10,7 +10,7 @@ import time
 import machine
 import toys as toys_of
 from load import LoadError, opened
-from measures import _row
+from measures import _row, held, turns
 
 
 class Registry:
@@ -21,7 +21,7 @@ class Registry:
         devices = self.data + ".csv"
         self.used, self.tokens = devices + ".used", devices + ".tokens"
         toys_of.write_devices(devices, 1, count)
-        toys_of.register(bench.fleet.build, self.data, devices)
+        toys_of.register_in_memory(bench.fleet.build, self.data, devices)
         with open(devices) as f, open(self.used, "w") as out:
             out.writelines(line for n, line in enumerate(f) if n % (count // 1000) == 0)
         os.unlink(devices)
@@ -75,14 +75,21 @@ def _operate(bench, r):
 
 
 def sessions(bench):
-    """Echo at few and at many sessions, beside the floor at the same."""
-    with bench.teddyd() as teddyd, bench.fleet.floor(True) as floor:
-        for n in range(bench.plan["rounds"]):
-            for size in (10, bench.plan["idle_steps"][-1]):
-                bench.book.say(f"  echo at {size:,} sessions, round {n + 1}")
-                for series, server in (("teddyd", teddyd), ("floor, same bytes", floor))[::-1 if n % 2 else 1]:
-                    _row(bench, "sessions", server, size, series, mode="echo", connections=size, format="teddy",
-                         seconds=bench.plan["seconds"], **bench.session(server))
+    """Echo at few and at many sessions, beside the floor at the same. Four servers, so that all take turns
+    within the same moments."""
+    data = os.path.join(bench.fleet.place, "few")
+    shutil.copytree(bench.toys.plain, data)
+    kept, sizes = {}, (10, bench.plan["idle_steps"][-1])
+    with contextlib.ExitStack() as stack:
+        for size, teddyd in zip(sizes, (bench.fleet.teddyd(data), bench.teddyd())):
+            bench.book.say(f"  {size:,} sessions are opened")
+            rows = [(series, server, {"format": "teddy", **bench.session(stack.enter_context(server))})
+                    for series, server in (("teddyd", teddyd), ("floor, same bytes", bench.fleet.floor(True)))]
+            kept[size] = held(bench, stack, "sessions", size, rows, seconds=bench.plan["pair_seconds"])
+        bench.book.say(f"  echo at {sizes[0]} and at {sizes[1]:,} sessions, {bench.plan['session_rounds']} rounds")
+        for _ in range(bench.plan["session_rounds"]):
+            for size in sizes:
+                turns(bench, "sessions", size, kept[size], 1)
 
 
 def reconnects(bench):
@@ -98,9 +105,8 @@ def reconnects(bench):
                 bench.book.fail("reconnects", e)
                 return
             total += result["operations"]
-            time.sleep(bench.plan["settle_s"])
             bench.book.add("reconnects", "memory, MiB", "first" if n == 0 else "last",
-                           machine.resident(server.pid) / (1 << 20))
+                           machine.settled(server.pid) / (1 << 20))
             bench.book.add("reconnects", "so far", "first" if n == 0 else "last", total)
 
 
@@ -136,12 +142,12 @@ def _storm(bench, server, kind, data):
     _write_pid(pid_file, server)
     process = bench.load.start("storm", url=server.url(), tokens_file=bench.toys.part(0, plan["storm"]),
                                connections=plan["storm"], server_pid_file=pid_file, seconds=60, **STORMS[kind])
-    opened(process)
     with contextlib.ExitStack() as stack:
-        if plan["sim"]:
+        if plan["sim"]:  # they begin while the others do, and talk when the server goes
             sim = _sim(bench, server, data)
             stack.callback(sim.kill)
-            time.sleep(plan["sim"] / 500 + 2)  # they begin 500 a second
+        opened(process)
+        bench.book.say("    killed, and started again")
         server.kill()
         server.start()
         _write_pid(pid_file, server)
@@ -149,6 +155,7 @@ def _storm(bench, server, kind, data):
         for key in ("back", "to_50_ms", "to_99_ms", "to_100_ms", "server_cpu_s", "load_cpu_s", "resumed", "refreshed",
                     "attempts"):
             bench.book.add("storm", key, kind, result[key])
+        bench.book.say(f"    all are back after {result['to_100_ms'] / 1000:.1f} s")
         if sim:
             _sim_end(bench, sim, kind)
 

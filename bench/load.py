@@ -54,25 +54,26 @@ class Load:
         return subprocess.Popen(self.command(mode, **options), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
+    def judge(self, result, what, status=0, said=""):
+        """The result itself; LoadError when a byte was wrong, or it could not connect."""
+        if result.get("wrong_bytes"):
+            self.wrong.append(what)
+        if status != 0 or not result or result.get("errors"):
+            counts = ", ".join(f"{key} {result[key]}" for key in ("errors", "wrong_bytes") if key in result)
+            raise LoadError(f"status {status}: {said.strip()[-300:] or counts}", result)
+        if result.get("bottleneck"):
+            self.bottlenecks.append(what)
+        return result
+
     def finish(self, process, what=""):
-        """Its result; LoadError when a byte was wrong, or it could not connect."""
+        """Its result, judged."""
         try:
             out, err = process.communicate(timeout=WAIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             raise LoadError(f"no end within {WAIT_S} s") from None
-        lines = out.strip().splitlines()
-        result = _result(lines)
-        if result.get("wrong_bytes"):
-            self.wrong.append(what)
-        if process.returncode != 0 or not result:
-            counts = ", ".join(f"{key} {result[key]}" for key in ("errors", "wrong_bytes") if key in result)
-            why = err.strip()[-300:] or counts
-            raise LoadError(f"status {process.returncode}: {why}", result)
-        if result.get("bottleneck"):
-            self.bottlenecks.append(what)
-        return result
+        return self.judge(_result(out.strip().splitlines()), what, process.returncode, err)
 
     def run(self, mode, what="", **options):
         with self.alone():
@@ -80,6 +81,37 @@ class Load:
 
     def alone(self):
         return Alone(self)
+
+
+class Turns:
+    """Connections of an `echo` that are opened once and kept: each turn is measured by itself."""
+
+    def __init__(self, load, **options):
+        self.load = load
+        with load.alone():
+            self.process = load.start("echo", turns=True, **options)
+            try:
+                opened(self.process)
+            except LoadError:
+                self.close()
+                raise
+
+    def turn(self, what):
+        with self.load.alone():
+            try:
+                self.process.stdin.write("\n")
+                self.process.stdin.flush()
+            except BrokenPipeError:
+                pass  # it has ended, and said why
+            if not select.select([self.process.stdout], [], [], WAIT_S)[0]:
+                raise LoadError(f"no end within {WAIT_S} s")
+            line = self.process.stdout.readline()
+            said = "" if line else self.process.stderr.read()
+            return self.load.judge(_result([line] if line else []), what, 0 if line else 1, said)
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
 
 
 class Alone:

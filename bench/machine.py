@@ -5,9 +5,7 @@ import platform
 import re
 import socket
 import subprocess
-
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
+import time
 
 def resident(pid):
     """Resident bytes of a process (its own pages and its share of others')."""
@@ -15,13 +13,23 @@ def resident(pid):
         return int(re.search(r"^Rss:\s+(\d+) kB", f.read(), re.M)[1]) * 1024
 
 
+def settled(pid, step_s=0.2, patience_s=2):
+    """The same when it has not changed for a moment, or when patience ends."""
+    before, end = resident(pid), time.monotonic() + patience_s
+    while True:
+        time.sleep(step_s)
+        now = resident(pid)
+        if now == before or time.monotonic() > end:
+            return now
+        before = now
+
+
 def cpu_by_thread(pid):
     """Seconds of CPU by thread id."""
     spent = {}
     for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        spent[tid] = (int(fields[11]) + int(fields[12])) * TICK_S
+        with open(f"/proc/{pid}/task/{tid}/schedstat") as f:
+            spent[tid] = int(f.read().split()[0]) / 1e9
     return spent
 
 
@@ -59,6 +67,22 @@ def _package(name):
     return _first(["dpkg-query", "-W", "-f", "${Version}", name])
 
 
+OWN = ("bench/RESULTS.md", "bench/plots")  # what the bench itself writes
+
+
+def commit(place=os.path.dirname(os.path.abspath(__file__))):
+    """What is measured. What the bench wrote itself does not make it another."""
+    def git(*args):
+        return subprocess.run(["git", "-C", place, *args], check=True, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL).stdout.strip()
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/",
+                      *(f":(top,exclude){path}" for path in OWN))
+        return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "?"
+
+
 def facts():
     """The lines at the head of a report."""
     with open("/proc/cpuinfo") as f:
@@ -74,5 +98,4 @@ def facts():
         "libwebsockets": _package("libwebsockets-dev"),
         "node": _first(["node", "--version"]),
         "FastAPI, uvicorn": f"{_package('python3-fastapi')}, {_package('uvicorn')}",
-        "commit": _first(["git", "describe", "--always", "--dirty"]),
     }

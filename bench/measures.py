@@ -9,16 +9,18 @@ import subprocess
 import time
 
 import machine
-from load import LoadError, opened
+from load import LoadError, Turns, opened
 
 
 class Book:
     """Samples by measure, series and x; what could not be measured, and why, by the measure's name.
-    What stands in `old`, of an earlier run, gives way to the first new sample of its measure."""
+    What stands in `old`, of an earlier run, gives way to the first new sample of its measure. run: this one, in words;
+    runs: [name, run] that the samples of a measure are of."""
 
-    def __init__(self, say, samples=None, failures=None):
-        self.samples, self.failures, self.say = samples or {}, failures or {}, say
-        self.old, self.name = set(self.samples), ""
+    def __init__(self, say, last=None, run=""):
+        last = last or {}
+        self.samples, self.failures, self.runs = (last.get(key, {}) for key in ("samples", "failures", "runs"))
+        self.say, self.run, self.old, self.name = say, run, set(self.samples), ""
 
     def begin(self, name):
         self.name = name
@@ -28,7 +30,16 @@ class Book:
         if measure in self.old:
             self.old.remove(measure)
             del self.samples[measure]
+        self.runs[measure] = [self.name, self.run]
         self.samples.setdefault(measure, {}).setdefault(series, {}).setdefault(str(x), []).append(value)
+
+    def by_run(self):
+        """{run: names of what was measured in it}, in the order of the samples."""
+        found = {}
+        for measure in self.samples:
+            name, run = self.runs.get(measure, [measure, "an earlier run"])
+            found.setdefault(run, {})[name] = True
+        return {run: list(names) for run, names in found.items()}
 
     def fail(self, what, why):
         self.failures.setdefault(self.name, []).append(f"{what}: {why}")
@@ -51,12 +62,17 @@ class Book:
         return statistics.median(m / n for m, n in zip(ours, theirs))
 
     def middle(self, measure, a, b, x):
-        """What half of the rounds' ratios lie within, in words; "" of fewer than four."""
-        ratios = [m / n for m, n in zip(self.all(measure, a, x), self.all(measure, b, x))]
-        if len(ratios) < 4:
+        """What half of the rounds' ratios lie within, in words; "" of fewer than four, or when some have no other."""
+        ours, theirs = self.all(measure, a, x), self.all(measure, b, x)
+        ratios = [m / n for m, n in zip(ours, theirs)]
+        if len(ratios) < 4 or len(ours) != len(theirs):
             return ""
         low, _, high = statistics.quantiles(ratios, n=4)
         return f"; of {len(ratios)} pairs half are within {low:.2f}–{high:.2f}"
+
+    def paired(self, measure, a, b, x):
+        """(ratio, its middle half in words), of pairs."""
+        return self.ratio(measure, a, b, x), self.middle(measure, a, b, x)
 
 
 class Bench:
@@ -102,47 +118,77 @@ def _row(bench, measure, server, x, series, **options):
         return None
 
 
+def held(bench, stack, measure, x, rows, **options):
+    """{series: Turns} of [(series, server, options)], opened one after the other and closed by the stack; without
+    those that failed."""
+    kept = {}
+    for series, server, more in rows:
+        try:
+            more = {"connections": x, **options, **more}
+            kept[series] = Turns(bench.load, size=128, server_pid=server.pid, **more)
+            stack.callback(kept[series].close)
+        except LoadError as e:
+            bench.book.fail(f"{measure}: {series}, {x}", e)
+    return kept
+
+
+def _turn(connections, what):
+    """Once more when nothing was done: somebody else had the whole core."""
+    result = connections.turn(what)
+    return result if result["operations"] else connections.turn(what)
+
+
+def turns(bench, measure, x, kept, count):
+    """So many rounds of one short turn each, each round beginning with another: what a message costs on a shared
+    machine wanders within seconds, for all alike. Who fails has no more turns."""
+    kept = dict(kept)
+    for _, order in _rounds(count, list(kept)):
+        for series in order:
+            if series not in kept:
+                continue
+            what = f"{measure}: {series}, {x}"
+            try:
+                bench.book.add(measure, series, x, _cost(_turn(kept[series], what)))
+            except LoadError as e:
+                bench.book.fail(what, e)
+                del kept[series]
+
+
 # -- echo --
 
+PEERS = ("floor, 128 B back", "libwebsockets", "node ws", "FastAPI")
+JUDGED = ("teddyd, session", "floor, same bytes", "libwebsockets")  # by triples of turns; the others have the table
+
+
 def _echo_servers(bench, stack, tls):
-    servers = [("teddyd, session", bench.teddyd(tls=tls), "teddy"),
-               ("floor, 128 B back", bench.fleet.floor(False, tls), "raw"),
-               ("libwebsockets", bench.fleet.lws(tls), "raw"), ("node ws", bench.fleet.ws(tls), "raw"),
-               ("FastAPI", bench.fleet.fastapi(bench.toys.devices, tls), "raw")]
+    servers = [("teddyd, session", bench.teddyd(tls=tls)), ("floor, same bytes", bench.fleet.floor(True, tls)),
+               ("floor, 128 B back", bench.fleet.floor(False, tls)), ("libwebsockets", bench.fleet.lws(tls)),
+               ("node ws", bench.fleet.ws(tls)), ("FastAPI", bench.fleet.fastapi(bench.toys.devices, tls))]
     servers = bench.wanted("echo TLS" if tls else "echo", servers)
-    for _, server, _ in servers:
+    for _, server in servers:
         stack.enter_context(server)
     return servers
 
 
-def _pairs(bench, measure, sizes, tls):
-    """teddyd and the floor, one right after the other in short turns, first the one, then the other: what a message
-    costs on a shared machine wanders within seconds, for both alike."""
-    with bench.teddyd(tls=tls) as teddyd, bench.fleet.floor(True, tls) as floor:
-        for size in sizes:
-            count = bench.plan["echo_rounds"] if tls else bench.plan["pairs"][size]  # no target hangs on TLS's
-            bench.book.say(f"  {measure}, {size} connections, {count} pairs")
-            for n in range(count):
-                turns = (("teddyd, session", teddyd), ("floor, same bytes", floor))
-                for series, server in turns[::-1 if n % 2 else 1]:
-                    _row(bench, measure, server, size, series, mode="echo", connections=size, size=128, format="teddy",
-                         seconds=bench.plan["pair_seconds"], **bench.session(server))
-
-
 def _echo(bench, tls, sizes):
-    measure = "echo TLS" if tls else "echo"
-    if "pairs" not in bench.plan["without"].get(measure, ()):
-        _pairs(bench, measure + " pairs", sizes, tls)
+    """The table of all beside each other, and triples for what is judged, over the same connections."""
+    measure, plan = "echo TLS" if tls else "echo", bench.plan
     with contextlib.ExitStack() as stack:
         servers = _echo_servers(bench, stack, tls)
         for size in sizes:
-            for n, order in _rounds(bench.plan["echo_rounds"], servers):
-                bench.book.say(f"  {measure}, {size} connections, round {n + 1}")
-                for series, server, form in order:
-                    if series == "FastAPI" and size > bench.plan["fastapi_max"]:
-                        continue
-                    _row(bench, measure, server, size, series, mode="echo", connections=size, size=128, format=form,
-                         seconds=bench.plan["seconds"], **bench.session(server))
+            count = plan["pairs TLS" if tls else "pairs"][size]
+            rows = [(series, server, {"format": "raw" if series in PEERS else "teddy", **bench.session(server)})
+                    for series, server in servers if series != "FastAPI" or size <= plan["fastapi_max"]]
+            with contextlib.ExitStack() as connections:
+                bench.book.say(f"  {measure}, {size:,} connections of each are opened")
+                kept = held(bench, connections, measure, size, rows, seconds=plan["pair_seconds"])
+                bench.book.say(f"  {measure}, {size:,} connections, {count} rounds of {len(JUDGED)}")
+                turns(bench, measure + " pairs", size, {s: t for s, t in kept.items() if s in JUDGED}, count)
+                rest = {s: t for s, t in kept.items() if s != "floor, same bytes"}
+                if set(rest) <= set(JUDGED):
+                    continue
+                bench.book.say(f"  {measure}, {size:,} connections, {plan['echo_rounds']} rounds of all")
+                turns(bench, measure, size, rest, plan["echo_rounds"])
 
 
 def echo(bench):
@@ -166,8 +212,7 @@ def _idle(bench, measure, series, server, steps):
                                            **bench.session(server, at, step - at))
                 held.append(process)
                 opened(process)
-                time.sleep(bench.plan["settle_s"])  # before memory is read
-                resident.append(machine.resident(server.pid))
+                resident.append(machine.settled(server.pid))
                 at = step
         except LoadError as e:
             bench.book.fail(f"{measure}: {series}", e)
@@ -219,22 +264,26 @@ def handshake(bench):
         plain = [("teddyd", bench.teddyd()), ("raw epoll", bench.fleet.floor(False))]
         for _, server in servers + plain:
             stack.enter_context(server)
-        for n in range(bench.plan["rounds"]):
-            for kind, options in HANDSHAKES.items():
-                if kind not in bench.plan["handshakes"]:
-                    continue
-                bench.book.say(f"  connect + upgrade + close: {kind}, round {n + 1}")
-                at = n % len(servers)
-                for series, server in servers[at:] + servers[:at]:
-                    _handshake(bench, server, kind, series, **options)
-            bench.book.say(f"  connect + upgrade + close: plain, round {n + 1}")
-            for series, server in plain:
+        for kind, options in HANDSHAKES.items():
+            if kind in bench.plan["handshakes"]:
+                bench.book.say(f"  connect + upgrade + close: {kind}, {bench.plan['handshake_pairs']} pairs")
+                _handshake_pairs(bench, servers, kind, options)
+        bench.book.say("  connect + upgrade + close: plain")
+        for n, order in _rounds(bench.plan["rounds"], plain):
+            for series, server in order:
                 _handshake(bench, server, "plain", series)
+
+
+def _handshake_pairs(bench, servers, kind, options):
+    """teddyd and bare OpenSSL, which the target is judged by, in pairs; the peers beside the first of them."""
+    for n, order in _rounds(bench.plan["handshake_pairs"], servers[:2]):
+        for series, server in order + (servers[2:] if n < bench.plan["handshake_rounds"] else []):
+            _handshake(bench, server, kind, series, **options)
 
 
 def _handshake(bench, server, kind, series, **options):
     result = _row(bench, "handshake", server, kind, series, mode="handshake", concurrency=16,
-                  seconds=bench.plan["seconds"], **options, **bench.session(server))
+                  seconds=bench.plan["handshake_s"], **options, **bench.session(server))
     if result and options.get("resume"):
         bench.book.add("resumed", series, kind, result.get("resumed", 0) / result["operations"])
 
@@ -254,10 +303,10 @@ def starve(bench):
 
 
 def _starve(bench, server, x):
-    seconds = bench.plan["seconds"] + 1
+    seconds = bench.plan["seconds"] + 0.5
     flood = None
     if x == "flood":
-        flood = bench.load.start("handshake", seconds=seconds + 1, concurrency=64,
+        flood = bench.load.start("handshake", seconds=seconds + 0.5, concurrency=64,
                                  **bench.session(server, 10000 if bench.toys.count > 10000 else 500, 400))
     echoes = bench.load.start("echo", connections=100, rate=1000, format="teddy", seconds=seconds,
                               **bench.session(server, 0, 100))
@@ -351,17 +400,34 @@ def claims(bench):
 # -- several loops --
 
 def loops(bench):
-    """One loop and two on the same cores; x is the number of loops."""
+    """One loop and two. x says how: both ways have the same connections, messages and cores."""
     data = os.path.join(bench.fleet.place, "loops")
     shutil.copytree(bench.toys.plain, data)
-    with bench.teddyd(cpu=None) as one, bench.fleet.teddyd(data, cpu=None, loops=2) as two:
-        for n in range(bench.plan["rounds"] + 1):
-            bench.book.say(f"  one loop and two, round {n + 1}")
-            for x, server in ((1, one), (2, two))[::-1 if n % 2 else 1]:
-                before = machine.cpu_by_thread(server.pid)
-                _row(bench, "loops", server, x, "teddyd", mode="echo", connections=1000, size=128, format="teddy",
-                     seconds=bench.plan["seconds"], **bench.session(server))
-                after = machine.cpu_by_thread(server.pid)
-                spent = sorted((after[t] - before.get(t, 0) for t in after), reverse=True)
-                if x == 2 and spent[1] > 0:
-                    bench.book.add("balance", "CPU of the busier loop to the other", x, spent[0] / spent[1])
+    with bench.teddyd() as one, bench.fleet.teddyd(data, loops=2) as two:
+        _loops(bench, "on one core, all it can", {"teddyd, one loop": (one, {}), "teddyd, two loops": (two, {})})
+    data += "-free"
+    shutil.copytree(bench.toys.plain, data)
+    with contextlib.ExitStack() as stack:
+        one, two, floor, floors = [stack.enter_context(s) for s in (
+            bench.teddyd(cpu=None), bench.fleet.teddyd(data, cpu=None, loops=2),
+            bench.fleet.floor(True, cpu=None), bench.fleet.floor(True, cpu=None, processes=2))]
+        rate = bench.plan["loops_rate"]
+        before = machine.cpu_by_thread(two.pid)
+        _loops(bench, f"on all cores, {rate:,}/s", {
+            "teddyd, one loop": (one, {}), "teddyd, two loops": (two, {}),
+            "floor, one process": (floor, {}), "floor, two processes": (floors, {}),
+            "teddyd, one loop, half of all": (one, {"rate": rate // 2, "connections": 500,
+                                                    "tokens_file": bench.toys.part(1000, 500)})}, rate=rate)
+        after = machine.cpu_by_thread(two.pid)
+    spent = sorted((after[t] - before.get(t, 0) for t in after), reverse=True)
+    bench.book.add("balance", "CPU of the busier loop to the other", 2, spent[0] / spent[1])
+
+
+def _loops(bench, x, servers, **options):
+    with contextlib.ExitStack() as stack:
+        rows = [(series, server, {**options, **bench.session(server), **more})
+                for series, (server, more) in servers.items()]
+        kept = held(bench, stack, "loops", x, [(s, v, {"connections": 1000, "format": "teddy", **o}) for s, v, o in rows],
+                    seconds=bench.plan["pair_seconds"])
+        bench.book.say(f"  one loop and two, {x}, {bench.plan['loops_pairs']} rounds")
+        turns(bench, "loops", x, kept, bench.plan["loops_pairs"])

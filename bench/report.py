@@ -9,9 +9,9 @@ from targets import targets
 
 TABLES = [
     ("echo", "Echo, plain: server CPU per message of 128 bytes, µs, by connections", "{:.2f}"),
-    ("echo pairs", "The same in pairs of short turns, which the target beside raw epoll is judged by", "{:.2f}"),
+    ("echo pairs", "The same in short alternating turns, which the targets are judged by", "{:.2f}"),
     ("echo TLS", "Echo over TLS 1.3: the same", "{:.2f}"),
-    ("echo TLS pairs", "Echo over TLS 1.3 in pairs beside bare OpenSSL", "{:.2f}"),
+    ("echo TLS pairs", "Echo over TLS 1.3 in short alternating turns", "{:.2f}"),
     ("idle", "Resident bytes per idle session, plain, between so many sessions", "{:,.0f}"),
     ("idle TLS", "Resident bytes per idle session, TLS 1.3", "{:,.0f}"),
     ("handshake", "Server CPU per connect + upgrade + close, µs", "{:.0f}"),
@@ -31,7 +31,7 @@ TABLES = [
     ("growth, echo", "CPU per echo at 100 sessions by registered devices, µs", "{:.2f}"),
     ("sessions", "CPU per echo by sessions, µs", "{:.2f}"),
     ("reconnects", "Memory after reconnects", "{:,.2f}"),
-    ("loops", "CPU per echo at 1,000 sessions with one loop and two on all cores, µs", "{:.2f}"),
+    ("loops", "CPU per echo at 1,000 sessions with one loop and two, µs", "{:.2f}"),
     ("balance", "How evenly two loops share", "{:.2f}"),
 ]
 
@@ -62,7 +62,13 @@ def _table(book, measure, title, form):
     return lines + [""]
 
 
-def _head(facts):
+def _runs(book):
+    """Which commit is measured. Of several, which measures are of which."""
+    runs = book.by_run()
+    return [f"| commit | {run}{': ' + ', '.join(names) if len(runs) > 1 else ''} |" for run, names in runs.items()]
+
+
+def _head(book, facts):
     lines = ["# What was measured", "",
              f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says what "
              "each figure is and how to get it. Medians, least and most in brackets where there are several rounds. The "
@@ -70,7 +76,7 @@ def _head(facts):
              "and latency on a shared machine are noise.", "",
              "| | |", "| --- | --- |"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]
-    return lines + [""]
+    return lines + _runs(book) + [""]
 
 
 def _targets(book, plan):
@@ -82,7 +88,7 @@ def _targets(book, plan):
 
 
 def markdown(book, plan, facts, bottlenecks, plots):
-    lines = _head(facts) + _targets(book, plan)
+    lines = _head(book, facts) + _targets(book, plan)
     lines += ["## Figures", ""]
     lines += [f"![{title}](plots/{name}.svg)" for name, title in plots] + [""] if plots else []
     for measure, title, form in TABLES:

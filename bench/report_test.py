@@ -1,6 +1,7 @@
 """The bench's arithmetic and its honesty: verdicts follow the figures, and a figure that nobody measured is none."""
 
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -8,6 +9,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import machine  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
 from measures import Book  # noqa: E402
@@ -51,12 +53,37 @@ class Targets(unittest.TestCase):
         self.assertEqual(self.echo([11.6], [10]).verdict, "missed")
         self.assertEqual(self.echo([11.6], []).verdict, "not measured")
 
-    def test_beside_the_best_peer(self):
-        book = book_of(("echo", "teddyd, session", 1000, [8]), ("echo", "libwebsockets", 1000, [9]),
-                       ("echo", "node ws", 1000, [7]))
-        self.assertEqual(verdict(book, "1,000 connections: ahead").verdict, "missed")
-        book = book_of(("echo", "teddyd, session", 1000, [8]), ("echo", "libwebsockets", 1000, [9]))
-        self.assertEqual(verdict(book, "1,000 connections: ahead").verdict, "met")
+    def test_ahead_of_every_peer(self):
+        """Beside libwebsockets by the turns, whatever the table says, and beside the others by the table."""
+        turns = [("echo pairs", "teddyd, session", 1000, [8, 9, 10, 11]),
+                 ("echo pairs", "libwebsockets", 1000, [9, 10, 11, 12]),
+                 ("echo", "teddyd, session", 1000, [8]), ("echo", "libwebsockets", 1000, [7])]
+        ahead = verdict(book_of(*turns), "1,000 connections: ahead")
+        self.assertEqual(ahead.verdict, "met")
+        self.assertIn("teddyd ÷ libwebsockets, the best; of 4 pairs half", ahead.how)
+        behind = verdict(book_of(*turns, ("echo", "node ws", 1000, [7.5])), "1,000 connections: ahead")
+        self.assertEqual((behind.verdict, behind.how), ("missed", "teddyd ÷ node ws, the best"))
+        alone = verdict(book_of(*turns[:1]), "1,000 connections: ahead")
+        self.assertEqual(alone.verdict, "not measured")
+
+    def test_handshakes_by_pairs(self):
+        found = verdict(book_of(("handshake", "teddyd", "TLS 1.3, full", [20, 30, 40, 50]),
+                                ("handshake", "bare OpenSSL", "TLS 1.3, full", [10, 30, 40, 50]),
+                                ("handshake", "libwebsockets", "TLS 1.3, full", [9])), "TLS 1.3, full: CPU")
+        self.assertAlmostEqual(found.value, 1)
+        self.assertIn("of 4 pairs half are within", found.how)
+
+    def test_two_loops_on_one_core_and_on_all(self):
+        book = book_of(("loops", "teddyd, two loops", "on one core, all it can", [9]),
+                       ("loops", "teddyd, one loop", "on one core, all it can", [10]),
+                       ("loops", "teddyd, two loops", "on all cores, 40,000/s", [12]),
+                       ("loops", "teddyd, one loop", "on all cores, 40,000/s", [10]),
+                       ("loops", "floor, two processes", "on all cores, 40,000/s", [13]),
+                       ("loops", "floor, one process", "on all cores, 40,000/s", [10]))
+        self.assertEqual(verdict(book, "two loops: CPU per message").verdict, "met")
+        free = verdict(book, "the same, free on all cores")
+        self.assertEqual(free.verdict, "missed")
+        self.assertIn("two raw epoll ÷ one: 1.30", free.how)
 
     def test_at_least(self):
         for value, want in ((19999, "missed"), (20000, "met")):
@@ -92,6 +119,23 @@ class Report(unittest.TestCase):
         self.assertNotIn("### ", text)
         self.assertNotRegex(text, r"\|\s*(\*\*)?(met|missed)")
 
+    def test_which_run_a_measure_is_of(self):
+        """One that was measured anew is of the later run; one of whose samples nothing came stays of the earlier."""
+        book = Book(lambda text: None, run="aaa, day 1")
+        for name, measure in (("echo", "echo"), ("echo", "echo pairs"), ("idle", "idle")):
+            book.begin(name)
+            book.add(measure, "teddyd", 100, 1)
+        self.assertIn("| commit | aaa, day 1 |", self.markdown(book))
+        later = Book(lambda text: None, {"samples": book.samples, "runs": book.runs}, "bbb, day 2")
+        later.begin("echo")
+        later.add("echo", "teddyd", 100, 2)
+        self.assertEqual(later.by_run(), {"bbb, day 2": ["echo"], "aaa, day 1": ["echo", "idle"]})
+        text = self.markdown(later)
+        self.assertIn("| commit | aaa, day 1: echo, idle |", text)
+        self.assertIn("| commit | bbb, day 2: echo |", text)
+        unknown = Book(lambda text: None, {"samples": {"idle": {"teddyd": {"all": [1]}}}})
+        self.assertIn("| commit | an earlier run |", self.markdown(unknown))
+
     def test_what_limits_is_said(self):
         book = book_of()
         book.fail("storm, full", "0 of 15 are there")
@@ -104,6 +148,36 @@ class Report(unittest.TestCase):
         with tempfile.TemporaryDirectory() as place:
             self.assertEqual(report.plots(book_of(), place), [])
             self.assertEqual(os.listdir(place), [])
+
+
+class Commit(unittest.TestCase):
+    def test_own_results_leave_it_clean(self):
+        with tempfile.TemporaryDirectory() as place:
+            def git(*args):
+                subprocess.run(["git", "-C", place, "-c", "user.name=x", "-c", "user.email=x@example.com", *args],
+                               check=True, stdout=subprocess.DEVNULL)
+
+            def write(path, text):
+                os.makedirs(os.path.dirname(os.path.join(place, path)), exist_ok=True)
+                with open(os.path.join(place, path), "w") as f:
+                    f.write(text)
+
+            git("init", "-q")
+            for path in ("bench/RESULTS.md", "bench/plots/echo.svg", "server/main.c"):
+                write(path, "1")
+            git("add", ".")
+            git("commit", "-q", "-m", "x")
+            clean = machine.commit(place)
+            self.assertRegex(clean, "^[0-9a-f]{7,}$")
+            write("bench/RESULTS.md", "2")
+            write("bench/plots/echo.svg", "2")
+            self.assertEqual(machine.commit(os.path.join(place, "bench")), clean)
+            write("server/main.c", "2")
+            self.assertEqual(machine.commit(os.path.join(place, "bench")), clean + "-dirty")
+
+    def test_no_repository(self):
+        with tempfile.TemporaryDirectory() as place:
+            self.assertEqual(machine.commit(place), "?")
 
 
 if __name__ == "__main__":

@@ -23,25 +23,28 @@ ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.id
        "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
        "loops": measures.loops}
 FULL = {
-    "quick": False, "measures": list(ALL), "without": {}, "rounds": 3, "echo_rounds": 5, "seconds": 1, "toys": 19000,
-    "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000], "pairs": {100: 15, 1000: 15, 10000: 7}, "pair_seconds": 0.7,
-    "settle_s": 1.5,
-    "fastapi_max": 1000, "idle_rounds": 1, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 5000],
-    "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 2, "storm": 15000,
-    "storms": list(growth.STORMS), "sim": 2000, "registry": [1000, 1000000], "reconnect_rounds": 4, "reconnect_s": 8,
+    "quick": False, "measures": list(ALL), "without": {}, "rounds": 3, "echo_rounds": 2, "seconds": 0.7, "toys": 19000,
+    "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000], "pairs": {100: 11, 1000: 11, 10000: 9},
+    "pairs TLS": {100: 7, 1000: 7}, "pair_seconds": 0.4, "fastapi_max": 1000,
+    "idle_rounds": 1, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 3000],
+    "idle_steps_tls": [500, 2500], "handshakes": list(measures.HANDSHAKES), "handshake_pairs": 7, "handshake_rounds": 1,
+    "handshake_s": 0.7, "claim_seconds": 1, "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
+    "registry": [1000, 1000000], "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
+    "loops_pairs": 7, "loops_rate": 40000,
 }
 QUICK = {
     "quick": True, "measures": ["echo", "echo-tls", "idle", "idle-tls", "handshake", "claims", "storm", "sessions",
                                 "loops"],
-    "without": {"echo": ("floor, 128 B back",), "echo TLS": ("node ws", "FastAPI", "floor, 128 B back", "pairs"),
+    "without": {"echo": ("floor, 128 B back",), "echo TLS": ("node ws", "FastAPI", "floor, 128 B back"),
                 "idle": ("libwebsockets", "node ws", "FastAPI"),
                 "idle TLS": ("libwebsockets", "node ws", "FastAPI"), "handshake": ("node ws",),
                 "claims": ("teddyd, HTTP, all cores",)},
-    "rounds": 1, "echo_rounds": 1, "seconds": 0.5, "toys": 5000,
-    "sizes": [100, 1000], "sizes_tls": [100], "pairs": {100: 3, 1000: 3}, "pair_seconds": 0.5, "settle_s": 0.5,
-    "fastapi_max": 100, "idle_rounds": 1, "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000],
-    "idle_steps_tls": [1000, 2500], "handshakes": ["TLS 1.3, full"], "claim_seconds": 0.5, "storm": 1000,
-    "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000], "reconnect_rounds": 0, "reconnect_s": 0,
+    "rounds": 1, "echo_rounds": 1, "seconds": 0.4, "toys": 5000, "sizes": [100, 1000], "sizes_tls": [100],
+    "pairs": {100: 3, 1000: 3}, "pairs TLS": {100: 3}, "pair_seconds": 0.2, "fastapi_max": 100, "idle_rounds": 1,
+    "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000], "idle_steps_tls": [200, 1000],
+    "handshakes": ["TLS 1.3, full"], "handshake_pairs": 3, "handshake_rounds": 1, "handshake_s": 0.3,
+    "claim_seconds": 0.4, "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
+    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
 }
 
 
@@ -84,7 +87,7 @@ def write(out, bench):
     book, plan, load = bench.book, bench.plan, bench.load
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(bench.fleet.place, "samples.json"), "w") as f:
-        json.dump({"samples": book.samples, "failures": book.failures,
+        json.dump({"samples": book.samples, "failures": book.failures, "runs": book.runs,
                    "bottlenecks": load.bottlenecks}, f, indent=1)
     drawn = report.plots(book, os.path.join(out, "plots"))
     text = report.markdown(book, plan, machine.facts(), load.bottlenecks, drawn)
@@ -122,7 +125,10 @@ def main():
         sys.exit("the bench needs two cores: one for the server, one for the load generator")
     if args.rounds:
         plan["rounds"] = plan["echo_rounds"] = args.rounds
-        plan["pairs"] = {size: args.rounds for size in plan["sizes"]}
+        for count in ("session_rounds", "loops_pairs", "handshake_pairs", "handshake_rounds"):
+            plan[count] = args.rounds
+        for pairs in ("pairs", "pairs TLS"):
+            plan[pairs] = dict.fromkeys(plan[pairs], args.rounds)
     if machine.descriptors() < plan["toys"] + 500:
         sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
                  f"{plan['toys'] + 500}")
@@ -133,8 +139,8 @@ def main():
     shutil.rmtree(place, ignore_errors=True)
     os.makedirs(place)
     out = os.path.abspath(args.out or (place if args.quick or args.only else HERE))
-    fleet, load, book = Fleet(build, place), Load(build, lock=args.lock), measures.Book(
-        clock.say, last.get("samples"), last.get("failures"))
+    fleet, load = Fleet(build, place), Load(build, lock=args.lock)
+    book = measures.Book(clock.say, last, f"{machine.commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}")
     load.bottlenecks += last.get("bottlenecks", [])
     clock.say(f"{plan['toys']:,} toys are registered and claim")
     bench = measures.Bench(fleet, load, Toys(fleet, load, plan["toys"]), plan, book)

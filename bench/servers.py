@@ -107,10 +107,10 @@ class Fleet:
             command += ["--" + key.replace("_", "-"), str(value)]
         return Server("teddyd", command, tls, cpu, "/ws/esp32", log=self._log("teddyd"))
 
-    def floor(self, json, tls=False):
+    def floor(self, json, tls=False, cpu=0, processes=1):
         command = [self._peer("openssl_bare" if tls else "raw_epoll")]
-        command += (self._cert() if tls else []) + (["--json"] if json else [])
-        return Server("bare OpenSSL" if tls else "raw epoll", command, tls)
+        command += (self._cert() if tls else []) + (["--json"] if json else []) + (["--two"] if processes == 2 else [])
+        return Server("bare OpenSSL" if tls else "raw epoll", command, tls, cpu)
 
     def lws(self, tls=False):
         return Server("libwebsockets", [self._peer("lws")] + (self._cert() if tls else []), tls, log=self._log("lws"))

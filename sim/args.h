@@ -6,8 +6,7 @@
 #include <stdint.h>
 
 #include "teddy/client.h"
-
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+#include "tools/cmdline.h"
 
 struct sim_args {
     const char *server, *tls_server, *ca; /* tls_server: of the first `tls` toys; NULL: none */

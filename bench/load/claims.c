@@ -184,7 +184,7 @@ static bool init(struct claims *c, const struct options *o)
 
     c->options = o;
     measure_init(&c->measure, o);
-    c->run = (struct run){o, &c->loop, &c->measure, issue, c, 0, 0, 0};
+    c->run = (struct run){o, &c->loop, &c->measure, issue, c, NULL, 0, 0, 0};
     if (!loop_init(&c->loop, 0) || !dialer_init(&c->dialer, &c->loop, o) ||
         !people_read(&c->devices, o->devices_file))
         return false;

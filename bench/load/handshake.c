@@ -78,7 +78,7 @@ int handshake_run(const struct options *o)
     if (fleet_init(&h.fleet, o, &h.measure, &events, 0)) {
         h.fleet.mode = &h;
         h.fleet.loop.due = on_timer;
-        h.run = (struct run){o, &h.fleet.loop, &h.measure, NULL, NULL, 0, 0, 0};
+        h.run = (struct run){o, &h.fleet.loop, &h.measure, NULL, NULL, NULL, 0, 0, 0};
         for (uint32_t i = 0; i < h.fleet.count && !h.fleet.loop.stop; i++)
             begin(&h.fleet.sessions[i]);
         run_begin(&h.run);

@@ -1,13 +1,10 @@
 #include "bench/load/options.h"
 
-#include <getopt.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "proto/text.h"
-#include "teddy/err.h"
+#include "tools/cmdline.h"
 
 const char *const load_mode_names[LOAD_MODES] = {"echo", "idle", "handshake", "claims", "storm"};
 
@@ -31,83 +28,25 @@ static const char outro[] =
     "do not depend on. Exit status: 0 done; 1 something wrong came back, or a connection failed;\n"
     "2 wrong usage.\n";
 
-enum kind { TEXT, NUMBER, FLAG, FORMAT, TLS, SECONDS };
-
-struct row {
-    const char *name, *value, *help;
-    enum kind kind;
-    void *to;
-    uint32_t min, max;
-};
-
-#define ROWS_MAX           32
 #define HANDSHAKES_AT_ONCE 16
 
 static bool usage(int *status, const char *what, const char *which)
 {
-    fprintf(stderr, "teddy-load: %s%s; see teddy-load --help\n", what, which);
-    *status = EXIT_USAGE;
-    return false;
+    return cmdline_wrong("teddy-load", status, what, which);
 }
 
-static void print_help(const struct row *rows, size_t count)
+/* Of --format and --tls; NULL: not given. */
+static bool take_words(struct options *o, const char *format, const char *tls, int *status)
 {
-    char left[48];
+    bool newest = tls != NULL && strcmp(tls, "1.3") == 0;
 
-    fputs(intro, stdout);
-    for (size_t i = 0; i < count; i++) {
-        snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].value[0] ? " " : "",
-                 rows[i].value);
-        printf("  %-22s %s\n", left, rows[i].help);
-    }
-    fputs(outro, stdout);
-}
-
-static bool take_word(const struct row *row, const char *value)
-{
-    if (row->kind == FORMAT) {
-        *(bool *)row->to = strcmp(value, "teddy") == 0;
-        return *(bool *)row->to || strcmp(value, "raw") == 0;
-    }
-    *(uint16_t *)row->to = strcmp(value, "1.2") == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
-    return strcmp(value, "1.2") == 0 || strcmp(value, "1.3") == 0;
-}
-
-/* Thousandths of what is given as 2 or 0.5; false: not that, or out of the row's bounds. */
-static bool take_seconds(const struct row *row, const char *value)
-{
-    char *end;
-    double s = strtod(value, &end);
-
-    if (end == value || *end != '\0' || !(s * 1000 >= row->min && s * 1000 <= row->max))
-        return false;
-    *(uint32_t *)row->to = (uint32_t)(s * 1000 + 0.5);
-    return true;
-}
-
-static bool take(const struct row *row, const char *value, int *status)
-{
-    uint64_t n;
-
-    switch (row->kind) {
-    case TEXT:
-        *(const char **)row->to = value;
-        return true;
-    case FLAG:
-        *(bool *)row->to = true;
-        return true;
-    case FORMAT:
-    case TLS:
-        return take_word(row, value) || usage(status, "no such value of --", row->name);
-    case SECONDS:
-        return take_seconds(row, value) ||
-               usage(status, "not a number within its bounds: --", row->name);
-    case NUMBER:
-        break;
-    }
-    if (u64_parse(span_of(value), &n) != TEDDY_OK || n < row->min || n > row->max)
-        return usage(status, "not a number within its bounds: --", row->name);
-    *(uint32_t *)row->to = (uint32_t)n;
+    o->teddy = format != NULL && strcmp(format, "teddy") == 0;
+    if (format != NULL && !o->teddy && strcmp(format, "raw") != 0)
+        return usage(status, "no such value of --", "format");
+    if (tls != NULL && !newest && strcmp(tls, "1.2") != 0)
+        return usage(status, "no such value of --", "tls");
+    if (tls != NULL)
+        o->tls_version = newest ? TLS1_3_VERSION : TLS1_2_VERSION;
     return true;
 }
 
@@ -121,39 +60,14 @@ static bool take_mode(struct options *o, const char *word, int *status)
     return usage(status, "no such mode: ", word);
 }
 
-static bool parse(int argc, char **argv, struct options *o, const struct row *rows, size_t count,
-                  int *status)
-{
-    struct option longs[ROWS_MAX + 2] = {{0}};
-    int c;
-
-    for (size_t i = 0; i < count; i++)
-        longs[i] =
-            (struct option){rows[i].name, rows[i].kind == FLAG ? no_argument : required_argument,
-                            NULL, 256 + (int)i};
-    longs[count] = (struct option){"help", no_argument, NULL, 'h'};
-    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        if (c == 'h') {
-            print_help(rows, count);
-            *status = EXIT_DONE;
-            return false;
-        }
-        if (c == '?')
-            return usage(status, "wrong usage", "");
-        if (!take(&rows[c - 256], optarg, status))
-            return false;
-    }
-    if (optind + 1 != argc)
-        return usage(status, "one mode is wanted", "");
-    return take_mode(o, argv[optind], status);
-}
-
 static bool check(const struct options *o, int *status)
 {
     if (o->url == NULL)
         return usage(status, "missing: --url", "");
     if ((o->mode == LOAD_CLAIMS) != (o->devices_file != NULL))
         return usage(status, "claims, and nothing else, takes --devices-file", "");
+    if (o->turns && o->mode != LOAD_ECHO)
+        return usage(status, "echo, and nothing else, takes --turns", "");
     if (o->bearer_file != NULL && o->tokens_file != NULL)
         return usage(status, "--bearer-file or --tokens-file, not both", "");
     if (o->refresh_percent > 0 && o->tokens_file == NULL)
@@ -163,52 +77,63 @@ static bool check(const struct options *o, int *status)
 
 bool options_parse(int argc, char **argv, struct options *o, int *status)
 {
-    const struct row rows[] = {
-        {"url", "URL", "ws:// or wss://, of claims http:// or https://", TEXT, &o->url, 0, 0},
-        {"connections", "N", "default 1", NUMBER, &o->connections, 1, 1000000},
-        {"size", "B", "bytes of a message; default 128", NUMBER, &o->size, 1, 1 << 20},
-        {"seconds", "S", "0.1 or more, default 5; of storm the longest wait, default 120", SECONDS,
-         &o->lasts_ms, 100, 1000000000},
-        {"in-flight", "K", "messages under way on each connection; default 1", NUMBER,
+    const char *format = NULL, *tls = NULL;
+    int rest;
+    const struct cmdline_row rows[] = {
+        {"url", "URL", "ws:// or wss://, of claims http:// or https://", CMDLINE_TEXT, &o->url, 0,
+         0},
+        {"connections", "N", "default 1", CMDLINE_NUMBER, &o->connections, 1, 1000000},
+        {"size", "B", "bytes of a message; default 128", CMDLINE_NUMBER, &o->size, 1, 1 << 20},
+        {"seconds", "S", "0.1 or more, default 5; of storm the longest wait, default 120",
+         CMDLINE_SECONDS, &o->lasts_ms, 100, 1000000000},
+        {"in-flight", "K", "messages under way on each connection; default 1", CMDLINE_NUMBER,
          &o->in_flight, 1, IN_FLIGHT_MAX},
         {"rate", "R", "operations a second, timed from when each was due; default: all it can",
-         NUMBER, &o->rate, 1, 10000000},
-        {"operations", "N", "claims: end after so many instead", NUMBER, &o->operations, 1,
+         CMDLINE_NUMBER, &o->rate, 1, 10000000},
+        {"operations", "N", "claims: end after so many instead", CMDLINE_NUMBER, &o->operations, 1,
          1000000000},
         {"concurrency", "C",
          "connections being made at once; default 64, of handshake 16, of a storm's return 500",
-         NUMBER, &o->concurrency, 1, 1000000},
-        {"format", "F", "raw: what was sent comes back; teddy: as a session's echo", FORMAT,
-         &o->teddy, 0, 0},
-        {"bearer-file", "FILE", "a token for all", TEXT, &o->bearer_file, 0, 0},
+         CMDLINE_NUMBER, &o->concurrency, 1, 1000000},
+        {"turns", "", "echo: prints {\"opened\":N}; for each line of stdin --seconds and a result",
+         CMDLINE_FLAG, &o->turns, 0, 0},
+        {"format", "F", "raw: what was sent comes back; teddy: as a session's echo", CMDLINE_TEXT,
+         &format, 0, 0},
+        {"bearer-file", "FILE", "a token for all", CMDLINE_TEXT, &o->bearer_file, 0, 0},
         {"tokens-file", "FILE",
          "`device_id token [refresh]` a line, a line for a connection; the "
          "path gets /device_id appended",
-         TEXT, &o->tokens_file, 0, 0},
-        {"devices-file", "FILE", "`device_id,secret` a line, for claims", TEXT, &o->devices_file, 0,
+         CMDLINE_TEXT, &o->tokens_file, 0, 0},
+        {"devices-file", "FILE", "`device_id,secret` a line, for claims", CMDLINE_TEXT,
+         &o->devices_file, 0, 0},
+        {"write-tokens", "FILE", "claims: the tokens got, as --tokens-file takes them",
+         CMDLINE_TEXT, &o->write_tokens, 0, 0},
+        {"resume", "", "TLS sessions are resumed with their tickets", CMDLINE_FLAG, &o->resume, 0,
          0},
-        {"write-tokens", "FILE", "claims: the tokens got, as --tokens-file takes them", TEXT,
-         &o->write_tokens, 0, 0},
-        {"resume", "", "TLS sessions are resumed with their tickets", FLAG, &o->resume, 0, 0},
-        {"tls", "V", "1.2 or 1.3 alone", TLS, &o->tls_version, 0, 0},
-        {"ca", "FILE", "the authority to trust, PEM", TEXT, &o->ca, 0, 0},
-        {"spread", "", "each connection from an address of its own in 127.0.0.0/8", FLAG,
+        {"tls", "V", "1.2 or 1.3 alone", CMDLINE_TEXT, &tls, 0, 0},
+        {"ca", "FILE", "the authority to trust, PEM", CMDLINE_TEXT, &o->ca, 0, 0},
+        {"spread", "", "each connection from an address of its own in 127.0.0.0/8", CMDLINE_FLAG,
          &o->spread, 0, 0},
-        {"refresh-percent", "P", "storm: so many of the toys refresh their tokens first", NUMBER,
-         &o->refresh_percent, 0, 100},
+        {"refresh-percent", "P", "storm: so many of the toys refresh their tokens first",
+         CMDLINE_NUMBER, &o->refresh_percent, 0, 100},
         {"backoff-ms", "N", "storm: bound of the first wait, doubling to 16 times; default 250",
-         NUMBER, &o->backoff_ms, 1, 60000},
-        {"cpu", "K", "run on that core", NUMBER, &o->cpu, 0, 1023},
-        {"server-pid", "PID", "count the CPU of its threads and children", NUMBER, &o->server_pid,
-         1, INT32_MAX},
-        {"server-pid-file", "FILE", "where the pid stands; read anew after a storm", TEXT,
+         CMDLINE_NUMBER, &o->backoff_ms, 1, 60000},
+        {"cpu", "K", "run on that core", CMDLINE_NUMBER, &o->cpu, 0, 1023},
+        {"server-pid", "PID", "count the CPU of its threads and children", CMDLINE_NUMBER,
+         &o->server_pid, 1, INT32_MAX},
+        {"server-pid-file", "FILE", "where the pid stands; read anew after a storm", CMDLINE_TEXT,
          &o->pid_file, 0, 0},
     };
+    const struct cmdline line = {
+        "teddy-load", NULL, intro, outro, 22, rows, sizeof rows / sizeof rows[0]};
 
-    _Static_assert(sizeof rows / sizeof rows[0] <= ROWS_MAX, "ROWS_MAX");
     *o = (struct options){.connections = 1, .size = 128, .in_flight = 1, .backoff_ms = 250};
     o->cpu = NO_CPU;
-    if (!parse(argc, argv, o, rows, sizeof rows / sizeof rows[0], status))
+    if (!cmdline_parse(&line, argc, argv, &rest, status))
+        return false;
+    if (rest + 1 != argc)
+        return usage(status, "one mode is wanted", "");
+    if (!take_words(o, format, tls, status) || !take_mode(o, argv[rest], status))
         return false;
     if (o->mode == LOAD_HANDSHAKE) { /* its connections are those being made */
         o->connections = o->concurrency > 0 ? o->concurrency : HANDSHAKES_AT_ONCE;

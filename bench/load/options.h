@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+#include "tools/cmdline.h"
 
 enum load_mode { LOAD_ECHO, LOAD_IDLE, LOAD_HANDSHAKE, LOAD_CLAIMS, LOAD_STORM, LOAD_MODES };
 
@@ -24,6 +24,7 @@ struct options {
     uint32_t server_pid;
     uint16_t tls_version; /* as OpenSSL numbers them; 0: the newest both know */
     bool resume, spread, teddy;
+    bool turns; /* echo: a measured turn for each line of stdin */
 };
 
 extern const char *const load_mode_names[LOAD_MODES];

@@ -18,9 +18,11 @@ struct floor_conn {
     uint8_t *kept;
 };
 
-/* Raises the limit of descriptors, listens on 127.0.0.1 (port 0 picks one) and prints
- * "ready PORT". Ends the program when it cannot. */
-int floor_listen(uint16_t port);
+/* Raises the limit of descriptors and listens on 127.0.0.1; *port 0 picks one, which others may
+ * listen on, too. Ends the program when it cannot. */
+int floor_listen(uint16_t *port);
+/* Says so: "ready PORT". */
+void floor_ready(uint16_t port);
 /* A connection that waits, without delay of small segments; -1: none. */
 int floor_accept(int listener);
 /* Adds fd to the epoll instance, with `ptr` as what comes back. */

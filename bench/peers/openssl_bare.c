@@ -1,6 +1,6 @@
 /* OpenSSL and nothing else: a session is an SSL object with released buffers, a descriptor and 24
  * bytes. Its handshakes, its memory and its records are what any server on OpenSSL pays at least.
- * openssl_bare --tls CERT KEY [--port N] [--json] */
+ * openssl_bare --tls CERT KEY [--json] */
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -92,14 +92,12 @@ static _Noreturn void run(int epoll, int listener, SSL_CTX *ctx, bool json)
 int main(int argc, char **argv)
 {
     const char *cert = NULL, *key = NULL;
-    unsigned long port = 0;
+    uint16_t port = 0;
     bool json = false;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             json = true;
-        } else if (strcmp(argv[i], "--port") == 0 && i + 1 < argc) {
-            port = strtoul(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--tls") == 0 && i + 2 < argc) {
             cert = argv[++i];
             key = argv[++i];
@@ -110,7 +108,8 @@ int main(int argc, char **argv)
     if (cert == NULL)
         return 2;
     SSL_CTX *ctx = context(cert, key);
-    int listener = floor_listen((uint16_t)port), epoll = epoll_create1(EPOLL_CLOEXEC);
+    int listener = floor_listen(&port), epoll = epoll_create1(EPOLL_CLOEXEC);
+    floor_ready(port);
     floor_watch(epoll, listener, NULL);
     run(epoll, listener, ctx, json);
 }

@@ -1,9 +1,12 @@
 /* The cheapest WebSocket echo that epoll allows: one wait a round, one receive and one send a
- * message. raw_epoll [--port N] [--json]; with --json the reply is the one of teddyd's session with
- * `processor = echo`, byte for byte. */
+ * message. raw_epoll [--json] [--two]; with --json the reply is the one of teddyd's session with
+ * `processor = echo`, byte for byte; with --two there are two processes, which share a port and
+ * nothing else. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,21 +36,11 @@ static void serve(struct floor_conn *c, bool json)
     free(c);
 }
 
-int main(int argc, char **argv)
+static void run(int listener, bool json)
 {
     struct epoll_event events[FLOOR_ROUND];
-    unsigned long port = 0;
-    bool json = false;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            json = true;
-        else if (strcmp(argv[i], "--port") == 0 && i + 1 < argc)
-            port = strtoul(argv[++i], NULL, 10);
-        else
-            return 2;
-    }
-    int listener = floor_listen((uint16_t)port), epoll = epoll_create1(EPOLL_CLOEXEC);
     floor_watch(epoll, listener, NULL);
     for (;;) {
         int n = epoll_wait(epoll, events, FLOOR_ROUND, -1);
@@ -58,4 +51,25 @@ int main(int argc, char **argv)
                 serve(events[i].data.ptr, json);
         }
     }
+}
+
+int main(int argc, char **argv)
+{
+    uint16_t port = 0;
+    bool json = false, two = false;
+
+    for (int i = 1; i < argc; i++) {
+        json |= strcmp(argv[i], "--json") == 0;
+        two |= strcmp(argv[i], "--two") == 0;
+    }
+    int listener = floor_listen(&port), second = two ? floor_listen(&port) : -1;
+    if (two && fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(listener);
+        run(second, json);
+    }
+    if (two)
+        close(second);
+    floor_ready(port);
+    run(listener, json);
 }

@@ -1,6 +1,5 @@
 #include "args.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "proto/text.h"
 #include "teddy/client.h"
 #include "teddy/version.h"
+#include "tools/cmdline.h"
 
 #define STR_(x) #x
 #define STR(x)  STR_(x)
@@ -85,40 +85,9 @@ static const char help[] =
                                                                                                                                                                          "\n"
                                                                                                                                                                          "Exit status: 0 done; 1 failed, or something said was never echoed; 2 wrong usage.\n";
 
-enum option_kind { TEXT, NUMBER, FLAG };
-
-struct option_row {
-    const char *name;
-    enum option_kind kind;
-    void *to;
-    uint32_t min, max;
-};
-
 static bool usage(int *status, const char *what, const char *which)
 {
-    fprintf(stderr, "teddy-device: %s%s; see teddy-device --help\n", what, which);
-    *status = EXIT_USAGE;
-    return false;
-}
-
-static bool take(const struct option_row *row, const char *value, int *status)
-{
-    uint64_t n;
-
-    switch (row->kind) {
-    case TEXT:
-        *(const char **)row->to = value;
-        return true;
-    case FLAG:
-        *(bool *)row->to = true;
-        return true;
-    case NUMBER:
-        break;
-    }
-    if (u64_parse(span_of(value), &n) != TEDDY_OK || n < row->min || n > row->max)
-        return usage(status, "not a number within its bounds: --", row->name);
-    *(uint32_t *)row->to = (uint32_t)n;
-    return true;
+    return cmdline_wrong("teddy-device", status, what, which);
 }
 
 static bool missing(const struct args *a, int *status)
@@ -164,67 +133,38 @@ static void defaults(struct args *out)
     out->ahead = 1;
 }
 
-#define ROWS_MAX 32
-
-static bool parse_options(int argc, char **argv, const struct option_row *rows, size_t count,
-                          int *status)
-{
-    struct option longs[ROWS_MAX + 3] = {{0}};
-    size_t i;
-    int c;
-
-    for (i = 0; i < count; i++)
-        longs[i] =
-            (struct option){rows[i].name, rows[i].kind == FLAG ? no_argument : required_argument,
-                            NULL, 256 + (int)i};
-    longs[i++] = (struct option){"help", no_argument, NULL, 'h'};
-    longs[i] = (struct option){"version", no_argument, NULL, 'V'};
-    while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        if (c == 'h' || c == 'V') {
-            printf("%s", c == 'h' ? help : "teddy-device " TEDDY_SDK_VERSION "\n");
-            *status = EXIT_DONE;
-            return false;
-        }
-        if (c == '?')
-            return usage(status, "wrong usage", "");
-        if (!take(&rows[c - 256], optarg, status))
-            return false;
-    }
-    if (optind < argc)
-        return usage(status, "unexpected: ", argv[optind]);
-    return true;
-}
-
 bool args_parse(int argc, char **argv, struct args *out, int *status)
 {
     bool quiet = false, json = false;
     const uint32_t hour = 3600000;
-    const struct option_row rows[] = {
-        {"server", TEXT, &out->server, 0, 0},
-        {"ca", TEXT, &out->ca, 0, 0},
-        {"id", TEXT, &out->id, 0, 0},
-        {"child", TEXT, &out->child, 0, 0},
-        {"secret-file", TEXT, &out->secret_file, 0, 0},
-        {"state", TEXT, &out->state, 0, 0},
-        {"firmware", TEXT, &out->firmware, 0, 0},
-        {"bind", TEXT, &out->bind, 0, 0},
-        {"claim-endpoint", TEXT, &out->claim_endpoint, 0, 0},
-        {"ws-endpoint", TEXT, &out->ws_endpoint, 0, 0},
-        {"allow-plain", FLAG, &out->allow_plain, 0, 0},
-        {"linger-s", NUMBER, &out->linger_s, 0, 3600},
-        {"ahead", NUMBER, &out->ahead, 1, 64},
-        {"quiet", FLAG, &quiet, 0, 0},
-        {"json", FLAG, &json, 0, 0},
-        {"verbose", FLAG, &out->verbose, 0, 0},
-        {"backoff-floor-ms", NUMBER, &out->times.backoff_floor_ms, 1, hour},
-        {"backoff-base-ms", NUMBER, &out->times.backoff_base_ms, 1, hour},
-        {"backoff-cap-ms", NUMBER, &out->times.backoff_cap_ms, 1, hour},
-        {"backoff-refused-ms", NUMBER, &out->times.backoff_refused_ms, 1, hour},
-        {"step-timeout-ms", NUMBER, &out->times.step_timeout_ms, 1, hour},
-        {"echo-timeout-ms", NUMBER, &out->times.echo_timeout_ms, 1, hour},
+    int rest;
+    const struct cmdline_row rows[] = {
+        {"server", "", "", CMDLINE_TEXT, &out->server, 0, 0},
+        {"ca", "", "", CMDLINE_TEXT, &out->ca, 0, 0},
+        {"id", "", "", CMDLINE_TEXT, &out->id, 0, 0},
+        {"child", "", "", CMDLINE_TEXT, &out->child, 0, 0},
+        {"secret-file", "", "", CMDLINE_TEXT, &out->secret_file, 0, 0},
+        {"state", "", "", CMDLINE_TEXT, &out->state, 0, 0},
+        {"firmware", "", "", CMDLINE_TEXT, &out->firmware, 0, 0},
+        {"bind", "", "", CMDLINE_TEXT, &out->bind, 0, 0},
+        {"claim-endpoint", "", "", CMDLINE_TEXT, &out->claim_endpoint, 0, 0},
+        {"ws-endpoint", "", "", CMDLINE_TEXT, &out->ws_endpoint, 0, 0},
+        {"allow-plain", "", "", CMDLINE_FLAG, &out->allow_plain, 0, 0},
+        {"linger-s", "", "", CMDLINE_NUMBER, &out->linger_s, 0, 3600},
+        {"ahead", "", "", CMDLINE_NUMBER, &out->ahead, 1, 64},
+        {"quiet", "", "", CMDLINE_FLAG, &quiet, 0, 0},
+        {"json", "", "", CMDLINE_FLAG, &json, 0, 0},
+        {"verbose", "", "", CMDLINE_FLAG, &out->verbose, 0, 0},
+        {"backoff-floor-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_floor_ms, 1, hour},
+        {"backoff-base-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_base_ms, 1, hour},
+        {"backoff-cap-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_cap_ms, 1, hour},
+        {"backoff-refused-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_refused_ms, 1, hour},
+        {"step-timeout-ms", "", "", CMDLINE_NUMBER, &out->times.step_timeout_ms, 1, hour},
+        {"echo-timeout-ms", "", "", CMDLINE_NUMBER, &out->times.echo_timeout_ms, 1, hour},
     };
+    const struct cmdline line = {"teddy-device", TEDDY_SDK_VERSION,           help, NULL, 0,
+                                 rows,           sizeof rows / sizeof rows[0]};
 
-    _Static_assert(sizeof rows / sizeof rows[0] <= ROWS_MAX, "ROWS_MAX");
     defaults(out);
     if (argc > 1 && strcmp(argv[1], "verify") == 0) {
         out->verify = true;
@@ -232,8 +172,10 @@ bool args_parse(int argc, char **argv, struct args *out, int *status)
         argc--;
         argv++;
     }
-    if (!parse_options(argc, argv, rows, sizeof rows / sizeof rows[0], status))
+    if (!cmdline_parse(&line, argc, argv, &rest, status))
         return false;
+    if (rest < argc)
+        return usage(status, "unexpected: ", argv[rest]);
     if (quiet && json)
         return usage(status, "--quiet and --json exclude each other", "");
     out->output = quiet ? OUTPUT_QUIET : json ? OUTPUT_JSON : OUTPUT_PEOPLE;

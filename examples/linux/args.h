@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "teddy/client.h"
+#include "tools/cmdline.h"
 
 enum output { OUTPUT_PEOPLE, OUTPUT_QUIET, OUTPUT_JSON };
 
@@ -18,10 +19,6 @@ struct args {
     struct teddy_times times;
     uint32_t linger_s, ahead;
 };
-
-#define EXIT_DONE   0
-#define EXIT_FAILED 1
-#define EXIT_USAGE  2
 
 /* True: run with *out. False: end with *status; what there was to say has been said. */
 bool args_parse(int argc, char **argv, struct args *out, int *status);

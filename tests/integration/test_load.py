@@ -100,6 +100,29 @@ class Real(unittest.TestCase):
         result = self.run_load("echo", "/ws/esp32", "--tokens-file", self.tokens, "--seconds", 1, status=1)
         self.assertGreater(result["wrong_bytes"], 0)
 
+    def test_turns(self):
+        """Connections are opened once; each line is a turn with a result of its own; the end of stdin ends it."""
+        process = start("echo", "--url", self.server.ws_url + "/ws/echo", "--connections", 12, "--turns", "--seconds",
+                        0.2, "--server-pid", self.server.process.pid)
+        self.assertEqual(json.loads(process.stdout.readline()), {"opened": 12})
+        for _ in range(2):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            result = json.loads(process.stdout.readline())
+            self.check(result, "echo")
+        out, err = process.communicate(timeout=harness.PATIENCE)  # closes stdin
+        self.assertEqual((process.returncode, out), (0, ""), err)
+        self.assertEqual(load("idle", "--url", "ws://127.0.0.1:1/", "--turns")[0], 2)
+
+    def test_a_connection_lost_between_turns_is_noticed(self):
+        with contextlib.closing(harness.Server(**OPEN)) as server:
+            process = start("echo", "--url", server.ws_url + "/ws/echo", "--connections", 5, "--turns")
+            process.stdout.readline()
+            server.terminate()
+            process.wait(harness.PATIENCE)  # by itself: stdin is open
+            self.assertEqual(process.returncode, 1)
+            self.assertIn("closed", finish(process)[2])
+
     def test_idle(self):
         process = start("idle", "--url", self.server.ws_url + "/ws/echo", "--connections", 30, "--spread")
         self.assertEqual(json.loads(process.stdout.readline()), {"opened": 30})
