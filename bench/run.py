@@ -16,10 +16,11 @@ from load import Load, LoadError
 from servers import Fleet
 from targets import targets
 from toys import Toys
+from wal import wal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.idle, "idle-tls": measures.idle_tls,
-       "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "storm": growth.storm,
+       "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "wal": wal, "storm": growth.storm,
        "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
        "loops": measures.loops}
 FULL = {
@@ -27,7 +28,7 @@ FULL = {
     "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000], "pairs": {100: 15, 1000: 15, 10000: 7}, "pair_seconds": 0.7,
     "settle_s": 1.5,
     "fastapi_max": 1000, "idle_rounds": 1, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 5000],
-    "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 2, "storm": 15000,
+    "idle_steps_tls": [1000, 5000], "handshakes": list(measures.HANDSHAKES), "claim_seconds": 2, "hours_of_claims": 0.05, "wal_piece_s": 10, "storm": 15000,
     "storms": list(growth.STORMS), "sim": 2000, "registry": [1000, 1000000], "reconnect_rounds": 4, "reconnect_s": 8,
 }
 QUICK = {
@@ -40,7 +41,8 @@ QUICK = {
     "rounds": 1, "echo_rounds": 1, "seconds": 0.5, "toys": 5000,
     "sizes": [100, 1000], "sizes_tls": [100], "pairs": {100: 3, 1000: 3}, "pair_seconds": 0.5, "settle_s": 0.5,
     "fastapi_max": 100, "idle_rounds": 1, "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000],
-    "idle_steps_tls": [1000, 2500], "handshakes": ["TLS 1.3, full"], "claim_seconds": 0.5, "storm": 1000,
+    "idle_steps_tls": [1000, 2500], "handshakes": ["TLS 1.3, full"], "claim_seconds": 0.5, "hours_of_claims": 0.005,
+    "wal_piece_s": 1, "storm": 1000,
     "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000], "reconnect_rounds": 0, "reconnect_s": 0,
 }
 
@@ -51,6 +53,8 @@ def arguments():
     p.add_argument("--quick", action="store_true", help="less than a minute; prints, and leaves RESULTS.md alone")
     p.add_argument("--only", metavar="A,B", help="of " + ", ".join(ALL))
     p.add_argument("--rounds", type=int, help="how often each is measured")
+    p.add_argument("--hours-of-claims", type=float, metavar="H",
+                   help="how many claims `wal` makes: those of H hours at 1,000 a second")
     p.add_argument("--out", help="where RESULTS.md and plots/ go")
     p.add_argument("--add", action="store_true", help="to the last run's samples: with --only, measures some anew")
     p.add_argument("--lock", metavar="FILE", help="held while something is measured, where others measure, too")
@@ -123,6 +127,8 @@ def main():
     if args.rounds:
         plan["rounds"] = plan["echo_rounds"] = args.rounds
         plan["pairs"] = {size: args.rounds for size in plan["sizes"]}
+    if args.hours_of_claims:
+        plan["hours_of_claims"] = args.hours_of_claims
     if machine.descriptors() < plan["toys"] + 500:
         sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
                  f"{plan['toys'] + 500}")
