@@ -22,7 +22,7 @@ TABLES = [
     ("claim group", "Claims in one commit", "{:.0f}"),
     ("claim p99", "p99 of a claim, ms", "{:.1f}"),
     ("WAL", "The store's log, the most seen, bytes", "{:,.0f}"),
-    ("WAL at the end", "The store's log at the end, bytes", "{:,.0f}"),
+    ("WAL beside a reader", "The same while another program keeps one snapshot after the other, bytes", "{:,.0f}"),
     ("storm", "Storm: the server is killed and restarted (times from the moment it is gone)", "{:,.2f}"),
     ("sim", "teddy-sim beside the storm", "{:,.0f}"),
     ("start-up, ms", "Start-up by registered devices, ms", "{:,.1f}"),

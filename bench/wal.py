@@ -51,22 +51,29 @@ def _read(data):
 
 
 def wal(bench):
-    """The most that teddy.db-wal was, and what it was at the end."""
+    """The most that teddy.db-wal was, and what it was at the end: alone, and beside another program that reads."""
     wanted = round(bench.plan["hours_of_claims"] * CLAIMS_AN_HOUR)
+    for measure, reads in (("WAL", False), ("WAL beside a reader", True)):
+        try:
+            _wal_of(bench, measure, wanted, reads)
+        except LoadError as e:
+            bench.book.fail(measure, e)
+
+
+def _wal_of(bench, measure, wanted, reads):
     data, seen, done = os.path.join(bench.fleet.place, "wal"), [], 0
     shutil.copytree(bench.toys.plain, data)
-    series = f"{wanted:,} claims, a reader all along"
-    with bench.fleet.teddyd(data, cpu=None) as server, Every(lambda: seen.append(_wal(data)), SAMPLE_S), \
-            Every(lambda: _read(data), 0):
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, data)
+        server = stack.enter_context(bench.fleet.teddyd(data, cpu=None))
+        stack.enter_context(Every(lambda: seen.append(_wal(data)), SAMPLE_S))
+        if reads:
+            stack.enter_context(Every(lambda: _read(data), 0))
         while done < wanted:
-            bench.book.say(f"  the log: {done:,} of {wanted:,} claims, {max(seen, default=0) >> 20} MiB at most")
-            try:
-                done += bench.load.run("claims", "the log", url=server.url("http", ""), devices_file=bench.toys.devices,
-                                       connections=256, seconds=bench.plan["wal_piece_s"])["operations"]
-            except LoadError as e:
-                bench.book.fail("the log", e)
-                break
+            bench.book.say(f"  {measure}: {done:,} of {wanted:,} claims, {max(seen, default=0) >> 20} MiB at most")
+            done += bench.load.run("claims", measure, url=server.url("http", ""), devices_file=bench.toys.devices,
+                                   connections=256, seconds=bench.plan["wal_piece_s"])["operations"]
         seen.append(_wal(data))
-    bench.book.add("WAL", series, "all", max(seen))
-    bench.book.add("WAL at the end", series, "all", seen[-1])
-    shutil.rmtree(data)
+        bench.book.add(measure, f"most of {wanted:,} claims", "all", max(seen))
+        if not reads:
+            bench.book.add(measure, f"at the end of {wanted:,} claims", "all", seen[-1])
