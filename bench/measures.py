@@ -347,7 +347,7 @@ def _group(bench, data, before=(0, 0)):
 
 
 def _limit(bench, series, group):
-    """SQLite alone on a copy of the same registry."""
+    """SQLite alone, from the state that teddyd began with: each device has claimed once."""
     path = os.path.join(bench.fleet.place, "limit.db")
     shutil.copyfile(os.path.join(bench.toys.tls, "teddy.db"), path)
     try:
@@ -368,23 +368,32 @@ def _limit(bench, series, group):
 GROUP_MAX = 512  # of the daemon's writer
 
 
+@contextlib.contextmanager
+def _anew(bench, server, data):
+    """The server on a fresh copy of the toys: keys pile up, and a claim costs more with them."""
+    shutil.copytree(bench.toys.tls, data)
+    try:
+        with server:
+            yield
+    finally:
+        shutil.rmtree(data)
+
+
 def claims(bench):
     with contextlib.ExitStack() as stack:
         ways = bench.wanted("claims", [("teddyd, HTTP, one core", 0, False), ("teddyd, HTTP, all cores", None, False),
                                        ("teddyd, HTTPS, one core", 0, True)])
-        servers = []
-        for series, cpu, tls in ways:
-            data = os.path.join(bench.fleet.place, f"claims-{len(servers)}")
-            shutil.copytree(bench.toys.tls, data)
-            servers.append((series, stack.enter_context(bench.fleet.teddyd(data, tls=tls, cpu=cpu)), data))
+        data = os.path.join(bench.fleet.place, "claims")
+        servers = [(series, bench.fleet.teddyd(data, tls=tls, cpu=cpu)) for series, cpu, tls in ways]
         fastapi = stack.enter_context(bench.fleet.fastapi(bench.toys.devices))
         for n in range(bench.plan["rounds"]):
             bench.book.say(f"  claims, round {n + 1}")
             groups = []
-            for series, server, data in servers:
-                before = _group(bench, data)
-                _claims(bench, series, server, 256, data)
-                commits, jobs = _group(bench, data, before)
+            for series, server in servers:
+                with _anew(bench, server, data):
+                    before = _group(bench, data)
+                    _claims(bench, series, server, 256, data)
+                    commits, jobs = _group(bench, data, before)
                 groups.append(round(jobs / max(commits, 1)))
                 bench.book.add("claim group", series, "all", groups[-1])
             _claims(bench, "FastAPI", fastapi, 64)
@@ -392,9 +401,10 @@ def claims(bench):
             _limit(bench, f"SQLite alone, groups of {GROUP_MAX}", GROUP_MAX)
         for n in range(bench.plan["rounds"]):
             bench.book.say(f"  claims at 10,000 a second, round {n + 1}")
-            for series, server, data in servers:
+            for series, server in servers:
                 if server.cpu is not None:
-                    _claims(bench, f"{series}, at 10,000/s", server, 256, data, rate=10000)
+                    with _anew(bench, server, data):
+                        _claims(bench, f"{series}, at 10,000/s", server, 256, data, rate=10000)
 
 
 # -- several loops --

@@ -21,6 +21,8 @@ TABLES = [
     ("claim CPU", "Server CPU per claim, µs", "{:.1f}"),
     ("claim group", "Claims in one commit", "{:.0f}"),
     ("claim p99", "p99 of a claim, ms", "{:.1f}"),
+    ("WAL", "The store's log, the most seen, bytes", "{:,.0f}"),
+    ("WAL beside a reader", "The same while another program keeps one snapshot after the other, bytes", "{:,.0f}"),
     ("storm", "Storm: the server is killed and restarted (times from the moment it is gone)", "{:,.2f}"),
     ("sim", "teddy-sim beside the storm", "{:,.0f}"),
     ("start-up, ms", "Start-up by registered devices, ms", "{:,.1f}"),

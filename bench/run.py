@@ -16,10 +16,11 @@ from load import Load, LoadError
 from servers import Fleet
 from targets import targets
 from toys import Toys
+from wal import wal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.idle, "idle-tls": measures.idle_tls,
-       "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "storm": growth.storm,
+       "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "wal": wal, "storm": growth.storm,
        "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
        "loops": measures.loops}
 FULL = {
@@ -28,7 +29,7 @@ FULL = {
     "pairs TLS": {100: 7, 1000: 7}, "pair_seconds": 0.4, "fastapi_max": 1000,
     "idle_rounds": 1, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 3000],
     "idle_steps_tls": [500, 2500], "handshakes": list(measures.HANDSHAKES), "handshake_pairs": 7, "handshake_rounds": 1,
-    "handshake_s": 0.7, "claim_seconds": 1, "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
+    "handshake_s": 0.7, "claim_seconds": 1, "hours_of_claims": 0.05, "wal_piece_s": 5, "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
     "registry": [1000, 1000000], "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
     "loops_pairs": 7, "loops_rate": 40000,
 }
@@ -43,7 +44,7 @@ QUICK = {
     "pairs": {100: 3, 1000: 3}, "pairs TLS": {100: 3}, "pair_seconds": 0.2, "fastapi_max": 100, "idle_rounds": 1,
     "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000], "idle_steps_tls": [200, 1000],
     "handshakes": ["TLS 1.3, full"], "handshake_pairs": 3, "handshake_rounds": 1, "handshake_s": 0.3,
-    "claim_seconds": 0.4, "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
+    "claim_seconds": 0.4, "hours_of_claims": 0.005, "wal_piece_s": 1, "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
     "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
 }
 
@@ -54,6 +55,8 @@ def arguments():
     p.add_argument("--quick", action="store_true", help="less than a minute; prints, and leaves RESULTS.md alone")
     p.add_argument("--only", metavar="A,B", help="of " + ", ".join(ALL))
     p.add_argument("--rounds", type=int, help="how often each is measured")
+    p.add_argument("--hours-of-claims", type=float, metavar="H",
+                   help="how many claims `wal` makes: those of H hours at 1,000 a second")
     p.add_argument("--out", help="where RESULTS.md and plots/ go")
     p.add_argument("--add", action="store_true", help="to the last run's samples: with --only, measures some anew")
     p.add_argument("--lock", metavar="FILE", help="held while something is measured, where others measure, too")
@@ -129,6 +132,8 @@ def main():
             plan[count] = args.rounds
         for pairs in ("pairs", "pairs TLS"):
             plan[pairs] = dict.fromkeys(plan[pairs], args.rounds)
+    if args.hours_of_claims:
+        plan["hours_of_claims"] = args.hours_of_claims
     if machine.descriptors() < plan["toys"] + 500:
         sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
                  f"{plan['toys'] + 500}")

@@ -72,17 +72,21 @@ int base64url_decode(struct span text, uint8_t *out, size_t cap, size_t *out_len
 /* Returns the number of characters written: without padding, as many as the data needs. */
 static size_t encode(const uint8_t *data, size_t len, char *out, const char alphabet[64])
 {
-    uint32_t bits = 0;
-    unsigned held = 0;
     size_t n = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        bits = bits << 8 | data[i];
-        for (held += 8; held >= 6; held -= 6)
-            out[n++] = alphabet[bits >> (held - 6) & 63];
+    for (; len > 0; data += 3) {
+        size_t take = len < 3 ? len : 3;
+        uint32_t bits = (uint32_t)data[0] << 16 | (take > 1 ? (uint32_t)data[1] << 8 : 0) |
+                        (take > 2 ? data[2] : 0);
+
+        out[n++] = alphabet[bits >> 18];
+        out[n++] = alphabet[bits >> 12 & 63];
+        if (take > 1)
+            out[n++] = alphabet[bits >> 6 & 63];
+        if (take > 2)
+            out[n++] = alphabet[bits & 63];
+        len -= take;
     }
-    if (held > 0)
-        out[n++] = alphabet[bits << (6 - held) & 63];
     return n;
 }
 

@@ -1,4 +1,6 @@
-/* Claims: signed, a fresh nonce each, the devices in turn, over connections that are kept alive. */
+/* Claims: signed, a fresh nonce each, over connections that are kept alive. Any device may come
+ * next: a fleet claims in no order. With --operations they come in turn, so that each has claimed.
+ */
 #include <errno.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -32,7 +34,7 @@ struct claims {
     struct people devices;
     struct claimer *claimers;
     FILE *tokens;
-    uint32_t open, begun, next_device, next_claimer;
+    uint32_t open, begun, next_claimer;
     uint64_t made, answered;
 };
 
@@ -85,6 +87,13 @@ static bool all_made(const struct claims *c)
     return c->options->operations > 0 && c->made >= c->options->operations;
 }
 
+static const struct person *next_device(struct claims *c)
+{
+    uint32_t at = c->options->operations > 0 ? (uint32_t)(c->made % c->devices.count)
+                                             : random_below((uint32_t)c->devices.count);
+    return &c->devices.list[at];
+}
+
 static void claim(struct claimer *by, uint64_t began_ns)
 {
     struct claims *c = by->claims;
@@ -94,8 +103,7 @@ static void claim(struct claimer *by, uint64_t began_ns)
 
     if (all_made(c))
         return;
-    by->who = &c->devices.list[c->next_device];
-    c->next_device = c->next_device + 1 < c->devices.count ? c->next_device + 1 : 0;
+    by->who = next_device(c);
     by->began_ns = began_ns;
     c->made++;
     len = write_claim(by->who, body, sizeof body);

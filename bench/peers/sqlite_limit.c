@@ -1,8 +1,9 @@
 /* What SQLite itself can do with a claim's rows: in groups, a synced commit each, prepared
- * statements, nothing else in the process. sqlite_limit DB GROUP SECONDS prints one JSON line. DB
- * is a copy of teddyd's own database, so that tables, indexes, pages and devices are its own; what
- * is written is what server/store writes for a claim: a row of the nonce, one of the MAC, and the
- * device's row with its new family. Settings are those of the store's writer. */
+ * statements, nothing else in the process; any device may come next, as in the load generator.
+ * sqlite_limit DB GROUP SECONDS prints one JSON line. DB is a copy of teddyd's own database, so
+ * that tables, indexes, pages and devices are its own; what is written is what server/store writes
+ * for a claim: a row of the nonce, one of the MAC, and the device's row with its new family.
+ * Settings are those of the store's writer. */
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,17 +57,22 @@ static int64_t number(const char *sql)
     return n;
 }
 
-/* Bytes that do not repeat, at no cost that would count (xorshift64*). */
-static void fill(uint8_t *out, size_t len)
+/* Numbers that do not repeat, at no cost that would count (xorshift64*). */
+static uint64_t draw(void)
 {
     static uint64_t x;
     if (x == 0)
         x = (uint64_t)time(NULL) | 1;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    return x * 0x2545f4914f6cdd1d;
+}
+
+static void fill(uint8_t *out, size_t len)
+{
     for (size_t i = 0; i < len; i += 8) {
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        uint64_t word = x * 0x2545f4914f6cdd1d;
+        uint64_t word = draw();
         memcpy(out + i, &word, 8);
     }
 }
@@ -141,7 +147,7 @@ int main(int argc, char **argv)
     for (; now_us() - begun < lasts_us; done += group) {
         run(s.begin);
         for (int64_t i = 0; i < group; i++)
-            claim(&s, (done + i) % devices + 1, now);
+            claim(&s, (int64_t)(draw() % (uint64_t)devices) + 1, now);
         run(s.commit);
     }
     printf("{\"group\":%lld,\"operations\":%lld,\"seconds\":%.3f,\"server_cpu_s\":%.3f}\n",

@@ -82,6 +82,7 @@ static void refund(struct claim_job *j)
     if (j->counted)
         ratelimit_refund(j->app->device_claims, j->claim.device_id, strlen(j->claim.device_id),
                          j->now_ms);
+    j->counted = false;
 }
 
 static void refuse_by_limit(struct claim_job *j)
@@ -133,8 +134,11 @@ static int run_claim(struct store_tx *tx, struct store_job *job)
         return err;
     j->limited = !within_limit(j);
     if (j->limited)
-        return TEDDY_OK;
-    return claim_commit(tx, &j->claim, &j->device, &j->family, j->now_s, &j->verdict);
+        return claim_replayed(tx, &j->claim, &j->device, &j->verdict);
+    err = claim_commit(tx, &j->claim, &j->device, &j->family, j->now_s, &j->verdict);
+    if (j->verdict == VERDICT_NONCE_REPLAYED)
+        refund(j); /* before the next job: a flood of replays uses nothing up */
+    return err;
 }
 
 /* "Missing or malformed: child_id, nonce." */

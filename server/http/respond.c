@@ -72,21 +72,27 @@ void http_set_field(struct http_request *req, const char *name, const char *valu
     request_add_field(request_of(req), name, value, FIELDS_PUBLIC);
 }
 
-static void write_date(struct writer *w)
+static void date_of(time_t now, char out[40])
 {
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    time_t now = time(NULL);
     struct tm tm;
-    char text[32];
     gmtime_r(&now, &tm);
-    strftime(text, sizeof text, ", %d     %Y %H:%M:%S GMT",
-             &tm); /* names apart: never the locale's */
-    memcpy(text + 5, months + 3 * tm.tm_mon, 3);
-    writer_text(w, "Date: ");
-    writer_bytes(w, days + 3 * tm.tm_wday, 3);
+    strftime(out, 40, "Date: xxx, %d xxx %Y %H:%M:%S GMT\r\n", &tm);
+    memcpy(out + 6, days + 3 * tm.tm_wday, 3); /* never the locale's names */
+    memcpy(out + 14, months + 3 * tm.tm_mon, 3);
+}
+
+/* Made anew once a second. */
+static void write_date(struct writer *w)
+{
+    static _Thread_local time_t at = -1;
+    static _Thread_local char text[40];
+    time_t now = time(NULL);
+    if (now != at)
+        date_of(now, text);
+    at = now;
     writer_text(w, text);
-    writer_text(w, "\r\n");
 }
 
 static void write_connection(struct writer *w, const struct request *r, bool close)

@@ -7,12 +7,19 @@
 #include <pthread.h>
 
 #include "identity/rules.h"
+#include "proto/text.h"
 
 /* HMAC-SHA256 without a key yet. OpenSSL's one-shot call looks the algorithm up by name each time,
- * which costs more than the hash of a short message; a copy of this does not. Made once, then only
- * copied. */
+ * which costs more than the hash of a short message. Made once, then only copied: each thread has
+ * one of its own, because even the copy costs as much as the hash. */
 static EVP_MAC_CTX *blank;
+static pthread_key_t own; /* the thread's context; it ends with the thread */
 static pthread_once_t blank_once = PTHREAD_ONCE_INIT;
+
+static void end_own(void *ctx)
+{
+    EVP_MAC_CTX_free(ctx);
+}
 
 static void make_blank(void)
 {
@@ -24,25 +31,54 @@ static void make_blank(void)
     EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     EVP_MAC_CTX *ctx = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
     EVP_MAC_free(hmac); /* the context holds it */
-    if (ctx != NULL && EVP_MAC_CTX_set_params(ctx, params) == 1)
+    if (ctx != NULL && EVP_MAC_CTX_set_params(ctx, params) == 1 &&
+        pthread_key_create(&own, end_own) == 0)
         blank = ctx;
     else
         EVP_MAC_CTX_free(ctx);
+}
+
+static EVP_MAC_CTX *own_context(void)
+{
+    pthread_once(&blank_once, make_blank);
+    if (blank == NULL)
+        return NULL;
+    EVP_MAC_CTX *ctx = pthread_getspecific(own);
+    if (ctx != NULL)
+        return ctx;
+    ctx = EVP_MAC_CTX_dup(blank);
+    if (ctx != NULL && pthread_setspecific(own, ctx) == 0)
+        return ctx;
+    EVP_MAC_CTX_free(ctx);
+    return NULL;
 }
 
 int identity_hmac_sha256(const uint8_t *key, size_t key_len, const uint8_t *msg, size_t len,
                          uint8_t mac[32])
 {
     size_t out_len = 0;
-    pthread_once(&blank_once, make_blank);
-    EVP_MAC_CTX *ctx = blank == NULL ? NULL : EVP_MAC_CTX_dup(blank);
+    EVP_MAC_CTX *ctx = own_context();
     bool ok = ctx != NULL && EVP_MAC_init(ctx, key, key_len, NULL) == 1 &&
               EVP_MAC_update(ctx, msg, len) == 1 && EVP_MAC_final(ctx, mac, &out_len, 32) == 1;
-    EVP_MAC_CTX_free(ctx);
     return ok && out_len == 32 ? TEDDY_OK : TEDDY_EIO;
 }
 
+/* A draw costs more than its bytes, so each thread draws for several. What is handed out is wiped
+ * here. */
 int identity_random(uint8_t *out, size_t len)
 {
-    return len <= INT_MAX && RAND_bytes(out, (int)len) == 1 ? TEDDY_OK : TEDDY_EIO;
+    static _Thread_local uint8_t drawn[1024];
+    static _Thread_local size_t left;
+    if (len > sizeof drawn / 4)
+        return len <= INT_MAX && RAND_bytes(out, (int)len) == 1 ? TEDDY_OK : TEDDY_EIO;
+    if (left < len) {
+        left = 0;
+        if (RAND_bytes(drawn, (int)sizeof drawn) != 1)
+            return TEDDY_EIO;
+        left = sizeof drawn;
+    }
+    left -= len;
+    memcpy(out, drawn + left, len);
+    wipe(drawn + left, len);
+    return TEDDY_OK;
 }

@@ -82,7 +82,10 @@ struct work {
 static int run_check(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    return claim_check(tx, &w->claim, CLAIM_REQUIRE_RELEASE, &w->device, &w->verdict);
+    int err = claim_check(tx, &w->claim, CLAIM_REQUIRE_RELEASE, &w->device, &w->verdict);
+    return err == TEDDY_OK && w->verdict == VERDICT_OK
+               ? claim_replayed(tx, &w->claim, &w->device, &w->verdict)
+               : err;
 }
 
 static int run_claim(struct store_tx *tx, void *arg)

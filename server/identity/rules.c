@@ -2,8 +2,8 @@
 
 #include "proto/text.h"
 
-/* Both forms are always computed and compared: how long it takes tells nothing about which one was
- * near. */
+/* Both forms that the nonce has are always computed and compared: how long it takes tells nothing
+ * about which one was near. */
 static int signature_check(const struct claim *c, const struct device_row *d, bool *valid)
 {
     uint8_t message[CLAIM_SIGNED_MAX], mac[LIMIT_MAC_LEN];
@@ -11,9 +11,10 @@ static int signature_check(const struct claim *c, const struct device_row *d, bo
     int err = TEDDY_OK;
     for (int decoded = 0; decoded < 2 && err == TEDDY_OK; decoded++) {
         size_t len = claim_signed_bytes(c->device_id, c->child_id, c->nonce, decoded != 0, message);
+        if (len == 0) /* it has no such form: everybody can see that */
+            continue;
         err = identity_hmac_sha256(d->secret, sizeof d->secret, message, len, mac);
-        bool same = ct_equal(mac, c->mac, sizeof mac);
-        any |= same && len > 0; /* no such form of this nonce */
+        any |= ct_equal(mac, c->mac, sizeof mac);
     }
     wipe(mac, sizeof mac);
     *valid = any && c->mac_well_formed;
@@ -35,7 +36,7 @@ static enum verdict policy_check(const struct claim *c, enum claim_policy policy
 int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
                 struct device_row *device, enum verdict *verdict)
 {
-    bool valid = false, seen = false;
+    bool valid = false;
     int err = store_device_get(tx, claim->device_id, device);
     if (err == TEDDY_ENOTFOUND) {
         *verdict = VERDICT_DEVICE_NOT_FOUND;
@@ -47,9 +48,14 @@ int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_polic
     if (err != TEDDY_OK)
         return err;
     *verdict = valid ? policy_check(claim, policy, device) : VERDICT_INVALID_SIGNATURE;
-    if (*verdict != VERDICT_OK)
-        return TEDDY_OK;
-    err = store_claim_seen(tx, device->row, claim->nonce, claim->mac, &seen);
+    return TEDDY_OK;
+}
+
+int claim_replayed(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
+                   enum verdict *verdict)
+{
+    bool seen = false;
+    int err = store_claim_seen(tx, device->row, claim->nonce, claim->mac, &seen);
     if (err == TEDDY_OK && seen)
         *verdict = VERDICT_NONCE_REPLAYED;
     return err;

@@ -77,7 +77,10 @@ static struct claim signed_claim(const char *child, const char *nonce, bool deco
 static int run_check(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    return claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
+    int err = claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
+    return err == TEDDY_OK && w->verdict == VERDICT_OK
+               ? claim_replayed(tx, &w->claim, &w->device, &w->verdict)
+               : err;
 }
 
 static int run_commit(struct store_tx *tx, void *arg)
@@ -237,6 +240,8 @@ static void test_replay_of_the_nonce(void **state)
     w.claim =
         signed_claim(CHILD, "000102030405060708090a0b0c0d0e0f", true); /* same nonce, another MAC */
     assert_int_equal(check(&w), VERDICT_NONCE_REPLAYED);
+    assert_int_equal(commit(&w), VERDICT_NONCE_REPLAYED);
+    assert_int_equal(commit(&w), VERDICT_NONCE_REPLAYED); /* what it had written was undone */
 }
 
 static void test_replay_of_the_mac(void **state)

@@ -39,11 +39,14 @@ static int add_key(struct store_tx *tx, int64_t device_row, int kind, const void
     return tx_run(tx, st);
 }
 
+/* The MAC first: whoever replays what was captured, however its boundaries are shifted, fails
+ * before anything is written, so that there is nothing to undo. An old nonce under a new MAC takes
+ * the secret. */
 int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
                     const uint8_t mac[LIMIT_MAC_LEN], uint64_t now_s)
 {
-    int err = add_key(tx, device_row, 0, nonce, strlen(nonce), now_s);
-    return err != TEDDY_OK ? err : add_key(tx, device_row, 1, mac, LIMIT_MAC_LEN, now_s);
+    int err = add_key(tx, device_row, 1, mac, LIMIT_MAC_LEN, now_s);
+    return err != TEDDY_OK ? err : add_key(tx, device_row, 0, nonce, strlen(nonce), now_s);
 }
 
 int store_claim_clear(struct store_tx *tx, int64_t device_row)

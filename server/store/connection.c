@@ -235,7 +235,8 @@ static int enter_wal(struct store_tx *tx, const char *path, char *err, size_t ca
     return wal ? TEDDY_OK : TEDDY_ESTORE;
 }
 
-int tx_open(struct store_tx *tx, const struct store_options *o, bool writer, char *err, size_t cap)
+int tx_open(struct store_tx *tx, const struct store_options *o, const char *vfs, bool writer,
+            char *err, size_t cap)
 {
     *tx = (struct store_tx){.failed = o->failed};
     int version = 0;
@@ -243,7 +244,7 @@ int tx_open(struct store_tx *tx, const struct store_options *o, bool writer, cha
         return TEDDY_ESTORE;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (writer ? SQLITE_OPEN_CREATE : 0);
-    if (sqlite3_open_v2(o->path, &tx->db, flags, o->vfs) != SQLITE_OK)
+    if (sqlite3_open_v2(o->path, &tx->db, flags, vfs) != SQLITE_OK)
         return tx_explain(tx, o->path, err, cap);
     sqlite3_busy_timeout(tx->db, BUSY_TIMEOUT_MS);
     sqlite3_db_config(tx->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);

@@ -64,10 +64,25 @@ struct store_tx {
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
+/* The VFS of the writer's connection: the real one, with the log's writes gathered (log_file.c).
+ * real is the name of another, or NULL. It must stay where it is until it is removed, and that is
+ * after the connection is closed. */
+struct log_vfs {
+    sqlite3_vfs vfs; /* first */
+    sqlite3_vfs *real;
+    char name[32];
+};
+
+TEDDY_MUST_CHECK int log_vfs_add(struct log_vfs *v, const char *real);
+void log_vfs_remove(struct log_vfs *v);
+/* After a transaction: what it gathered and did not commit may no longer reach the file. Once the
+ * lock is given up the log's end may be another process's. */
+void log_forget(sqlite3 *db);
+
 /* Opens a connection with the project's pragmas; the writer's makes the file and its schema.
- * TEDDY_ESTORE with err. */
-TEDDY_MUST_CHECK int tx_open(struct store_tx *tx, const struct store_options *options, bool writer,
-                             char *err, size_t cap);
+ * vfs: the name of the one it uses. TEDDY_ESTORE with err. */
+TEDDY_MUST_CHECK int tx_open(struct store_tx *tx, const struct store_options *options,
+                             const char *vfs, bool writer, char *err, size_t cap);
 void tx_close(struct store_tx *tx);
 
 /* Says in err what is wrong with the database at path and what to do about it; returns
@@ -148,8 +163,9 @@ struct wal {
 struct store {
     struct queue reads, writes;
     unsigned group_max;
-    struct store_tx writer; /* the writer thread's, as is wal */
+    struct store_tx writer; /* the writer thread's, as are wal and log */
     struct wal wal;
+    struct log_vfs log;
     pthread_t writer_thread;
     unsigned readers; /* started */
     struct reader *reader;

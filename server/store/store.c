@@ -41,7 +41,7 @@ static int start_reader(struct store *s, const struct store_options *o, char *er
 {
     struct reader *r = &s->reader[s->readers];
     r->store = s;
-    int e = tx_open(&r->tx, o, false, err, cap);
+    int e = tx_open(&r->tx, o, o->vfs, false, err, cap);
     if (e == TEDDY_OK && pthread_create(&r->thread, NULL, reader_main, r) != 0) {
         snprintf(err, cap, "store %s: cannot start a thread", o->path);
         e = TEDDY_ESTORE;
@@ -74,7 +74,9 @@ static void release(struct store *s)
 static int start(struct store *s, const struct store_options *o, unsigned readers, char *err,
                  size_t cap)
 {
-    int e = tx_open(&s->writer, o, true, err, cap);
+    /* Without syncs what is committed must be in the file at once for readers to see it. */
+    bool gather = !o->unsafe_no_sync && log_vfs_add(&s->log, o->vfs) == TEDDY_OK;
+    int e = tx_open(&s->writer, o, gather ? s->log.name : o->vfs, true, err, cap);
     if (e != TEDDY_OK)
         goto unopened;
     writer_watch_wal(s);
@@ -90,6 +92,7 @@ readers:
     stop_readers(s);
 unopened:
     tx_close(&s->writer);
+    log_vfs_remove(&s->log);
     return e;
 }
 
@@ -135,6 +138,7 @@ void store_close(struct store *s)
     pthread_join(s->writer_thread, NULL);
     (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     tx_close(&s->writer);
+    log_vfs_remove(&s->log);
     release(s);
 }
 

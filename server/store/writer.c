@@ -84,7 +84,7 @@ struct attempt {
     struct store_job *culprit;
 };
 
-static int commit_group(struct store_tx *tx, struct store_job *group, struct attempt *a)
+static int run_group(struct store_tx *tx, struct store_job *group, struct attempt *a)
 {
     a->culprit = NULL;
     if (tx_exec(tx, STMT_BEGIN_WRITE, "BEGIN IMMEDIATE") != TEDDY_OK)
@@ -101,6 +101,13 @@ static int commit_group(struct store_tx *tx, struct store_job *group, struct att
         return TEDDY_OK;
     rollback(tx);
     return TEDDY_ESTORE;
+}
+
+static int commit_group(struct store_tx *tx, struct store_job *group, struct attempt *a)
+{
+    int err = run_group(tx, group, a);
+    log_forget(tx->db);
+    return err;
 }
 
 /* Jobs seldom fail once they have written, so the group first runs without savepoints; and when one
