@@ -44,6 +44,18 @@ static bool split(struct span s, char sep, struct span *before, struct span *res
     return false;
 }
 
+/* The same for what is long. */
+static bool split_at(struct span s, char sep, struct span *before, struct span *rest)
+{
+    const char *at = s.len > 0 ? memchr(s.p, sep, s.len) : NULL;
+
+    if (at == NULL)
+        return false;
+    *before = (struct span){s.p, (size_t)(at - s.p)};
+    *rest = (struct span){at + 1, s.len - before->len - 1};
+    return true;
+}
+
 /* The line that begins at *at, which moves behind its CRLF. What can be no line is refused before
  * its end has come: a bare CR or LF, any other control character but the tab. */
 static int take_line(struct span in, size_t *at, struct span *line)
@@ -216,9 +228,15 @@ int http1_response(const char *buf, size_t len, size_t max, struct http_head *ou
 bool http1_next_field(const struct http_head *head, size_t *at, struct span *name,
                       struct span *value)
 {
+    struct span rest = {head->fields.p + *at, head->fields.len - *at};
     struct span line;
 
-    return take_line(head->fields, at, &line) == TEDDY_OK && split_field(line, name, value);
+    /* read_fields has judged every byte of it: here only the marks are looked for. */
+    if (!split_at(rest, '\r', &line, &rest) || !split_at(line, ':', name, value))
+        return false;
+    *at += line.len + 2;
+    *value = trim(*value);
+    return true;
 }
 
 size_t http1_field(const struct http_head *head, const char *name, struct span *value)
