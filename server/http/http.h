@@ -88,7 +88,7 @@ struct conn *http_upgrade(struct http_request *req);
  * Sec-WebSocket-Version: 13), releasing the request, or returns true. */
 bool http_upgrade_ok(struct http_request *req);
 /* Moves the request's connection to another loop and calls then(req, arg) there; if the peer left
- * meanwhile, all the same. */
+ * meanwhile, all the same. To the loop where it is: within this call. */
 void http_move(struct http_request *req, struct loop *to,
                void (*then)(struct http_request *req, void *arg), void *arg);
 /* The connection under a request still unanswered, or NULL when the peer has left. */

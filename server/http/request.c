@@ -143,6 +143,10 @@ void http_move(struct http_request *req, struct loop *to,
                void (*then)(struct http_request *req, void *arg), void *arg)
 {
     struct request *r = request_of(req);
+    if (to == r->pub.loop) {
+        then(req, arg);
+        return;
+    }
     r->then = then;
     r->arg = arg;
     if (r->serving) {

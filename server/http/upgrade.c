@@ -1,6 +1,7 @@
 /* From HTTP to WebSocket (RFC 6455 section 4.2). No extension and no subprotocol is negotiated:
  * what is offered is left unanswered. */
-#include <openssl/sha.h>
+#include <openssl/evp.h>
+#include <pthread.h>
 
 #include "http/internal.h"
 #include "proto/writer.h"
@@ -50,16 +51,29 @@ bool http_upgrade_ok(struct http_request *req)
     return true;
 }
 
+/* Looked up once: OpenSSL's one-shot call does so each time, which costs more than the hash. */
+static EVP_MD *sha1;
+static pthread_once_t sha1_once = PTHREAD_ONCE_INIT;
+
+static void look_up(void)
+{
+    sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+}
+
 static void send_switch(struct request *r)
 {
     struct span key = {NULL, 0};
-    uint8_t digest[SHA_DIGEST_LENGTH];
+    uint8_t digest[20];
     char text[128], accept[WS_ACCEPT_LEN + 1], head[FIELDS_CAP + 256];
     (void)http1_field(&r->pub.head, "Sec-WebSocket-Key", &key);
     struct writer w = writer_on(text, sizeof text);
     writer_span(&w, key);
     writer_text(&w, WS_GUID);
-    SHA1((const unsigned char *)text, w.len, digest);
+    pthread_once(&sha1_once, look_up);
+    if (sha1 == NULL || EVP_Digest(text, w.len, digest, NULL, sha1, NULL) != 1) {
+        conn_abort(r->serving->conn);
+        return;
+    }
     ws_accept(digest, accept);
     w = writer_on(head, sizeof head);
     writer_text(&w,

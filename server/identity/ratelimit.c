@@ -3,7 +3,6 @@
 #include "identity/ratelimit.h"
 
 #include <netinet/in.h>
-#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,12 +58,14 @@ static void tag_of(const struct ratelimit *r, const void *key, size_t len, uint6
 {
     /* Longer keys do not exist (an id has at most 64 bytes, an address 17); what is longer counts
      * by its beginning. */
-    uint8_t message[sizeof r->seed + 128], digest[SHA256_DIGEST_LENGTH];
+    uint8_t message[sizeof r->seed + 128], digest[32];
     if (len > 128)
         len = 128;
     memcpy(message, r->seed, sizeof r->seed);
     memcpy(message + sizeof r->seed, key, len);
-    SHA256(message, sizeof r->seed + len, digest);
+    /* Without memory all share one count, which refuses too much rather than too little. */
+    if (identity_sha256(message, sizeof r->seed + len, digest) != TEDDY_OK)
+        memset(digest, 0, sizeof digest);
     memcpy(tag, digest, 2 * sizeof tag[0]);
 }
 

@@ -58,6 +58,7 @@ int token_present(struct store_tx *tx, bool may_write, const uint8_t sid[STORE_J
 /* HMAC-SHA256 by OpenSSL. TEDDY_EIO when it fails. */
 TEDDY_MUST_CHECK int identity_hmac_sha256(const uint8_t *key, size_t key_len, const uint8_t *msg,
                                           size_t len, uint8_t mac[32]);
+TEDDY_MUST_CHECK int identity_sha256(const uint8_t *msg, size_t len, uint8_t digest[32]);
 TEDDY_MUST_CHECK int identity_random(uint8_t *out, size_t len);
 
 #endif

@@ -86,7 +86,7 @@ void conn_delist(struct conn *c)
 /* The last moment: everything the loop knows of it is undone, then the owner is told. */
 static void bury(struct conn *c)
 {
-    loop_io_del(c->loop, &c->io);
+    loop_io_forget(c->loop, &c->io);
     conn_time_stop(c);
     conn_delist(c);
     c->handler->closed(c, (enum conn_end)c->why);
@@ -97,17 +97,19 @@ static void bury(struct conn *c)
     atomic_fetch_sub(&alive, 1);
 }
 
-static void shut_down(struct conn *c)
+/* True: nothing is left to wait for. */
+static bool shut_down(struct conn *c)
 {
     if (c->write_blocked)
-        return;
+        return false;
     if (!transport_shutdown(c)) {
         c->write_blocked = true;
-        return;
+        return false;
     }
     c->state = CONN_LINGERING;
-    if (c->eof)
+    if (c->eof && !c->parted)
         conn_end(c, CONN_END_LOCAL);
+    return c->parted;
 }
 
 uint32_t conn_wanted(const struct conn *c)
@@ -160,8 +162,13 @@ static void settle(struct conn *c)
         c->handler->drained(c);
     if (c->moving)
         return;
-    if (c->state == CONN_FINISHING && !conn_unsent(c))
-        shut_down(c);
+    if (c->state == CONN_FINISHING && !conn_unsent(c) && shut_down(c)) {
+        c->state = CONN_DEAD;
+        if (!c->queued) {
+            bury(c);
+            return;
+        }
+    }
     if (c->state == CONN_OPEN && c->eof && !c->paused && !c->offer && !c->more && !conn_unsent(c))
         conn_end(c, CONN_END_PEER);
     if (c->state != CONN_DEAD)
@@ -322,6 +329,12 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
     conn_set_deadline(c, 0);
     conn_guard(c, loop_now_ms(c->loop) + linger_ms);
     conn_schedule(c);
+}
+
+void conn_part(struct conn *c, uint32_t linger_ms)
+{
+    conn_finish(c, linger_ms);
+    c->parted = c->state == CONN_FINISHING;
 }
 
 void conn_abort(struct conn *c)

@@ -69,6 +69,8 @@ void conn_set_deadline(struct conn *c, uint64_t at_ms);
 /* Sends what is queued, then closes (TLS close_notify, half-close, a short wait for the peer so
  * that it can read the last bytes); at most linger_ms. */
 void conn_finish(struct conn *c, uint32_t linger_ms);
+/* The same when the peer has said that it sends no more: closes as soon as all is sent. */
+void conn_part(struct conn *c, uint32_t linger_ms);
 void conn_abort(struct conn *c); /* closes now, unsent output is lost */
 /* Hands the connection to another loop: detached here at once, then arrived(c) is called on `to`'s
  * thread, paused; from then on it belongs to that loop. The handler's closed comes on `to`. */

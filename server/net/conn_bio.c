@@ -30,7 +30,7 @@ static int bio_write(BIO *b, const char *data, int len)
 {
     struct conn *c = BIO_get_data(b);
     BIO_clear_retry_flags(b);
-    ssize_t n = loop_send(c->loop, &c->io, data, (size_t)len);
+    ssize_t n = loop_send(c->loop, &c->io, data, (size_t)len, c->state == CONN_FINISHING);
     if (n < 0 && again())
         BIO_set_retry_write(b);
     return (int)n;

@@ -65,6 +65,7 @@ struct conn {
     bool read_wants_write : 1; /* TLS */
     bool write_wants_read : 1; /* TLS */
     bool tls_broken : 1;       /* no close_notify any more */
+    bool parted : 1;           /* the peer has said its last: no lingering */
 };
 
 /* conn.c */
@@ -107,7 +108,8 @@ enum transport transport_write(struct conn *c, const void *data, size_t len, siz
 /* conn_bio.c: c->ssl reads and writes through the loop from here on. False: no memory. */
 bool transport_attach(struct conn *c);
 bool transport_pending(const struct conn *c); /* TLS holds bytes it has already read */
-/* close_notify and half-close. False: blocked, again when writable. */
+/* close_notify, and half-close unless the connection is closed next. False: blocked, again when
+ * writable. */
 bool transport_shutdown(struct conn *c);
 
 #endif

@@ -102,6 +102,8 @@ static size_t line_data(struct conn *c, uint8_t *data, size_t len)
         conn_send(c, data, used);
         if (used == 4 && memcmp(data, "bye\n", 4) == 0)
             conn_finish(c, 5000);
+        if (used == 5 && memcmp(data, "part\n", 5) == 0)
+            conn_part(c, 3600000);
         if (used == 6 && memcmp(data, "abort\n", 6) == 0)
             conn_abort(c);
     }
@@ -156,6 +158,24 @@ static void half_closed_peer_gets_its_answer(void **state)
         assert_memory_equal(buf, "<last\n", 6);
         testing_close(&c);
         ended(&plan, CONN_END_PEER);
+    }
+}
+
+/* The client has what was sent, and its end, while it has closed nothing itself. */
+static void part_waits_for_nobody(void **state)
+{
+    (void)state;
+    EACH_KIND(k)
+    {
+        struct plan plan = {.handler = &lines, .tls = kinds[k].tls};
+        testing_start(&server, accepted, &plan);
+        struct testing_client c = testing_connect(server.port, kinds[k].tls, kinds[k].version);
+        testing_send(&c, "part\n", 5);
+        ended(&plan, CONN_END_LOCAL);
+        char buf[64];
+        assert_int_equal(testing_recv_all(&c, buf, sizeof buf), 6);
+        assert_memory_equal(buf, "<part\n", 6);
+        testing_close(&c);
     }
 }
 
@@ -287,6 +307,7 @@ int main(void)
         cmocka_unit_test(echoes_much_with_bounded_memory),
         cmocka_unit_test(echoes_over_each_kind),
         cmocka_unit_test(keeps_what_is_not_consumed),
+        cmocka_unit_test(part_waits_for_nobody),
         cmocka_unit_test(half_closed_peer_gets_its_answer),
         cmocka_unit_test(finish_lets_a_busy_sender_read_the_end),
         cmocka_unit_test(finish_waits_no_longer_than_told),

@@ -83,7 +83,7 @@ enum transport transport_write(struct conn *c, const void *data, size_t len, siz
 {
     if (c->ssl)
         return tls_write(c, data, len, n);
-    ssize_t put = loop_send(c->loop, &c->io, data, len);
+    ssize_t put = loop_send(c->loop, &c->io, data, len, c->state == CONN_FINISHING);
     if (put >= 0) {
         *n = (size_t)put;
         return TRANSPORT_OK;
@@ -106,6 +106,7 @@ bool transport_shutdown(struct conn *c)
         if (blocked)
             return false;
     }
-    shutdown(c->io.fd, SHUT_WR);
+    if (!c->parted)
+        shutdown(c->io.fd, SHUT_WR);
     return true;
 }

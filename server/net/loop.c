@@ -290,6 +290,11 @@ int loop_io_mod(struct loop *loop, struct loop_io *io, uint32_t events)
 void loop_io_del(struct loop *loop, struct loop_io *io)
 {
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
+    loop_io_forget(loop, io);
+}
+
+void loop_io_forget(struct loop *loop, struct loop_io *io)
+{
     for (int i = loop->event_at; i < loop->event_count; i++)
         if (loop->events[i].data.ptr == io)
             loop->events[i].data.ptr = NULL;
@@ -305,12 +310,12 @@ ssize_t loop_recv(struct loop *loop, struct loop_io *io, void *buf, size_t cap)
     return n;
 }
 
-ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_t len)
+ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_t len, bool more)
 {
     ssize_t n;
     (void)loop;
     do
-        n = send(io->fd, data, len, MSG_NOSIGNAL);
+        n = send(io->fd, data, len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     while (n < 0 && errno == EINTR);
     return n;
 }

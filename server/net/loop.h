@@ -62,13 +62,17 @@ TEDDY_MUST_CHECK int loop_io_add(struct loop *loop, struct loop_io *io, uint32_t
 TEDDY_MUST_CHECK int loop_io_mod(struct loop *loop, struct loop_io *io, uint32_t events);
 void loop_io_del(struct loop *loop,
                  struct loop_io *io); /* its events of this round are not delivered any more */
+/* The same for a descriptor that is closed next, and that no other process shares: the system
+ * forgets it by itself then. */
+void loop_io_forget(struct loop *loop, struct loop_io *io);
 /* recv(2) and send(2) on a watched stream socket, without SIGPIPE: all its bytes go through these
  * two, so that a back-end may batch them. One that does receives before it calls ready and hands on
  * here what has come, with EAGAIN behind it; and copies what it is given to send, leaves it to the
  * end of the round, answers EAGAIN while it holds much of this descriptor's and reports LOOP_WRITE
- * when it does not any more, and LOOP_HANGUP for what could not be sent. */
+ * when it does not any more, and LOOP_HANGUP for what could not be sent. `more`: so much follows at
+ * once, the end of the stream if nothing else, that it may wait for that. */
 ssize_t loop_recv(struct loop *loop, struct loop_io *io, void *buf, size_t cap);
-ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_t len);
+ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_t len, bool more);
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
                     uint64_t at_ms); /* moves one already set */
 void loop_timer_unset(struct loop *loop, struct loop_timer *timer);

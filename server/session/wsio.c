@@ -52,13 +52,15 @@ void wsio_text(struct wsio *ws, const char *text, size_t len)
         wsio_frame(ws, opcode, true, text, len);
 }
 
-static void finish(struct wsio *ws)
+/* end: conn_finish, or conn_part once the peer's close frame has come, behind which it sends
+ * nothing. */
+static void finish(struct wsio *ws, void (*end)(struct conn *c, uint32_t linger_ms))
 {
     if (ws->state == WSIO_DONE)
         return;
     ws->state = WSIO_DONE;
     conn_resume(ws->conn); /* a paused one would not notice that the peer has closed */
-    conn_finish(ws->conn, WSIO_LINGER_MS);
+    end(ws->conn, WSIO_LINGER_MS);
 }
 
 static void send_close(struct wsio *ws, uint16_t code, struct span reason)
@@ -84,14 +86,14 @@ void wsio_fail(struct wsio *ws, uint16_t code, const char *reason)
 {
     if (ws->state == WSIO_OPEN)
         send_close(ws, code, span_of(reason));
-    finish(ws);
+    finish(ws, conn_finish);
 }
 
 bool wsio_deadline(struct wsio *ws)
 {
     if (ws->state == WSIO_OPEN)
         return false;
-    finish(ws);
+    finish(ws, conn_finish);
     return true;
 }
 
@@ -101,7 +103,7 @@ static void take_close(struct wsio *ws, const struct ws_event *ev)
     ws_close_read(ev->data, ev->len, &ws->peer_code, &reason);
     if (ws->state == WSIO_OPEN)
         send_close(ws, ws->peer_code, (struct span){"", 0});
-    finish(ws);
+    finish(ws, conn_part);
 }
 
 static void take_control(struct wsio *ws, const struct wsio_ops *ops, const struct ws_event *ev)

@@ -28,9 +28,10 @@ int queue_put(struct queue *q, struct store_job *job)
         *q->tail = job;
         q->tail = &job->next;
         q->waiting++;
-        pthread_cond_signal(&q->filled);
     }
     pthread_mutex_unlock(&q->lock);
+    if (err == TEDDY_OK) /* behind the lock: who wakes up takes it at once */
+        pthread_cond_signal(&q->filled);
     return err;
 }
 

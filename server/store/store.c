@@ -11,20 +11,22 @@
 #define READ_BATCH      16
 
 /* All jobs of a batch were queued before its snapshot begins, so each sees whatever was committed
- * before it was queued. */
+ * before it was queued. They are handed back together: the loop that waits for them wakes once. */
 static void read_batch(struct store_tx *tx, struct store_job *batch)
 {
     bool begun = tx_exec(tx, STMT_BEGIN, "BEGIN") == TEDDY_OK;
-    for (struct store_job *job = batch, *next; job != NULL; job = next) {
-        next = job->next; /* done may free the job */
+    for (struct store_job *job = batch; job != NULL; job = job->next) {
         tx->broken = false;
         job->result = begun ? job->run(tx, job) : TEDDY_ESTORE;
         if (tx->broken && job->result >= 0)
             job->result = TEDDY_ESTORE;
-        job->done(job);
     }
     if (!sqlite3_get_autocommit(tx->db) && tx_exec(tx, STMT_COMMIT, "COMMIT") != TEDDY_OK)
         (void)tx_exec(tx, STMT_ROLLBACK, "ROLLBACK");
+    for (struct store_job *next; batch != NULL; batch = next) {
+        next = batch->next; /* done may free the job */
+        batch->done(batch);
+    }
     tx_report(tx);
 }
 
