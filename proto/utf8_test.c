@@ -171,7 +171,7 @@ static void no_place_is_special(void **state)
     (void)state;
     for (unsigned byte = 0x80; byte < 256; byte++) {
         for (size_t at = 0; at < sizeof text; at++) {
-            memset(text, 'x', sizeof text);
+            memset(text, ' ', sizeof text);
             text[at] = (char)byte;
             assert_false(utf8_ok(text, sizeof text));
         }
@@ -179,7 +179,7 @@ static void no_place_is_special(void **state)
     for (size_t at = 0; at + 4 <= sizeof text; at++) {
         struct span bear = LIT("\xf0\x9f\xa7\xb8");
 
-        memset(text, 'x', sizeof text);
+        memset(text, ' ', sizeof text);
         memcpy(text + at, bear.p, bear.len);
         assert_true(utf8_ok(text, sizeof text));
         text[at + 3] = 'x';

@@ -50,6 +50,7 @@ static void end(struct session *s, struct writer *w)
     }
     metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_OUT, 1);
     wsio_text(&s->ws, w->buf, w->len);
+    wipe(w->buf, w->len); /* what was said does not wait here for the next message */
 }
 
 void send_echo(struct session *s, uint64_t seq, struct span id, struct span text, bool done)
