@@ -1,5 +1,7 @@
 #include "proto/utf8.h"
 
+#include "proto/word.h"
+
 /* What must follow a first byte: four bits for each byte to come, the next in the lowest; none when
  * it is no first byte. Such a bit stands for 16 values: 80 to 8F, 90, A0, B0 to BF. */
 static uint32_t following(uint8_t first)
@@ -20,20 +22,27 @@ static uint32_t following(uint8_t first)
 
 bool utf8_feed(struct utf8 *u, const void *data, size_t len)
 {
+    const uint8_t *p = data;
     uint32_t rest = u->rest;
 
-    for (const uint8_t *p = data; len > 0; p++, len--) {
+    while (len > 0) {
+        size_t taken = 1;
+
         if (rest != 0) {
             unsigned low = *p ^ 0x80u;
 
             if (low > 0x3F || (rest >> (low >> 4) & 1) == 0)
                 return false;
             rest >>= 4;
+        } else if (word_fits(len) && (word_at(p) & WORD_OF(0x80)) == 0) {
+            taken = sizeof(uint64_t); /* all ASCII */
         } else if (*p >= 0x80) {
             rest = following(*p);
             if (rest == 0)
                 return false;
         }
+        p += taken;
+        len -= taken;
     }
     u->rest = rest;
     return true;

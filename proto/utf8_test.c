@@ -162,6 +162,31 @@ static void pieces_say_what_the_whole_says(void **state)
     }
 }
 
+/* Long ASCII goes by words: one byte that is none is seen in every place, and so is what follows.
+ */
+static void no_place_is_special(void **state)
+{
+    char text[26];
+
+    (void)state;
+    for (unsigned byte = 0x80; byte < 256; byte++) {
+        for (size_t at = 0; at < sizeof text; at++) {
+            memset(text, ' ', sizeof text);
+            text[at] = (char)byte;
+            assert_false(utf8_ok(text, sizeof text));
+        }
+    }
+    for (size_t at = 0; at + 4 <= sizeof text; at++) {
+        struct span bear = LIT("\xf0\x9f\xa7\xb8");
+
+        memset(text, ' ', sizeof text);
+        memcpy(text + at, bear.p, bear.len);
+        assert_true(utf8_ok(text, sizeof text));
+        text[at + 3] = 'x';
+        assert_false(utf8_ok(text, sizeof text));
+    }
+}
+
 static void nothing_is_valid(void **state)
 {
     (void)state;
@@ -175,7 +200,7 @@ int main(void)
         cmocka_unit_test(every_code_point),        cmocka_unit_test(every_pair_is_right),
         cmocka_unit_test(every_byte_that_follows), cmocka_unit_test(overlongs_are_refused),
         cmocka_unit_test(it_fails_at_once),        cmocka_unit_test(pieces_say_what_the_whole_says),
-        cmocka_unit_test(nothing_is_valid),
+        cmocka_unit_test(nothing_is_valid),        cmocka_unit_test(no_place_is_special),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

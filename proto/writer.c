@@ -1,5 +1,6 @@
 #include "proto/writer.h"
 
+#include "proto/word.h"
 #include "teddy/err.h"
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -30,6 +31,13 @@ void writer_span(struct writer *w, struct span s)
  * those by itself, and 64 bits only with 2 KB of library. */
 static unsigned take_digit(uint64_t *n)
 {
+    if (sizeof(size_t) == sizeof *n) {
+        unsigned digit = (unsigned)(*n % 10);
+
+        *n /= 10;
+        return digit;
+    }
+
     uint32_t high = (uint32_t)(*n >> 32), low = (uint32_t)*n;
     uint32_t mid = high % 10 << 16 | low >> 16;
     uint32_t last = mid % 10 << 16 | (low & 0xFFFF);
@@ -79,23 +87,41 @@ void writer_json_byte(struct writer *w, uint8_t byte)
     writer_bytes(w, &byte, 1);
 }
 
+/* is_plain of eight bytes. Each sum is of seven bits, so that it stays in its byte, and reaches the
+ * eighth when the byte is at least 20, not `"`, not `\`; the last one when it is 7F. */
+static bool are_plain(uint64_t bytes)
+{
+    uint64_t low = bytes & WORD_OF(0x7F);
+    uint64_t plain = (low + WORD_OF(0x60)) & ((low ^ WORD_OF('"')) + WORD_OF(0x7F)) &
+                     ((low ^ WORD_OF('\\')) + WORD_OF(0x7F)) & ~(low + WORD_OF(1));
+
+    return ((plain | bytes) & WORD_OF(0x80)) == WORD_OF(0x80);
+}
+
+/* How many bytes go as they are, from the first on. */
+static size_t plain_run(struct span s)
+{
+    size_t n = 0;
+
+    while (word_fits(s.len - n) && are_plain(word_at(s.p + n)))
+        n += sizeof(uint64_t);
+    while (n < s.len && is_plain((uint8_t)s.p[n]))
+        n++;
+    return n;
+}
+
 void writer_json_string(struct writer *w, struct span s)
 {
-    const char *at = s.p;
-    size_t plain = 0; /* bytes from at on, which go as they are */
+    size_t plain = plain_run(s);
 
     writer_bytes(w, "\"", 1);
-    for (; s.len > 0; s.len--) {
-        if (is_plain((uint8_t)at[plain])) {
-            plain++;
-            continue;
-        }
-        writer_bytes(w, at, plain);
-        at += plain;
-        writer_json_byte(w, (uint8_t)*at++);
-        plain = 0;
+    writer_bytes(w, s.p, plain);
+    while (plain < s.len) {
+        writer_json_byte(w, (uint8_t)s.p[plain++]);
+        s = (struct span){s.p + plain, s.len - plain};
+        plain = plain_run(s);
+        writer_bytes(w, s.p, plain);
     }
-    writer_bytes(w, at, plain);
     writer_bytes(w, "\"", 1);
 }
 

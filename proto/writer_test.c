@@ -1,5 +1,8 @@
 #include "proto/writer.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "proto/json.h"
 #include "proto/proto_test.h"
 #include "teddy/err.h"
@@ -119,6 +122,53 @@ static void what_is_written_reads_back(void **state)
     }
 }
 
+/* Long texts go by words: every byte in every place is written as it is on its own. */
+static void no_place_is_special(void **state)
+{
+    char text[20], buf[64], alone[8];
+
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        struct writer one = writer_on(alone, sizeof alone);
+
+        writer_json_byte(&one, (uint8_t)byte);
+        for (size_t at = 0; at < sizeof text; at++) {
+            struct writer w = writer_on(buf, sizeof buf);
+
+            memset(text, 'x', sizeof text);
+            text[at] = (char)byte;
+            writer_json_string(&w, (struct span){text, sizeof text});
+            assert_false(w.overflow);
+            assert_int_equal(w.len, sizeof text + 1 + one.len);
+            assert_memory_equal(buf, "\"xxxxxxxxxxxxxxxxxxxx", 1 + at);
+            assert_memory_equal(buf + 1 + at, alone, one.len);
+            assert_memory_equal(buf + 1 + at + one.len, "xxxxxxxxxxxxxxxxxxxx",
+                                sizeof text - 1 - at);
+            assert_int_equal(buf[w.len - 1], '"');
+        }
+    }
+}
+
+/* The digits of numbers around each power of ten. */
+static void every_length_of_a_number(void **state)
+{
+    char buf[32], expected[32];
+
+    (void)state;
+    for (uint64_t power = 1;; power *= 10) {
+        for (unsigned i = 0; i < 3; i++) {
+            struct writer w = writer_on(buf, sizeof buf);
+
+            writer_u64(&w, power - 1 + i);
+            assert_int_equal(writer_end(&w), TEDDY_OK);
+            snprintf(expected, sizeof expected, "%" PRIu64, power - 1 + i);
+            assert_string_equal(buf, expected);
+        }
+        if (power > UINT64_MAX / 10)
+            break;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +179,8 @@ int main(void)
         cmocka_unit_test(overflow_stays),
         cmocka_unit_test(an_absurd_length_does_not_wrap),
         cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(no_place_is_special),
+        cmocka_unit_test(every_length_of_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

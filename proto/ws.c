@@ -1,6 +1,7 @@
 #include "proto/ws.h"
 
 #include "proto/text.h"
+#include "proto/word.h"
 
 #define BIT_FIN     0x80u
 #define BITS_RSV    0x70u
@@ -16,23 +17,18 @@ struct header {
     size_t len; /* bytes of the header itself; 0: none, in the middle of a payload */
 };
 
-/* By words where a word is wide (the server, whose
- * input all is masked), else by bytes. */
 static void unmask(uint8_t *data, size_t len, const uint8_t mask[4], unsigned at)
 {
     size_t i = 0;
 
-    if (sizeof(size_t) == 8) {
-        uint8_t key[8];
-        uint64_t wide;
-        uint64_t word;
+    if (word_fits(len)) {
+        uint8_t key[sizeof(uint64_t)];
 
         for (unsigned k = 0; k < sizeof key; k++)
             key[k] = mask[(at + k) % 4];
-        memcpy(&wide, key, sizeof wide);
-        for (; len - i >= sizeof word; i += sizeof word) {
-            memcpy(&word, data + i, sizeof word);
-            word ^= wide;
+        for (; word_fits(len - i); i += sizeof(uint64_t)) {
+            uint64_t word = word_at(data + i) ^ word_at(key);
+
             memcpy(data + i, &word, sizeof word);
         }
     }

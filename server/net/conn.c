@@ -190,12 +190,10 @@ static void ready_now(struct loop *loop, struct loop_io *io, uint32_t events)
         c->write_blocked = false;
     if (conn_reading(c)) {
         bool readable = (events & (LOOP_READ | LOOP_HANGUP)) || c->read_wants_write;
-        if (readable && c->state == CONN_OPEN) {
-            conn_pull(c);
-            conn_flush(c); /* now, so that the next one writes into the same memory */
-        } else if (readable) {
+        if (readable && c->state == CONN_OPEN)
+            conn_pull(c); /* what it answers leaves at the end of the round: settle */
+        else if (readable)
             conn_discard(c);
-        }
         return;
     }
     if (events & LOOP_HANGUP) {

@@ -23,6 +23,7 @@ struct buffer {
 /* What a connection holds while bytes of it wait. */
 struct traffic {
     struct buffer in, out;
+    struct traffic *next; /* of a spare one */
 };
 
 /* One that is idle costs this and nothing more, and there are many: docs/performance.md says where

@@ -1,13 +1,15 @@
 #include "net/conn_internal.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "proto/text.h"
 
 enum {
     READS_PER_ROUND = 8, /* of one connection before the others of the round have their turn */
     BUFFER_MIN = 512,
-    BUFFER_SPARE = 4096, /* a spare holds no more */
+    BUFFER_SPARE = 1024, /* a spare has no larger one */
+    SPARES_MAX = 256,    /* as many as get ready in a round */
     FLUSH_AT = 64 * 1024,
     IN_MAX = 64 * 1024,
     OUT_MAX = 256 * 1024,
@@ -32,7 +34,7 @@ static uint32_t write_stall_ms(const struct conn *c)
 static void buffer_free(struct buffer *b)
 {
     if (b->p) {
-        OPENSSL_cleanse(b->p + b->at, b->len);
+        wipe(b->p + b->at, b->len);
         free(b->p);
     }
     *b = (struct buffer){0};
@@ -61,7 +63,7 @@ static bool buffer_put(struct buffer *b, const void *data, size_t len)
     if (b->cap - b->at - b->len < len) {
         if (b->cap - b->len >= len && b->at >= b->len) { /* cheap to move down */
             memcpy(b->p, b->p + b->at, b->len);
-            OPENSSL_cleanse(b->p + b->at, b->len);
+            wipe(b->p + b->at, b->len);
             b->at = 0;
         } else if (!buffer_grow(b, b->len + len)) {
             return false;
@@ -75,7 +77,7 @@ static bool buffer_put(struct buffer *b, const void *data, size_t len)
 /* What leaves is wiped, so that a buffer never holds more than what waits. */
 static void buffer_take(struct buffer *b, size_t len)
 {
-    OPENSSL_cleanse(b->p + b->at, len);
+    wipe(b->p + b->at, len);
     b->at += len;
     b->len -= len;
     if (b->len == 0)
@@ -91,23 +93,29 @@ static void traffic_free(struct traffic *t)
 
 void loop_conns_fini(struct loop_conns *conns)
 {
-    if (conns->spare)
-        traffic_free(conns->spare);
+    for (struct traffic *t = conns->spare, *next; t; t = next) {
+        next = t->next;
+        traffic_free(t);
+    }
     conns->spare = NULL;
+    conns->spares = 0;
 }
 
 /* The connection's, made when there is none; NULL when there is no memory. */
 static struct traffic *traffic_of(struct conn *c)
 {
     struct loop_conns *conns = loop_conns(c->loop);
-    if (!c->traffic) {
-        c->traffic = conns->spare ? conns->spare : calloc(1, sizeof *c->traffic);
-        conns->spare = NULL;
+    if (!c->traffic && conns->spare) {
+        c->traffic = conns->spare;
+        conns->spare = c->traffic->next;
+        conns->spares--;
+    } else if (!c->traffic) {
+        c->traffic = calloc(1, sizeof *c->traffic);
     }
     return c->traffic;
 }
 
-/* Nothing waits any more: what held it goes, or becomes the loop's spare. */
+/* Nothing waits any more: what held it goes, or becomes one of the loop's spares. */
 static void let_go(struct conn *c)
 {
     struct loop_conns *conns = loop_conns(c->loop);
@@ -115,10 +123,13 @@ static void let_go(struct conn *c)
     if (!t || t->in.len || t->out.len)
         return;
     c->traffic = NULL;
-    if (!conns->spare && t->in.cap <= BUFFER_SPARE && t->out.cap <= BUFFER_SPARE)
-        conns->spare = t;
-    else
+    if (conns->spares == SPARES_MAX || t->in.cap > BUFFER_SPARE || t->out.cap > BUFFER_SPARE) {
         traffic_free(t);
+        return;
+    }
+    t->next = conns->spare;
+    conns->spare = t;
+    conns->spares++;
 }
 
 void conn_drop_held(struct conn *c)
@@ -208,7 +219,7 @@ static enum transport pull_once(struct conn *c)
     } else {
         conn_end(c, CONN_END_LOCAL);
     }
-    OPENSSL_cleanse(scratch, n);
+    wipe(scratch, n);
     return t;
 }
 

@@ -18,7 +18,8 @@ struct loop_conns {
     struct loop_task settle;    /* deferred while any is due */
     struct conn_queue turns[2]; /* handshakes that wait for their turn: new, begun before */
     struct loop_task turn;      /* deferred while any waits */
-    struct traffic *spare;      /* an empty one, so that an echo allocates nothing; or NULL */
+    struct traffic *spare;      /* empty ones, so that an echo allocates nothing */
+    unsigned spares;
 };
 
 struct loop_conns *loop_conns(struct loop *loop);

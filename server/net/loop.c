@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -224,8 +225,9 @@ static void loop_round(struct loop *loop)
     if (woken) /* whoever posts into an empty inbox wakes: no lock in a round without */
         tasks_run(loop, inbox_take(loop));
     wheel_advance(&loop->wheel, loop, loop->now_ms);
-    tasks_run(loop, tasks_take(&loop->heavy));
-    tasks_run(loop, tasks_take(&loop->deferred));
+    tasks_run(loop, tasks_take(&loop->deferred)); /* the answers of the round leave here */
+    if (tasks_run(loop, tasks_take(&loop->heavy)))
+        tasks_run(loop, tasks_take(&loop->deferred));
 }
 
 void loop_run(struct loop *loop)
@@ -300,12 +302,14 @@ void loop_io_forget(struct loop *loop, struct loop_io *io)
             loop->events[i].data.ptr = NULL;
 }
 
+/* By syscall: nobody cancels this thread, and to let it be cancelled the C library's recv and send
+ * spend two locked instructions each once a process has threads. */
 ssize_t loop_recv(struct loop *loop, struct loop_io *io, void *buf, size_t cap)
 {
     ssize_t n;
     (void)loop;
     do
-        n = recv(io->fd, buf, cap, 0);
+        n = syscall(SYS_recvfrom, io->fd, buf, cap, 0, NULL, NULL);
     while (n < 0 && errno == EINTR);
     return n;
 }
@@ -315,7 +319,7 @@ ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_
     ssize_t n;
     (void)loop;
     do
-        n = send(io->fd, data, len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        n = syscall(SYS_sendto, io->fd, data, len, MSG_NOSIGNAL | (more ? MSG_MORE : 0), NULL, 0);
     while (n < 0 && errno == EINTR);
     return n;
 }

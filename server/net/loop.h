@@ -79,8 +79,9 @@ void loop_timer_unset(struct loop *loop, struct loop_timer *timer);
 /* Run at the end of the present round, after all ready descriptors: for work that gathers over a
  * round. From within such work: at the end of the next one, which then comes without waiting. */
 void loop_defer(struct loop *loop, struct loop_task *task);
-/* Heavy work that must not hold up the light: run behind the round's ready descriptors. What it
- * leaves for another round it defers again, and the rounds do not wait meanwhile. */
+/* Heavy work that must not hold up the light: run behind all else of the round, and what it defers
+ * behind it. What it leaves for another round it defers heavily again, and the rounds do not wait
+ * meanwhile. */
 void loop_defer_heavy(struct loop *loop, struct loop_task *task);
 /* A remark for the rooms above: this loop is on its way out, what is idle on it may go. */
 void loop_set_draining(struct loop *loop);

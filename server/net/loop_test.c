@@ -252,6 +252,52 @@ static void deleted_io_hears_nothing(void **state)
     }
 }
 
+/* What runs in a round, in its order: l light, h heavy, a what the heavy left for its end. */
+
+static char order[8];
+static struct loop_task after;
+
+static void note(char what)
+{
+    order[strlen(order)] = what;
+}
+
+static void after_run(struct loop *loop, struct loop_task *task)
+{
+    (void)task;
+    note('a');
+    loop_stop(loop);
+}
+
+static void heavy_run(struct loop *loop, struct loop_task *task)
+{
+    (void)task;
+    note('h');
+    after.run = after_run;
+    loop_defer(loop, &after);
+}
+
+static void light_run(struct loop *loop, struct loop_task *task)
+{
+    (void)loop;
+    (void)task;
+    note('l');
+}
+
+static void the_light_goes_before_the_heavy(void **state)
+{
+    (void)state;
+    struct loop *loop;
+    struct loop_task heavy = {.run = heavy_run}, light = {.run = light_run};
+    memset(order, 0, sizeof order);
+    assert_int_equal(loop_new(&loop, 0), TEDDY_OK);
+    loop_defer_heavy(loop, &heavy);
+    loop_defer(loop, &light);
+    loop_run(loop);
+    assert_string_equal(order, "lha");
+    loop_free(loop);
+}
+
 static uint64_t real_ms(void)
 {
     struct timespec ts;
@@ -286,6 +332,7 @@ int main(void)
         cmocka_unit_test(runs_posted_tasks_once_in_order),
         cmocka_unit_test(free_runs_what_is_pending),
         cmocka_unit_test(deleted_io_hears_nothing),
+        cmocka_unit_test(the_light_goes_before_the_heavy),
         cmocka_unit_test(a_timer_wakes_a_sleeping_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

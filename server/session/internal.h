@@ -182,7 +182,7 @@ uint64_t unix_ms(void);
 void message_take(struct session *s, char *text, size_t len);
 
 /* utterance.c */
-/* id empty: none. text as it was said, or p NULL: json's member `text`. */
+/* id empty: none. text as it was said, or json, whose member `text` is unescaped in its place. */
 void utterance_take(struct session *s, struct span id, struct span text,
                     const struct json_object *json);
 void utterance_cancel(struct session *s, uint64_t seq);

@@ -4,46 +4,41 @@
 #include "proto/text.h"
 #include "session/internal.h"
 
-static struct writer begin(struct session *s, const char *type)
+/* What the compiler can put together, of literals. */
+#define LITERAL(text) ((struct span){text, sizeof(text) - 1})
+#define TYPE(name)    LITERAL("{\"type\":\"" name "\"")
+#define MEMBER(name)  LITERAL(",\"" name "\":")
+
+static struct writer begin(struct session *s, struct span type)
 {
     struct writer w = writer_on(session_hub(s)->out, session_hub(s)->out_cap);
-    writer_text(&w, "{\"type\":\"");
-    writer_text(&w, type);
-    writer_text(&w, "\"");
+    writer_span(&w, type);
     return w;
 }
 
-static void name(struct writer *w, const char *member)
+static void number(struct writer *w, struct span member, uint64_t n)
 {
-    writer_text(w, ",\"");
-    writer_text(w, member);
-    writer_text(w, "\":");
-}
-
-static void number(struct writer *w, const char *member, uint64_t n)
-{
-    name(w, member);
+    writer_span(w, member);
     writer_u64(w, n);
 }
 
-static void string(struct writer *w, const char *member, struct span text)
+static void string(struct writer *w, struct span member, struct span text)
 {
-    name(w, member);
+    writer_span(w, member);
     writer_json_string(w, text);
 }
 
-static void truth(struct writer *w, const char *member, bool is)
+static void done_member(struct writer *w, bool done)
 {
-    name(w, member);
-    writer_text(w, is ? "true" : "false");
+    writer_span(w, done ? LITERAL(",\"done\":true") : LITERAL(",\"done\":false"));
 }
 
 static void which(struct writer *w, uint64_t seq, struct span id)
 {
     if (seq)
-        number(w, "seq", seq);
+        number(w, MEMBER("seq"), seq);
     if (id.len)
-        string(w, "id", id);
+        string(w, MEMBER("id"), id);
 }
 
 static void end(struct session *s, struct writer *w)
@@ -55,15 +50,16 @@ static void end(struct session *s, struct writer *w)
     }
     metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_OUT, 1);
     wsio_text(&s->ws, w->buf, w->len);
+    wipe(w->buf, w->len); /* what was said does not wait here for the next message */
 }
 
 void send_echo(struct session *s, uint64_t seq, struct span id, struct span text, bool done)
 {
-    struct writer w = begin(s, "echo");
+    struct writer w = begin(s, TYPE("echo"));
     which(&w, seq, id);
-    string(&w, "text", text);
+    string(&w, MEMBER("text"), text);
     if (done)
-        truth(&w, "done", true);
+        done_member(&w, true);
     end(s, &w);
 }
 
@@ -89,10 +85,10 @@ static size_t fitting(struct span text, size_t room)
 
 static void send_part(struct session *s, uint64_t seq, struct span id, struct span text, bool done)
 {
-    struct writer w = begin(s, "reply");
+    struct writer w = begin(s, TYPE("reply"));
     which(&w, seq, id);
-    string(&w, "text", text);
-    truth(&w, "done", done);
+    string(&w, MEMBER("text"), text);
+    done_member(&w, done);
     end(s, &w);
 }
 
@@ -116,10 +112,10 @@ void send_reply(struct session *s, uint64_t seq, struct span id, struct span tex
 void send_error(struct session *s, uint64_t seq, struct span id, const char *code,
                 const char *detail)
 {
-    struct writer w = begin(s, "error");
+    struct writer w = begin(s, TYPE("error"));
     which(&w, seq, id);
-    string(&w, "code", span_of(code));
-    string(&w, "detail", span_of(detail));
+    string(&w, MEMBER("code"), span_of(code));
+    string(&w, MEMBER("detail"), span_of(detail));
     metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_REFUSED, 1);
     end(s, &w);
 }
@@ -127,13 +123,14 @@ void send_error(struct session *s, uint64_t seq, struct span id, const char *cod
 void send_welcome(struct session *s)
 {
     char id[17];
-    struct writer w = begin(s, "welcome");
+    struct writer w = begin(s, TYPE("welcome"));
     session_id_text(s->id, id);
-    string(&w, "session", span_of(id));
-    number(&w, "heartbeat_s", (session_hub(s)->config->ping_ms + 999) / 1000);
-    number(&w, "time", unix_ms() / 1000);
-    truth(&w, "resumed",
-          recent_known(&session_hub(s)->recent, session_device(s), session_child(s)));
+    string(&w, MEMBER("session"), span_of(id));
+    number(&w, MEMBER("heartbeat_s"), (session_hub(s)->config->ping_ms + 999) / 1000);
+    number(&w, MEMBER("time"), unix_ms() / 1000);
+    bool resumed = recent_known(&session_hub(s)->recent, session_device(s), session_child(s));
+    writer_span(&w, MEMBER("resumed"));
+    writer_text(&w, resumed ? "true" : "false");
     end(s, &w);
 }
 
@@ -141,16 +138,16 @@ bool send_message(struct session *s, const struct downlink_row *d)
 {
     char id[DOWNLINK_ID_TEXT];
     struct writer text = writer_on(id, sizeof id);
-    struct writer w = begin(s, "message");
+    struct writer w = begin(s, TYPE("message"));
     downlink_id_write(&text, &d->id);
-    string(&w, "id", (struct span){id, text.len});
+    string(&w, MEMBER("id"), (struct span){id, text.len});
     if (d->data) {
-        name(&w, "data");
+        writer_span(&w, MEMBER("data"));
         writer_span(&w, d->body);
     } else {
-        string(&w, "text", d->body);
+        string(&w, MEMBER("text"), d->body);
     }
-    number(&w, "expires", d->expires_s);
+    number(&w, MEMBER("expires"), d->expires_s);
     if (w.overflow || (s->ws.frame_max && w.len + 1 > s->ws.frame_max))
         return false;
     end(s, &w);
@@ -159,22 +156,22 @@ bool send_message(struct session *s, const struct downlink_row *d)
 
 void send_pong(struct session *s, const struct json_member *t)
 {
-    struct writer w = begin(s, "pong");
+    struct writer w = begin(s, TYPE("pong"));
     if (t) { /* as it came: it was checked to be a short scalar */
         const char *quote = t->type == JSON_STRING ? "\"" : "";
-        name(&w, "t");
+        writer_span(&w, MEMBER("t"));
         writer_text(&w, quote);
         writer_span(&w, t->value);
         writer_text(&w, quote);
     }
-    number(&w, "time", unix_ms() / 1000);
+    number(&w, MEMBER("time"), unix_ms() / 1000);
     end(s, &w);
 }
 
 void send_expiring(struct session *s, uint64_t expires_in_s)
 {
-    struct writer w = begin(s, "token_expiring");
-    number(&w, "expires_in", expires_in_s);
+    struct writer w = begin(s, TYPE("token_expiring"));
+    number(&w, MEMBER("expires_in"), expires_in_s);
     end(s, &w);
 }
 

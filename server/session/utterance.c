@@ -160,52 +160,40 @@ static bool make_talk(struct session *s)
     return true;
 }
 
-static struct utterance *utterance_new(struct span id, size_t text_max)
+/* NULL when there is no memory. */
+static struct utterance *utterance_keep(const struct utterance *head, struct span id,
+                                        struct span text)
 {
-    struct utterance *u = malloc(sizeof *u + id.len + text_max + 1);
+    struct utterance *u = malloc(sizeof *u + id.len + text.len);
     if (!u)
         return NULL;
-    *u = (struct utterance){.id_len = (uint8_t)id.len};
+    *u = *head;
+    u->id_len = (uint8_t)id.len;
+    u->text_len = (uint32_t)text.len;
     memcpy(u->data, id.p, id.len);
+    memcpy(u->data + id.len, text.p, text.len);
     return u;
 }
 
-/* TEDDY_OK, TEDDY_ETOOBIG, TEDDY_EINVAL: nothing was said, TEDDY_ENOMEM. */
-static int read_utterance(const struct session *s, struct span id, struct span text,
-                          const struct json_object *json, struct utterance **out)
+/* What json says, unescaped where it stands; nothing when it is no string. */
+static struct span text_member(const struct json_object *json)
 {
-    size_t max = session_hub(s)->config->utterance_max;
-    const struct json_member *m = json ? json_find(json, "text") : NULL;
-    if (json && (!m || m->type != JSON_STRING))
-        return TEDDY_EINVAL;
-    size_t len = m ? m->value.len : text.len; /* unescaped it is shorter, if anything */
-    if (!m && len > max)
-        return TEDDY_ETOOBIG;
-    struct utterance *u = utterance_new(id, len < max ? len : max);
-    if (!u)
-        return TEDDY_ENOMEM;
-    int rc = TEDDY_OK;
-    if (m)
-        rc = json_string(json, "text", u->data + id.len, (len < max ? len : max) + 1, &len);
-    else
-        memcpy(u->data + id.len, text.p, len);
-    if (rc == TEDDY_OK && len == 0)
-        rc = TEDDY_EINVAL;
-    if (rc != TEDDY_OK) {
-        free(u);
-        return rc == TEDDY_ENOSPC ? TEDDY_ETOOBIG : rc;
-    }
-    u->text_len = (uint32_t)len;
-    *out = u;
-    return TEDDY_OK;
+    const struct json_member *m = json_find(json, "text");
+    size_t len = 0;
+    if (!m || m->type != JSON_STRING)
+        return NONE;
+    char *place = (char *)(uintptr_t)m->value.p; /* message_take's, writable */
+    if (json_unescape(m, place, m->value.len + 1, &len) != TEDDY_OK)
+        return NONE;
+    return (struct span){place, len};
 }
 
 /* Remembers the id, or finds that it was taken before. */
-static void check_id(struct session *s, struct utterance *u)
+static void check_id(struct session *s, struct span id, struct utterance *u)
 {
-    if (u->id_len == 0)
+    if (id.len == 0)
         return;
-    u->id_hash = recent_id(recent_of(s), id_of(u));
+    u->id_hash = recent_id(recent_of(s), id);
     if (recent_seen(recent_of(s), session_device(s), session_child(s), u->id_hash))
         u->flags |= UTTERANCE_REPEATED;
     else
@@ -221,47 +209,57 @@ static void enqueue(struct session *s, struct utterance *u)
     s->talk->queued++;
 }
 
+/* Behind those that wait already. False: there is no memory. */
+static bool to_be_answered(struct session *s, const struct utterance *head, struct span id,
+                           struct span text)
+{
+    struct utterance *u = make_talk(s) ? utterance_keep(head, id, text) : NULL;
+    if (u)
+        enqueue(s, u);
+    return u != NULL;
+}
+
+/* What keeps this utterance from being taken, or NULL. */
+static const char *refusal(const struct session *s, struct span text, const char **detail)
+{
+    if (text.len > session_hub(s)->config->utterance_max) {
+        *detail = "The utterance is too long.";
+        return "too_big";
+    }
+    if (session_talk(s) && s->talk->queued > SESSION_WAITING_MAX) {
+        *detail = "Too many utterances wait for their answer; say it again later.";
+        return "busy";
+    }
+    return NULL;
+}
+
 void utterance_take(struct session *s, struct span id, struct span text,
                     const struct json_object *json)
 {
-    struct utterance *u;
-    int rc = read_utterance(s, id, text, json, &u);
-    if (rc == TEDDY_EINVAL) {
-        send_error(s, 0, id, "bad_message",
-                   "Nothing was said: `text` must be a string that is not empty.");
+    const char *detail = "Nothing was said: `text` must be a string that is not empty.";
+    if (json)
+        text = text_member(json);
+    if (text.len == 0) {
+        send_error(s, 0, id, "bad_message", detail);
         return;
     }
-    if (rc == TEDDY_ENOMEM) {
-        session_close(s, WS_CLOSE_INTERNAL, "internal", true);
-        return;
-    }
-    s->seq++;
-    if (rc != TEDDY_OK) {
-        send_error(s, s->seq, id, "too_big", "The utterance is too long.");
-        return;
-    }
-    if (session_talk(s) && s->talk->queued > SESSION_WAITING_MAX) {
-        send_error(s, s->seq, id, "busy",
-                   "Too many utterances wait for their answer; say it again later.");
-        utterance_free(u);
+    struct utterance u = {.seq = ++s->seq};
+    const char *code = refusal(s, text, &detail);
+    if (code) {
+        send_error(s, u.seq, id, code, detail);
         return;
     }
     metric_add(loop_index(session_hub(s)->loop), METRIC_UTTERANCES, 1);
-    u->seq = s->seq;
-    check_id(s, u);
+    check_id(s, id, &u);
     bool echo_only = session_hub(s)->config->processor->echo_only;
-    send_echo(s, u->seq, id_of(u), text_of(u), echo_only);
-    if (echo_only || s->state != SESSION_LIVE) {
-        utterance_free(u);
+    send_echo(s, u.seq, id, text, echo_only);
+    if (echo_only || s->state != SESSION_LIVE)
         return;
-    }
-    if (!make_talk(s)) {
-        forget(s, u);
-        utterance_free(u);
+    if (!to_be_answered(s, &u, id, text)) {
+        forget(s, &u);
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);
         return;
     }
-    enqueue(s, u);
     pump(s);
 }
 
