@@ -130,12 +130,13 @@ static bool sync_directory_of(char *path)
 
 static int replace(const char *path, const char *text, char *err, size_t cap)
 {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary) {
+    char temporary[PATH_MAX]; /* one name: what a crash left is replaced, and does not gather */
+    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary) {
         errno = ENAMETOOLONG;
         return fail(path, "cannot be written", err, cap);
     }
-    int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
+    (void)unlink(temporary);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(path, "cannot be written", err, cap);
     bool ok = write_synced(fd, text, strlen(text));
