@@ -347,6 +347,8 @@ int keyring_run(const char *path, const struct keyring_policy *p, const struct k
 {
     struct ring r = {.path = path, .policy = p, .op = op, .now_s = now_s, .err = err, .cap = cap};
     *out = NULL;
+    if (op->verb == KEYRING_START)
+        keys_file_tidy(path);
     int rc = keys_file_read(path, &r.doc, err, cap);
     if (rc == TEDDY_ENOTFOUND) {
         r.doc = json_pack("{s:[]}", "keys");

@@ -128,13 +128,25 @@ static bool sync_directory_of(char *path)
     return ok;
 }
 
+/* One name: what a crash left is replaced, and does not gather. */
+static bool name_beside(const char *path, char out[PATH_MAX])
+{
+    errno = ENAMETOOLONG;
+    return snprintf(out, PATH_MAX, "%s.new", path) < PATH_MAX;
+}
+
+void keys_file_tidy(const char *path)
+{
+    char temporary[PATH_MAX];
+    if (name_beside(path, temporary))
+        (void)unlink(temporary);
+}
+
 static int replace(const char *path, const char *text, char *err, size_t cap)
 {
-    char temporary[PATH_MAX]; /* one name: what a crash left is replaced, and does not gather */
-    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary) {
-        errno = ENAMETOOLONG;
+    char temporary[PATH_MAX];
+    if (!name_beside(path, temporary))
         return fail(path, "cannot be written", err, cap);
-    }
     (void)unlink(temporary);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
