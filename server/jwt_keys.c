@@ -6,8 +6,9 @@
 #include "ops/log.h"
 #include "teddyd.h"
 
-#define TEND_MS 60000 /* also how long a change that could not be written waits for the next try   \
-                       */
+#define TEND_MS                                                                                    \
+    60000 /* also how long a change that could not be written waits for the next try               \
+           */
 
 static const struct keys *in_use(const struct server *s)
 {
