@@ -444,6 +444,30 @@ const struct ctl_command ctl_commands[] = {
     {"token", "revoke", "ID", 1, run_device, ADMIN_REVOKE, false, false,
      "Revoke a toy's tokens, so that it has to claim again",
      "  teddyctl token revoke Teddy-ESP32-0001\n"},
+    {.group = "key",
+     .verb = "list",
+     .args = "",
+     .run = run_key_list,
+     .summary = "List the keys of the tokens: which signs, until when each verifies",
+     .example = "  teddyctl key list\n  teddyctl --json key list\n"},
+    {.group = "key",
+     .verb = "add",
+     .args = "",
+     .run = run_key_add,
+     .summary = "Make a key that signs from now on, ES256 once verifiers can know it",
+     .example = "  teddyctl key add                 of the algorithm that signs now\n"
+                "  teddyctl key add --alg ES256     published at once, signs six minutes later\n"
+                "  teddyctl key add --alg ES256 --now\n"},
+    {.group = "key",
+     .verb = "retire",
+     .args = "KID",
+     .arg_count = 1,
+     .run = run_key_retire,
+     .summary = "Have a key sign no more; it verifies until its last token has expired",
+     .example =
+         "  teddyctl key retire 0123456789abcdef\n"
+         "  teddyctl key retire 0123456789abcdef --now    somebody has it: its tokens are\n"
+         "                                                refused and its sessions closed\n"},
     {"child", "forget", "CHILD_ID", 1, run_forget, ADMIN_FORGET, false, false,
      "Forget a child: its bindings, its tokens", "  teddyctl child forget child123\n"},
     {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false, false,

@@ -18,6 +18,9 @@ struct ctl {
     const char *expires;              /* --expires */
     const char *object;               /* --object */
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
+    const char *alg;                  /* --alg */
+    bool now;                         /* --now */
+    bool es256;                       /* jwt_alg, as far as the configuration is known */
     const char *words[8];             /* what is no option */
     int word_count;
     const struct ctl_command *command;
@@ -38,6 +41,11 @@ struct ctl_command {
 
 extern const struct ctl_command ctl_commands[];
 extern const size_t ctl_command_count;
+
+/* keys.c */
+int run_key_list(struct ctl *ctl, const char *arg);
+int run_key_add(struct ctl *ctl, const char *arg);
+int run_key_retire(struct ctl *ctl, const char *kid);
 
 /* help.c */
 void help_all(FILE *out);
@@ -67,6 +75,15 @@ struct ctl_call {
 /* The answer of a command on the registry, *reply new; on failure a line has been printed (for an
  * import its bad lines too, named by `file`). */
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply);
+/* What is asked of the running server, or, when none runs, done here under the lock of its data
+ * directory. */
+struct ctl_work {
+    const char *method, *path, *json; /* json NULL: no body */
+    bool make;                        /* the data directory when there is none */
+    void (*offline)(const struct ctl *ctl, void *arg, struct admin_answer *out);
+    void *arg;
+};
+int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply);
 /* What only a running server can answer. none: what is said when there is none; NULL: nothing, and
  * CTL_DONE with *reply NULL. */
 int link_server(struct ctl *ctl, const char *method, const char *path, const char *none,

@@ -65,17 +65,24 @@ void help_group(FILE *out, const char *group)
     help_options(out);
 }
 
+static const char *options_of(const struct ctl_command *c)
+{
+    if (c->takes_secret)
+        return " [--secret HEX | --secret-file FILE]";
+    if (c->takes_message)
+        return " [--expires SECONDS]\n"
+               "       teddyctl send ID --object JSON [--expires SECONDS]";
+    if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
+        return "";
+    return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
+}
+
 void help_command(FILE *out, const struct ctl_command *c)
 {
     char name[96];
 
     name_of(c, name);
-    (void)fprintf(out, "usage: teddyctl %s%s\n\n%s.\n", name,
-                  c->takes_secret    ? " [--secret HEX | --secret-file FILE]"
-                  : c->takes_message ? " [--expires SECONDS]\n"
-                                       "       teddyctl send ID --object JSON [--expires SECONDS]"
-                                     : "",
-                  c->summary);
+    (void)fprintf(out, "usage: teddyctl %s%s\n\n%s.\n", name, options_of(c), c->summary);
     if (c->takes_message)
         (void)fputs(
             "\n  --expires SECONDS   how long it may wait; default: the server's "
@@ -93,6 +100,22 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "                       list of processes while the command runs\n"
                     "  --secret-file FILE   the same from a file, or with - from standard input\n"
                     "Without either the server makes a secret. It is shown this once.\n",
+                    out);
+    if (strcmp(c->group, "key") == 0 && strcmp(c->verb, "add") == 0)
+        (void)fputs("\n  --alg ALG   HS256, a secret of the server, or ES256, which others verify "
+                    "with the\n"
+                    "              public key at /.well-known/jwks.json; default: as the present "
+                    "signer\n"
+                    "  --now       have an ES256 key sign at once, though who has read the keys "
+                    "before\n"
+                    "              does not know it for up to five minutes\n"
+                    "The key that signed until then verifies until its last token has expired.\n",
+                    out);
+    if (strcmp(c->group, "key") == 0 && strcmp(c->verb, "retire") == 0)
+        (void)fputs("\n  --now   somebody has the key: it is forgotten at once, its tokens are "
+                    "refused, and\n"
+                    "          sessions that began with one are closed (1008 token_revoked)\n"
+                    "The key that signs gets a successor of its kind.\n",
                     out);
     help_options(out);
     (void)fprintf(out, "\nExamples:\n%s", c->example);

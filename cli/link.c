@@ -101,6 +101,7 @@ static int find_dir(struct ctl *ctl, bool make, bool quiet)
 
     if (rc != CTL_DONE)
         return rc;
+    ctl->es256 = strcmp(c.jwt_alg, "ES256") == 0;
     ctl->downlinks =
         (struct admin_downlinks){c.downlink_queue_max, c.downlink_expiry_s, c.downlink_max};
     rc = config_data_dir(&c, make, ctl->dir, sizeof ctl->dir, err, sizeof err);
@@ -183,6 +184,7 @@ static const char *hint(const char *code)
         {"downlink_queue_full", " teddyctl message list shows them, message clear withdraws them."},
         {"secret_in_use", " Leave --secret out to have one made."},
         {"store_unavailable", " Try again; the server's log says why."},
+        {"key_not_found", " teddyctl key list shows those that are."},
         {"forbidden", " Run teddyctl as that user."},
     };
 
@@ -302,22 +304,28 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
     return CTL_DONE;
 }
 
+/* Takes the answer over. */
+static int take_answer(struct admin_answer *a, const char *file, json_t **reply)
+{
+    char *text = admin_answer_text(a, NULL);
+    int rc = text != NULL ? take_reply(text, strlen(text), a->status, file, reply)
+                          : fail("out of memory");
+
+    if (text != NULL)
+        wipe(text, strlen(text));
+    free(text);
+    admin_answer_fini(a);
+    return rc;
+}
+
 static int run_command(struct store *store, struct admin_command *c, const char *file,
                        json_t **reply)
 {
     struct admin_answer a;
-    int rc;
 
     admin_command_wait(c, store);
     admin_command_answer(c, &a);
-    char *text = admin_answer_text(&a, NULL);
-    rc = text != NULL ? take_reply(text, strlen(text), a.status, file, reply)
-                      : fail("out of memory");
-    if (text != NULL)
-        wipe(text, strlen(text));
-    free(text);
-    admin_answer_fini(&a);
-    return rc;
+    return take_answer(&a, file, reply);
 }
 
 static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
@@ -355,16 +363,17 @@ static bool become_owner(const char *dir)
            (setgroups(0, NULL) == 0 && setgid(st.st_gid) == 0 && setuid(st.st_uid) == 0);
 }
 
-int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)
+/* Asks the server; when none runs, *reply stays NULL and *lock is the data directory's. On failure
+ * a line has been printed. */
+static int reach(struct ctl *ctl, const struct request *r, bool make, const char *file,
+                 json_t **reply, int *lock)
 {
-    char path[192], body[256] = "", err[512] = "";
-    struct request r;
-    int rc = find_dir(ctl, call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT, false);
-    int lock = -1, held = TEDDY_AGAIN;
+    char err[512] = "";
+    int rc = find_dir(ctl, make, false), held = TEDDY_AGAIN;
 
-    write_request(call, &r, path, body);
+    *reply = NULL;
     for (int i = 0; rc == CTL_DONE && i < LOCK_TRIES; i++) {
-        rc = ask_reply(ctl, &r, file, reply);
+        rc = ask_reply(ctl, r, file, reply);
         if (rc != NO_SERVER)
             break;
         rc = CTL_DONE;
@@ -372,19 +381,51 @@ int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, js
             rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
             break;
         }
-        held = data_lock(ctl->dir, &lock, err, sizeof err);
+        held = data_lock(ctl->dir, lock, err, sizeof err);
         if (held != TEDDY_AGAIN)
             break;
         (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
     }
-    wipe(body, sizeof body);
     if (rc != CTL_DONE || *reply != NULL)
         return rc;
     if (held == TEDDY_AGAIN)
         return fail("%s, which does not answer; end it or wait for it, then try again", err);
-    if (held != TEDDY_OK)
-        return fail("%s; run teddyctl as the user that the server runs as", err);
+    return held == TEDDY_OK ? CTL_DONE
+                            : fail("%s; run teddyctl as the user that the server runs as", err);
+}
+
+int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)
+{
+    char path[192], body[256] = "";
+    struct request r;
+    int rc, lock = -1;
+
+    write_request(call, &r, path, body);
+    rc = reach(ctl, &r, call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT, file, reply, &lock);
+    wipe(body, sizeof body);
+    if (rc != CTL_DONE || *reply != NULL)
+        return rc;
     rc = call_store(ctl, call, file, reply);
+    data_unlock(lock);
+    return rc;
+}
+
+int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply)
+{
+    struct request r = {.method = work->method, .path = work->path};
+    struct admin_answer a;
+    int rc, lock = -1;
+
+    if (work->json != NULL) {
+        r.type = JSON_TYPE;
+        r.body = work->json;
+        r.len = strlen(work->json);
+    }
+    rc = reach(ctl, &r, work->make, "", reply, &lock);
+    if (rc != CTL_DONE || *reply != NULL)
+        return rc;
+    work->offline(ctl, work->arg, &a);
+    rc = take_answer(&a, "", reply);
     data_unlock(lock);
     return rc;
 }

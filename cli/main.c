@@ -30,11 +30,14 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--config", argv, argc, i, &ctl->config, &status) ||
         option("--secret", argv, argc, i, &ctl->secret, &status) ||
         option("--secret-file", argv, argc, i, &ctl->secret_file, &status) ||
+        option("--alg", argv, argc, i, &ctl->alg, &status) ||
         option("--expires", argv, argc, i, &ctl->expires, &status) ||
         option("--object", argv, argc, i, &ctl->object, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
         ctl->json = true;
+    else if (strcmp(arg, "--now") == 0)
+        ctl->now = true;
     else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
         ctl->help = true;
     else
@@ -129,6 +132,8 @@ static int run_command(struct ctl *ctl)
         return usage("%s%s%s takes no secret", c->group, space, verb);
     if ((ctl->expires != NULL || ctl->object != NULL) && !c->takes_message)
         return usage("%s%s%s takes no --expires or --object", c->group, space, verb);
+    if ((ctl->alg != NULL || ctl->now) && strcmp(c->group, "key") != 0)
+        return usage("%s%s%s takes no --alg or --now", c->group, space, verb);
     return c->run(ctl, c->arg_count > 0 ? ctl->words[own] : NULL);
 }
 

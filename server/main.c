@@ -61,27 +61,12 @@ static int open_data(struct server *s)
         return rc;
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/teddy.db", s->data);
+    s->app.claim_policy =
+        strcmp(s->app.config.claim_policy, "allow") == 0 ? CLAIM_ALLOW : CLAIM_REQUIRE_RELEASE;
     struct store_options options = {
         .path = path, .readers = s->app.config.store_readers, .failed = store_failed};
     rc = store_open(&options, &s->app.store, s->error, sizeof s->error);
     return rc != TEDDY_OK ? rc : open_epoch(s);
-}
-
-static int open_keys(struct server *s)
-{
-    const struct config *c = &s->app.config;
-    enum jwt_alg alg = strcmp(c->jwt_alg, "ES256") == 0 ? JWT_ES256 : JWT_HS256;
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/jwt-keys.json", s->data);
-    s->app.policy =
-        (struct token_policy){c->jwt_issuer, c->jwt_audience, c->access_ttl_s, c->refresh_ttl_s};
-    s->app.claim_policy =
-        strcmp(c->claim_policy, "allow") == 0 ? CLAIM_ALLOW : CLAIM_REQUIRE_RELEASE;
-    int rc = keys_load(path, alg, c->refresh_ttl_s, app_now_s(), &s->app.keys, s->error,
-                       sizeof s->error);
-    if (rc != TEDDY_OK)
-        return rc;
-    return token_policy_check(s->app.keys, &s->app.policy, s->error, sizeof s->error);
 }
 
 static int open_tls(struct server *s)
@@ -226,6 +211,9 @@ static int open_admin(struct server *s)
         .downlinks = {s->app.config.downlink_queue_max, s->app.config.downlink_expiry_s,
                       s->app.config.downlink_max},
         .failures = s->app.admin_failures,
+        .keys = &s->app.keys,
+        .keys_change = jwt_keys_change,
+        .keys_context = s,
     };
     if (!s->app.config.admin_listen[0])
         return TEDDY_OK;
@@ -286,7 +274,7 @@ static int serve(struct server *s)
 {
     int rc = open_data(s);
     if (rc == TEDDY_OK)
-        rc = open_keys(s);
+        rc = jwt_keys_open(s);
     if (rc == TEDDY_OK)
         rc = open_tls(s);
     if (rc == TEDDY_OK)
@@ -305,6 +293,7 @@ static int serve(struct server *s)
         rc = signals_open(s);
     if (rc == TEDDY_OK) {
         upkeep_start(s);
+        jwt_keys_start(s);
         tickets_start(s);
         rc = run(s);
     }
@@ -318,6 +307,7 @@ static int serve(struct server *s)
         _exit(rc == TEDDY_OK ? 0 : 1);
     }
     upkeep_stop(s);
+    jwt_keys_stop(s);
     tickets_stop(s);
     signals_close(s);
     serve_close(s);
@@ -326,7 +316,7 @@ static int serve(struct server *s)
     close_limits(&s->app);
     tls_context_free(s->tls);
     tls_tickets_free(s->tickets);
-    keys_free(s->app.keys);
+    jwt_keys_close(s);
     data_unlock(s->lock_fd);
     return rc;
 }

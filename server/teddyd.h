@@ -7,6 +7,7 @@
 
 #include "admin/admin.h"
 #include "api/app.h"
+#include "identity/keyring.h"
 #include "net/listener.h"
 #include "net/tls.h"
 #include "net/tls_tickets.h"
@@ -21,6 +22,15 @@ struct upkeep {
     struct store *store;
     struct loop *loop;
     uint64_t expired;
+};
+
+/* jwt_keys.c: the keys that sign and verify tokens. Loop 0's, but for what runs on the store. */
+struct jwt_keys {
+    struct store_job job;
+    struct loop_task task;
+    struct loop_timer timer;
+    struct keyring_policy policy;
+    char path[PATH_MAX];
 };
 
 struct server {
@@ -51,6 +61,7 @@ struct server {
 
     struct loop_io signals;
     struct upkeep upkeep;
+    struct jwt_keys jwt_keys;
     struct loop_timer drain_timer;
     struct loop_task drain_request; /* `teddyctl drain` */
     uint64_t drain_deadline_ms, quiet_since_ms;
@@ -74,6 +85,15 @@ void signals_close(struct server *s);
 TEDDY_MUST_CHECK int tickets_open(struct server *s);
 void tickets_start(struct server *s); /* before the loops run */
 void tickets_stop(struct server *s);
+
+/* jwt_keys.c: fills app.policy and app.keys. */
+TEDDY_MUST_CHECK int jwt_keys_open(struct server *s);
+void jwt_keys_start(struct server *s); /* before the loops run */
+void jwt_keys_stop(struct server *s);  /* once the store is closed */
+void jwt_keys_close(struct server *s); /* once the loops are gone */
+/* keyring_run, and the new set takes the place of the old; sessions under a key that was thrown
+ * away are closed. The store's writer thread. */
+TEDDY_MUST_CHECK int jwt_keys_change(void *server, struct keyring_op *op, char *err, size_t cap);
 
 /* upkeep.c */
 void upkeep_start(struct server *s); /* before the loops run */

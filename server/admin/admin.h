@@ -12,6 +12,7 @@
 
 #include "admin/command.h"
 #include "http/http.h"
+#include "identity/keyring.h"
 #include "identity/ratelimit.h"
 #include "proto/endpoints.h"
 #include "session/session.h"
@@ -31,6 +32,11 @@ struct admin_context {
     struct admin_downlinks downlinks;
     void (*drain)(void *drain_context); /* starts the permanent drain, once; any thread */
     void *drain_context;
+    const struct keys_ref *keys; /* the JWT keys in use */
+    /* keyring_run on them, and the server goes on with what came of it. The store's writer thread.
+     */
+    int (*keys_change)(void *keys_context, struct keyring_op *op, char *err, size_t cap);
+    void *keys_context;
     struct ratelimit *failures; /* wrong tokens per address */
     uint8_t token_sha256[32];   /* of the admin token; unused without a listener over HTTPS */
 };
@@ -58,6 +64,9 @@ void admin_session_list(struct http_request *req);
 void admin_route_list(struct http_request *req);
 void admin_status(struct http_request *req);
 void admin_drain(struct http_request *req);
+void admin_key_list(struct http_request *req);
+void admin_key_add(struct http_request *req);
+void admin_key_retire(struct http_request *req);
 
 #define ADMIN_DEVICE ENDPOINT_ADMIN "/devices/{device_id}"
 
@@ -82,7 +91,10 @@ void admin_drain(struct http_request *req);
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/status", admin_status, 0, NULL), \
-    ADMIN_ROW("POST", ENDPOINT_ADMIN "/drain", admin_drain, 0, NULL)
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/drain", admin_drain, 0, NULL), \
+    ADMIN_ROW("GET", ENDPOINT_ADMIN "/keys", admin_key_list, 0, NULL), \
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/keys", admin_key_add, ADMIN_JSON_MAX, "application/json"), \
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/keys/{kid}/retire", admin_key_retire, ADMIN_JSON_MAX, "application/json")
 /* clang-format on */
 
 #endif

@@ -1,11 +1,12 @@
 /* What the public handlers share: made by main.c before the first loop runs, read-only afterwards
- * but for `draining`. */
+ * but for `keys` and `draining`. */
 #ifndef API_APP_H
 #define API_APP_H
 
 #include <stdatomic.h>
 
 #include "http/http.h"
+#include "identity/keyring.h"
 #include "identity/ratelimit.h"
 #include "identity/rules.h"
 #include "ops/config.h"
@@ -17,7 +18,7 @@ struct app {
     struct token_policy policy;
     enum claim_policy claim_policy;
     struct store *store;
-    struct keys *keys;
+    struct keys_ref keys; /* the server replaces the set while loops run */
 
     struct ratelimit *claim_failures;   /* per address */
     struct ratelimit *device_claims;    /* per device, accepted ones */

@@ -69,8 +69,10 @@ void handle_readyz(struct http_request *req)
 
 void handle_jwks(struct http_request *req)
 {
-    const char *jwks = keys_jwks(app_of(req)->keys);
-    http_set_field(req, "Cache-Control", "public, max-age=300");
+    const char *jwks = keys_jwks(keys_now(&app_of(req)->keys));
+    char cache[40];
+    snprintf(cache, sizeof cache, "public, max-age=%u", JWKS_MAX_AGE_S);
+    http_set_field(req, "Cache-Control", cache);
     http_respond(req, 200, "application/jwk-set+json", jwks, strlen(jwks));
 }
 

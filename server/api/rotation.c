@@ -100,8 +100,8 @@ void rotation_start(struct rotation *r, const char *token, const char *device_id
                     const uint8_t *sid)
 {
     r->now_s = app_now_s();
-    int rc = token_check(r->app->keys, &r->app->policy, span_of(token), JWT_REFRESH, r->now_s,
-                         &r->token);
+    int rc = token_check(keys_now(&r->app->keys), &r->app->policy, span_of(token), JWT_REFRESH,
+                         r->now_s, &r->token);
     if (rc == TEDDY_EEXPIRED) {
         finish(r, 401, "token_expired");
         return;

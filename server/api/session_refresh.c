@@ -10,8 +10,11 @@ static void answered(struct rotation *r, int status, const char *code)
     (void)status;
     struct hub *hub = r->app->hubs[loop_index(r->loop)];
     char access[LIMIT_TOKEN_LEN + 1] = "", refresh[LIMIT_TOKEN_LEN + 1] = "";
-    if (!code && pair_sign(r->app, &r->family, &r->pair, access, refresh) != TEDDY_OK)
+    const struct keys *keys = keys_now(&r->app->keys);
+    if (!code && pair_sign(r->app, keys, &r->family, &r->pair, access, refresh) != TEDDY_OK)
         code = "internal";
+    if (!code)
+        session_set_key(hub, r->session_id, (uint8_t)keys_slot(keys, NULL));
     session_refreshed(hub, r->session_id, access, refresh, pair_expires_in(&r->pair, app_now_s()),
                       r->pair.access_exp_s, code, 0);
     wipe(access, sizeof access);

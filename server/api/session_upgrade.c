@@ -132,7 +132,16 @@ static void arrived(struct http_request *req, void *arg)
 {
     struct upgrade *u = arg;
     u->loop = req->loop;
-    struct session_owner owner = {.exp_s = u->token.exp, .client = &req->client};
+    /* Looked up on the loop that registers the session: a key thrown away before this is unknown
+     * here, one thrown away after it finds the session there. */
+    int key = keys_slot(keys_now(&u->app->keys), u->token.kid);
+    if (key < 0) {
+        refuse(req, "bad_token");
+        upgrade_free(u);
+        return;
+    }
+    struct session_owner owner = {
+        .exp_s = u->token.exp, .key = (uint8_t)key, .client = &req->client};
     snprintf(owner.device_id, sizeof owner.device_id, "%s", u->token.device_id);
     snprintf(owner.child_id, sizeof owner.child_id, "%s", u->token.child_id);
     memcpy(owner.sid, u->sid, sizeof owner.sid);
@@ -180,8 +189,8 @@ static const char *check_token(struct http_request *req, struct upgrade *u)
     if (rc == TEDDY_ENOTFOUND || (rc == TEDDY_OK && len == 0))
         return "no_token";
     if (rc == TEDDY_OK)
-        rc = token_check(u->app->keys, &u->app->policy, (struct span){token, len}, JWT_ACCESS,
-                         app_now_s(), &u->token);
+        rc = token_check(keys_now(&u->app->keys), &u->app->policy, (struct span){token, len},
+                         JWT_ACCESS, app_now_s(), &u->token);
     wipe(token, sizeof token);
     if (rc == TEDDY_EEXPIRED)
         return "token_expired";

@@ -1,4 +1,4 @@
-/* Which keys there are, which one signs, and how long the others still verify. */
+/* The keys themselves: read, made, found, published. */
 #include "identity/keys.h"
 
 #include <jansson.h>
@@ -9,7 +9,6 @@
 #include "proto/text.h"
 #include "proto/writer.h"
 
-#define KEYS_MAX  64
 #define KID_BYTES 8
 
 const char *alg_name(enum jwt_alg alg)
@@ -30,7 +29,7 @@ const char *keys_jwks(const struct keys *k)
     return k->jwks;
 }
 
-static void key_fini(struct key *key)
+void key_fini(struct key *key)
 {
     cjose_jwk_release(key->jwk);
     cjose_header_release(key->header);
@@ -48,6 +47,17 @@ void keys_free(struct keys *k)
     free(k);
 }
 
+int keys_slot(const struct keys *k, const char *kid)
+{
+    const struct key *key = kid != NULL ? keys_find(k, kid) : k->signer;
+    return key != NULL ? key->slot : -1;
+}
+
+uint64_t keys_next_s(const struct keys *k)
+{
+    return k->next_s;
+}
+
 static bool kid_ok(const char *kid)
 {
     static const char allowed[] =
@@ -61,7 +71,7 @@ static const char *read_labels(const json_t *json, struct key *key)
 {
     const char *kid = json_string_value(json_object_get(json, "kid"));
     const char *alg = json_string_value(json_object_get(json, "alg"));
-    const json_t *iat = json_object_get(json, "iat"),
+    const json_t *iat = json_object_get(json, "iat"), *signs = json_object_get(json, "signs_at"),
                  *retired = json_object_get(json, "retired_at"),
                  *ttl = json_object_get(json, "ttl");
     if (kid == NULL || !kid_ok(kid))
@@ -73,12 +83,15 @@ static const char *read_labels(const json_t *json, struct key *key)
     if (!json_is_integer(iat) || json_integer_value(iat) < 0)
         return "\"iat\" must be a number of seconds";
     key->iat_s = (uint64_t)json_integer_value(iat);
+    if (signs != NULL && (!json_is_integer(signs) || json_integer_value(signs) <= 0))
+        return "\"signs_at\" must be a number of seconds";
     if (retired != NULL && (!json_is_integer(retired) || json_integer_value(retired) <= 0))
         return "\"retired_at\" must be a number of seconds";
     if (ttl != NULL && (!json_is_integer(ttl) || json_integer_value(ttl) <= 0 ||
                         json_integer_value(ttl) > UINT32_MAX))
         return "\"ttl\" must be a number of seconds";
     key->ttl_s = ttl == NULL ? 0 : (uint32_t)json_integer_value(ttl);
+    key->signs_s = signs == NULL ? 0 : (uint64_t)json_integer_value(signs);
     key->retired_s = retired == NULL ? 0 : (uint64_t)json_integer_value(retired);
     return NULL;
 }
@@ -137,14 +150,14 @@ static const char *read_key(json_t *json, struct key *key)
     return NULL;
 }
 
-static int read_keys(struct keys *k, const char *path, const json_t *array, char *err, size_t cap)
+int keys_read(struct keys *k, const char *path, const json_t *array, char *err, size_t cap)
 {
     size_t count = json_array_size(array);
-    if (count > KEYS_MAX) {
-        snprintf(err, cap, "keys %s: more than %d keys", path, KEYS_MAX);
+    if (count > KEYRING_MAX) {
+        snprintf(err, cap, "keys %s: more than %d keys", path, KEYRING_MAX);
         return TEDDY_EPROTO;
     }
-    k->key = calloc(KEYS_MAX + 1, sizeof *k->key);
+    k->key = calloc(KEYRING_MAX + 1, sizeof *k->key);
     if (k->key == NULL) {
         snprintf(err, cap, "keys %s: out of memory", path);
         return TEDDY_ENOMEM;
@@ -164,8 +177,8 @@ static int read_keys(struct keys *k, const char *path, const json_t *array, char
     return TEDDY_OK;
 }
 
-/* Makes a key of alg and appends it to array. NULL: no entropy or memory. */
-static json_t *new_key(json_t *array, enum jwt_alg alg, uint64_t now_s)
+/* A key of alg as JSON. NULL: no entropy or memory. */
+static json_t *new_key(enum jwt_alg alg, uint64_t iat_s, uint64_t signs_s)
 {
     uint8_t id[KID_BYTES];
     char kid[2 * KID_BYTES + 1];
@@ -183,89 +196,28 @@ static json_t *new_key(json_t *array, enum jwt_alg alg, uint64_t now_s)
         wipe(text, strlen(text));
     free(text);
     cjose_jwk_release(jwk);
-    if (json == NULL || json_object_set_new(json, "kid", json_string(kid)) != 0 ||
-        json_object_set_new(json, "alg", json_string(alg_name(alg))) != 0 ||
-        json_object_set_new(json, "use", json_string("sig")) != 0 ||
-        json_object_set_new(json, "iat", json_integer((json_int_t)now_s)) != 0 ||
-        json_array_append(array, json) != 0) {
-        json_decref(json);
-        return NULL;
-    }
+    if (json != NULL && json_object_set_new(json, "kid", json_string(kid)) == 0 &&
+        json_object_set_new(json, "alg", json_string(alg_name(alg))) == 0 &&
+        json_object_set_new(json, "use", json_string("sig")) == 0 &&
+        json_object_set_new(json, "iat", json_integer((json_int_t)iat_s)) == 0 &&
+        (signs_s == 0 ||
+         json_object_set_new(json, "signs_at", json_integer((json_int_t)signs_s)) == 0))
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+bool keys_make(struct keys *k, json_t *array, enum jwt_alg alg, uint64_t iat_s, uint64_t signs_s)
+{
+    json_t *json = new_key(alg, iat_s, signs_s);
+    struct key *key = &k->key[k->count];
+    bool ok = json != NULL && read_key(json, key) == NULL && json_array_append(array, json) == 0;
     json_decref(json); /* the array's now */
-    return json;
-}
-
-/* Its last token has expired. */
-static bool expired(const struct key *key, uint32_t refresh_s, uint64_t now_s)
-{
-    if (key->ttl_s > refresh_s) /* tokens live shorter now than when it signed */
-        refresh_s = key->ttl_s;
-    return key->retired_s != 0 && now_s >= refresh_s && now_s - refresh_s >= key->retired_s;
-}
-
-static struct key *newest(struct keys *k, enum jwt_alg alg, uint32_t refresh_s, uint64_t now_s)
-{
-    struct key *best = NULL;
-    for (size_t i = 0; i < k->count; i++) {
-        struct key *key = &k->key[i];
-        if (key->alg == alg && !expired(key, refresh_s, now_s) &&
-            (best == NULL || key->iat_s >= best->iat_s))
-            best = key;
-    }
-    return best;
-}
-
-/* Notes how long the signer's tokens live at most. True when that is news. */
-static bool note_ttl(struct keys *k, struct key *signer, json_t *array, uint32_t refresh_s)
-{
-    if (signer->ttl_s >= refresh_s)
-        return false;
-    signer->ttl_s = refresh_s;
-    json_object_set_new(json_array_get(array, (size_t)(signer - k->key)), "ttl",
-                        json_integer((json_int_t)refresh_s));
-    return true;
-}
-
-/* Notes, in memory and in the document, who signs and since when the others do not. True when that
- * is news. */
-static bool retire_others(struct keys *k, const struct key *signer, json_t *array, uint64_t now_s)
-{
-    bool changed = false;
-    for (size_t i = 0; i < k->count; i++) {
-        struct key *key = &k->key[i];
-        json_t *json = json_array_get(array, i);
-        if (key == signer && key->retired_s != 0) {
-            key->retired_s = 0;
-            json_object_del(json, "retired_at");
-            changed = true;
-        } else if (key != signer && key->retired_s == 0) {
-            key->retired_s = now_s == 0 ? 1 : now_s;
-            json_object_set_new(json, "retired_at", json_integer((json_int_t)key->retired_s));
-            changed = true;
-        }
-    }
-    return changed;
-}
-
-static void drop_expired(struct keys *k, const struct key *signer, uint32_t refresh_s,
-                         uint64_t now_s)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < k->count; i++) {
-        bool signs = &k->key[i] == signer;
-        if (expired(&k->key[i], refresh_s, now_s)) {
-            key_fini(&k->key[i]);
-            continue;
-        }
-        if (kept != i) {
-            k->key[kept] = k->key[i];
-            k->key[i] = (struct key){0};
-        }
-        if (signs)
-            k->signer = &k->key[kept];
-        kept++;
-    }
-    k->count = kept;
+    if (ok)
+        k->count++;
+    else
+        key_fini(key);
+    return ok;
 }
 
 static json_t *public_part(const struct key *key)
@@ -281,75 +233,15 @@ static json_t *public_part(const struct key *key)
     return json;
 }
 
-static char *public_jwks(const struct keys *k)
+bool keys_publish(struct keys *k)
 {
     json_t *doc = json_pack("{s:[]}", "keys");
     json_t *array = json_object_get(doc, "keys");
-    char *text = NULL;
-    for (size_t i = 0; i < k->count; i++)
-        if (k->key[i].alg == JWT_ES256 &&
-            json_array_append_new(array, public_part(&k->key[i])) != 0)
-            goto out;
-    text = json_dumps(doc, JSON_COMPACT);
-out:
+    bool ok = array != NULL;
+    for (size_t i = 0; ok && i < k->count; i++)
+        if (k->key[i].alg == JWT_ES256)
+            ok = json_array_append_new(array, public_part(&k->key[i])) == 0;
+    k->jwks = ok ? json_dumps(doc, JSON_COMPACT) : NULL;
     json_decref(doc);
-    return text;
-}
-
-/* Chooses the signer, made when there is none, and keeps the file in step. */
-static int settle(struct keys *k, const char *path, json_t *doc, enum jwt_alg alg,
-                  uint32_t refresh_s, uint64_t now_s, char *err, size_t cap)
-{
-    json_t *array = json_object_get(doc, "keys");
-    bool changed = false;
-    struct key *signer = newest(k, alg, refresh_s, now_s);
-    if (signer == NULL) {
-        json_t *json = new_key(array, alg, now_s);
-        signer = &k->key[k->count];
-        if (json == NULL || read_key(json, signer) != NULL) {
-            key_fini(signer);
-            snprintf(err, cap, "keys %s: a new key could not be made", path);
-            return TEDDY_EIO;
-        }
-        k->count++;
-        changed = true;
-    }
-    changed |= note_ttl(k, signer, array, refresh_s);
-    changed |= retire_others(k, signer, array, now_s);
-    if (changed && keys_file_write(path, doc, err, cap) != TEDDY_OK)
-        return TEDDY_EIO;
-    drop_expired(k, signer, refresh_s, now_s);
-    k->jwks = public_jwks(k);
-    if (k->jwks != NULL)
-        return TEDDY_OK;
-    snprintf(err, cap, "keys %s: out of memory", path);
-    return TEDDY_ENOMEM;
-}
-
-int keys_load(const char *path, enum jwt_alg alg, uint32_t refresh_s, uint64_t now_s,
-              struct keys **out, char *err, size_t cap)
-{
-    json_t *doc = NULL;
-    *out = NULL;
-    int r = keys_file_read(path, &doc, err, cap);
-    if (r == TEDDY_ENOTFOUND) {
-        doc = json_pack("{s:[]}", "keys");
-        r = TEDDY_OK;
-    }
-    struct keys *k = r == TEDDY_OK ? calloc(1, sizeof *k) : NULL;
-    if (r == TEDDY_OK && (k == NULL || doc == NULL)) {
-        snprintf(err, cap, "keys %s: out of memory", path);
-        r = TEDDY_ENOMEM;
-    }
-    if (r == TEDDY_OK)
-        r = read_keys(k, path, json_object_get(doc, "keys"), err, cap);
-    if (r == TEDDY_OK)
-        r = settle(k, path, doc, alg, refresh_s, now_s, err, cap);
-    json_decref(doc);
-    if (r != TEDDY_OK) {
-        keys_free(k);
-        return r;
-    }
-    *out = k;
-    return TEDDY_OK;
+    return k->jwks != NULL;
 }

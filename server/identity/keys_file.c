@@ -128,14 +128,27 @@ static bool sync_directory_of(char *path)
     return ok;
 }
 
+/* One name: what a crash left is replaced, and does not gather. */
+static bool name_beside(const char *path, char out[PATH_MAX])
+{
+    errno = ENAMETOOLONG;
+    return snprintf(out, PATH_MAX, "%s.new", path) < PATH_MAX;
+}
+
+void keys_file_tidy(const char *path)
+{
+    char temporary[PATH_MAX];
+    if (name_beside(path, temporary))
+        (void)unlink(temporary);
+}
+
 static int replace(const char *path, const char *text, char *err, size_t cap)
 {
     char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary) {
-        errno = ENAMETOOLONG;
+    if (!name_beside(path, temporary))
         return fail(path, "cannot be written", err, cap);
-    }
-    int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
+    (void)unlink(temporary);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(path, "cannot be written", err, cap);
     bool ok = write_synced(fd, text, strlen(text));

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "identity/token.h"
+#include "identity/keyring.h"
 
 #define NOW     1763683200u
 #define REFRESH 5184000u
@@ -43,6 +43,23 @@ static inline struct keys *load_at(enum jwt_alg alg, uint64_t now_s)
     if (keys_load(path, alg, REFRESH, now_s, &k, err, sizeof err) != TEDDY_OK)
         fail_msg("%s", err);
     return k;
+}
+
+/* The same, and a key of alg signs: where another one did, it is published already. */
+static inline struct keys *load_signing(enum jwt_alg alg, uint64_t now_s)
+{
+    struct keyring_policy p = {.alg = alg, .refresh_s = REFRESH};
+    struct keyring_op op = {.verb = KEYRING_ADD, .alg_given = true, .alg = alg, .now = true};
+    struct keys *k = load_at(alg, now_s), *after = NULL;
+    struct key_info all[KEYRING_MAX];
+    char err[512] = "";
+    for (size_t i = 0, count = keyring_list(k, all); i < count; i++)
+        if (all[i].state == KEY_SIGNING && all[i].alg == alg)
+            return k;
+    keys_free(k);
+    if (keyring_run(path, &p, NULL, &op, now_s, &after, err, sizeof err) != TEDDY_OK)
+        fail_msg("%s", err);
+    return after;
 }
 
 static inline struct family_row family(const char *device, const char *child)

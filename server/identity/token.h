@@ -16,11 +16,9 @@ struct token_policy {
     uint32_t access_s, refresh_s; /* lifetimes */
 };
 
-/* Loads path (a JWKS with private keys, each with kid, alg and `iat`), making it when missing; the
- * newest key of `alg` signs, and is made when there is none; every key whose last token has not
- * expired verifies: the others are marked `retired_at` in the file, and count for refresh_s from
- * then. TEDDY_EPROTO, TEDDY_EAUTH (readable by others), TEDDY_EIO, TEDDY_ENOMEM: err says what is
- * wrong with the file and what to do. */
+/* Loads path (a JWKS with private keys, each with kid, alg and `iat`) as a server does at its start
+ * (keyring.h), making it when missing. TEDDY_EPROTO, TEDDY_EAUTH (readable by others), TEDDY_EIO,
+ * TEDDY_ENOMEM: err says what is wrong with the file and what to do. */
 TEDDY_MUST_CHECK int keys_load(const char *path, enum jwt_alg alg, uint32_t refresh_s,
                                uint64_t now_s, struct keys **out, char *err, size_t cap);
 void keys_free(struct keys *k);

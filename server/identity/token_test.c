@@ -10,7 +10,7 @@
 
 static void sign_and_check(enum jwt_alg alg)
 {
-    struct keys *k = load_at(alg, NOW);
+    struct keys *k = load_signing(alg, NOW);
     char token[LIMIT_TOKEN_LEN + 1], again[LIMIT_TOKEN_LEN + 1];
     struct family_row f = family("Teddy-ESP32-0001", "child123");
     struct jwt t, same;
@@ -60,7 +60,7 @@ static void test_es256(void **state)
 static void test_es256_signatures_have_one_length(void **state)
 {
     (void)state;
-    struct keys *k = load_at(JWT_ES256, NOW);
+    struct keys *k = load_signing(JWT_ES256, NOW);
     struct family_row f = family("a", "b");
     char token[LIMIT_TOKEN_LEN + 1];
     for (int i = 0; i < 600; i++) {
@@ -81,7 +81,7 @@ static void test_longest_ids_fit(void **state)
     memset(long_name, 'i', JWT_ISS_MAX);
     long_name[JWT_ISS_MAX] = 0;
     for (int alg = JWT_HS256; alg <= JWT_ES256; alg++) {
-        struct keys *k = load_at((enum jwt_alg)alg, NOW);
+        struct keys *k = load_signing((enum jwt_alg)alg, NOW);
         struct family_row f = family(id, id);
         sign(k, &f, JWT_REFRESH, token);
         assert_in_range(strlen(token), 500, LIMIT_TOKEN_LEN);
@@ -105,7 +105,7 @@ static void test_longest_ids_fit(void **state)
 /* Any one character changed, and every way to cut it short. */
 static void every_change_is_refused(enum jwt_alg alg)
 {
-    struct keys *k = load_at(alg, NOW);
+    struct keys *k = load_signing(alg, NOW);
     struct family_row f = family("toy", "kid");
     char token[LIMIT_TOKEN_LEN + 1], changed[LIMIT_TOKEN_LEN + 2];
     sign(k, &f, JWT_ACCESS, token);
@@ -133,7 +133,7 @@ static void test_every_change_is_refused(void **state)
 static void test_another_issuer_or_audience(void **state)
 {
     (void)state;
-    struct keys *k = load_at(JWT_HS256, NOW);
+    struct keys *k = load_signing(JWT_HS256, NOW);
     struct family_row f = family("toy", "kid");
     char token[LIMIT_TOKEN_LEN + 1];
     struct token_policy other = policy;
@@ -172,7 +172,7 @@ static void forge(const char *good, const char *header, const uint8_t *key, size
 static void test_algorithm_confusion(void **state)
 {
     (void)state;
-    struct keys *k = load_at(JWT_ES256, NOW);
+    struct keys *k = load_signing(JWT_ES256, NOW);
     struct family_row f = family("toy", "kid");
     char token[LIMIT_TOKEN_LEN + 1], forged[1024], header[200];
     sign(k, &f, JWT_ACCESS, token);
@@ -193,12 +193,12 @@ static void test_algorithm_confusion(void **state)
 static void test_unknown_kid_and_foreign_key(void **state)
 {
     (void)state;
-    struct keys *k = load_at(JWT_HS256, NOW);
+    struct keys *k = load_signing(JWT_HS256, NOW);
     struct family_row f = family("toy", "kid");
     char token[LIMIT_TOKEN_LEN + 1];
     sign(k, &f, JWT_ACCESS, token);
     assert_int_equal(unlink(path), 0);
-    struct keys *other = load_at(JWT_HS256, NOW);
+    struct keys *other = load_signing(JWT_HS256, NOW);
     assert_int_equal(check(other, token, JWT_ACCESS, NOW), TEDDY_EAUTH);
     assert_int_equal(check(k, token, JWT_ACCESS, NOW), TEDDY_OK);
     keys_free(k);
@@ -254,7 +254,7 @@ static void test_threads_share_keys(void **state)
     (void)state;
     for (int alg = JWT_HS256; alg <= JWT_ES256; alg++) {
         pthread_t threads[4];
-        struct keys *k = load_at((enum jwt_alg)alg, NOW);
+        struct keys *k = load_signing((enum jwt_alg)alg, NOW);
         for (int i = 0; i < 4; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, sign_many, k), 0);
         for (int i = 0; i < 4; i++) {
@@ -286,10 +286,10 @@ static void test_pyjwt_verifies(void **state)
         " assert c['sub']=='toy:kid' and c['use']=='access' and c['exp']-c['iat']==3600,c\n";
     struct family_row f = family("toy", "kid");
     char hs[LIMIT_TOKEN_LEN + 1], es[LIMIT_TOKEN_LEN + 1];
-    struct keys *k = load_at(JWT_HS256, NOW);
+    struct keys *k = load_signing(JWT_HS256, NOW);
     sign(k, &f, JWT_ACCESS, hs);
     keys_free(k);
-    k = load_at(JWT_ES256, NOW);
+    k = load_signing(JWT_ES256, NOW);
     sign(k, &f, JWT_ACCESS, es);
     keys_free(k);
     pid_t child = fork();

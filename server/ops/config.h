@@ -39,7 +39,7 @@
     S(script_rules, "", "Rule file of processor script; empty for the one built in (docs/rules.md)") \
     S(jwt_issuer, "teddy", "iss of tokens") \
     S(jwt_audience, "teddy-devices", "aud of tokens") \
-    E(jwt_alg, "HS256", "HS256|ES256", "How new tokens are signed; ES256 keys are published at /.well-known/jwks.json") \
+    E(jwt_alg, "HS256", "HS256|ES256", "What signs tokens, from the first start or from its change on (teddyctl key add --alg: without a restart); ES256 keys are published at /.well-known/jwks.json") \
     N(access_ttl_s, 3600, 10, 86400, "seconds", "Life of an access token") \
     N(refresh_ttl_s, 5184000, 60, 31536000, "seconds", "Life of a refresh token") \
     E(claim_policy, "require-release", "require-release|allow", "A claim that would move a bound toy to another child") \

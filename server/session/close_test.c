@@ -183,6 +183,34 @@ static void a_devices_session_can_be_closed_from_outside(void **state)
     toy_free(other);
 }
 
+static void give_key_5(struct loop *loop, void *arg)
+{
+    session_set_key(hub_of(loop), *(uint64_t *)arg, 5);
+}
+
+static void sessions_of_a_key_are_closed(void **state)
+{
+    (void)state;
+    struct toy *other = toy_join(&house, "d1"), *toys[3];
+    char name[16];
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "e%d", i);
+        toys[i] = toy_join(&house, name);
+        toy_settle(toys[i]);
+        testing_on_loop(&house.net, give_key_5, &house.last_session);
+    }
+    hub_post_close_key(house.hub, 4, 1008, "token_revoked"); /* nobody's */
+    toy_settle(other);
+    toy_settle(toys[0]);
+    hub_post_close_key(house.hub, 5, 1008, "token_revoked");
+    for (int i = 0; i < 3; i++) {
+        toy_closed(toys[i], 1008, "token_revoked");
+        toy_free(toys[i]);
+    }
+    toy_settle(other);
+    toy_free(other);
+}
+
 static void drain(struct loop *loop, void *arg)
 {
     (void)arg;
@@ -487,6 +515,7 @@ int main(void)
         IN_HOUSE(a_peer_that_never_answers_our_close_is_let_go),
         IN_HOUSE(sessions_that_replace_each_other_are_noticed),
         IN_HOUSE(a_devices_session_can_be_closed_from_outside),
+        IN_HOUSE(sessions_of_a_key_are_closed),
         IN_HOUSE(a_drain_closes_all_and_lets_nobody_in),
         cmocka_unit_test(too_many_messages),
         cmocka_unit_test(no_room_for_the_processor_is_1011),

@@ -169,6 +169,7 @@ static struct session *session_new(struct hub *h, const struct session_owner *ow
     s->child_at = (uint8_t)device;
     s->id = new_id(h, owner->device_id);
     s->loop = (uint8_t)loop_index(h->loop);
+    s->key = owner->key & 63u;
     session_set_exp(s, owner->exp_s);
     return s;
 }
@@ -294,6 +295,13 @@ void session_refreshed(struct hub *hub, uint64_t session_id, const char *access,
     session_rearm(s);
 }
 
+void session_set_key(struct hub *hub, uint64_t session_id, uint8_t key)
+{
+    struct session *s = hub_find(hub, session_id);
+    if (s)
+        s->key = key & 63u;
+}
+
 void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid,
                           uint16_t code, const char *word)
 {
@@ -315,19 +323,30 @@ struct closing {
     uint16_t code;
     bool keep;
     uint8_t keep_sid[STORE_JTI_LEN];
-    char device_id[LIMIT_ID_LEN + 1];
+    char device_id[LIMIT_ID_LEN + 1]; /* "": all whose token this key signed */
+    uint8_t key;
 };
+
+static void close_key(struct hub *hub, uint8_t key, uint16_t code, const char *word)
+{
+    for (unsigned i = 0; i < hub->bucket_count; i++)
+        for (struct session *s = hub->buckets[i]; s; s = s->next)
+            if (s->key == key)
+                session_close(s, code, word, false);
+}
 
 static void close_here(struct loop *loop, struct loop_task *task)
 {
     struct closing *c = (struct closing *)task;
     (void)loop;
-    session_close_device(c->hub, c->device_id, c->keep ? c->keep_sid : NULL, c->code, c->word);
+    if (c->device_id[0])
+        session_close_device(c->hub, c->device_id, c->keep ? c->keep_sid : NULL, c->code, c->word);
+    else
+        close_key(c->hub, c->key, c->code, c->word);
     free(c);
 }
 
-void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code,
-                    const char *word)
+static struct closing *closing_new(struct hub *hub, uint16_t code, const char *word)
 {
     struct closing *c = calloc(1, sizeof *c);
     if (!c) {
@@ -338,6 +357,20 @@ void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_
     c->hub = hub;
     c->word = word;
     c->code = code;
+    return c;
+}
+
+void hub_post_close_key(struct hub *hub, uint8_t key, uint16_t code, const char *word)
+{
+    struct closing *c = closing_new(hub, code, word);
+    c->key = key;
+    loop_post(hub->loop, &c->task);
+}
+
+void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code,
+                    const char *word)
+{
+    struct closing *c = closing_new(hub, code, word);
     c->keep = keep_sid != NULL;
     if (keep_sid)
         memcpy(c->keep_sid, keep_sid, sizeof c->keep_sid);

@@ -62,7 +62,7 @@ struct marks {
                                        last one acked */
 };
 
-#define SESSION_TIME_BITS 44 /* milliseconds for five centuries */
+#define SESSION_TIME_BITS 43 /* milliseconds for two centuries */
 #define SESSION_TIME_MAX  ((UINT64_C(1) << SESSION_TIME_BITS) - 1)
 #define SESSION_SEQ_BITS  48
 
@@ -92,6 +92,7 @@ struct session {
     uint64_t ack_last : 1;   /* acked is hello's `last`: perhaps there is nothing to write */
     uint64_t silent : 1;     /* ended for having said nothing */
     uint64_t orphan : 1;     /* the hub is gone, only the connection is left */
+    uint64_t key : 6;        /* the slot of the key that signed its token */
     uint64_t exp_ms : SESSION_TIME_BITS;
     uint64_t loop : 8;     /* the hub's */
     uint64_t child_at : 8; /* of the child's id in ids */

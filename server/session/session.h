@@ -40,6 +40,7 @@ struct session_owner {
     char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
     uint8_t sid[STORE_JTI_LEN];
     uint64_t exp_s;                        /* seconds since 1970, of the access token */
+    uint8_t key;                           /* the slot of the key that signed it, below 64 */
     const struct sockaddr_storage *client; /* copied; NULL: not known */
 };
 
@@ -69,6 +70,9 @@ void session_refreshed(struct hub *hub, uint64_t session_id, const char *access,
                        const char *refresh, uint32_t expires_in, uint64_t exp_s,
                        const char *error_code, uint16_t close_code);
 
+/* The key that signs what session_refreshed is about to hand it. */
+void session_set_key(struct hub *hub, uint64_t session_id, uint8_t key);
+
 /* Closes the device's session whose family is not keep_sid (NULL: any), also one that is only
  * registered. word: a literal, kept by address. */
 void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid,
@@ -79,6 +83,8 @@ void session_close_device(struct hub *hub, const char *device_id, const uint8_t 
  * ought to be closed is worse than a restart. */
 void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_sid, uint16_t code,
                     const char *word);
+/* The same for all sessions of the hub whose token was signed by that key. */
+void hub_post_close_key(struct hub *hub, uint8_t key, uint16_t code, const char *word);
 /* A message for the device was queued: its session, if it has one, is to look. Called as the
  * message commits, on the store's thread, messages arrive in the order of their commits. Out of
  * memory: the message waits for the session's next reason to look. Threads: any. */

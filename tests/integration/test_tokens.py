@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import time
 
@@ -315,6 +316,19 @@ class Es256(Case):
             await ws.send("hello")
             self.assertEqual(json.loads(await ws.recv())["type"], "echo")
 
+    def due(self, server, kid):
+        """Has the time come at which a published key signs."""
+        server.terminate()
+        path = os.path.join(server.data, "jwt-keys.json")
+        with open(path) as f:
+            document = json.load(f)
+        for key in document["keys"]:
+            if key["kid"] == kid:
+                key["signs_at"] = int(time.time())
+        with open(path, "w") as f:
+            json.dump(document, f)
+        server.start()
+
     async def test_switching_the_algorithm_keeps_old_tokens(self):
         server = Server(**{**self.UNLIMITED})
         try:
@@ -322,6 +336,10 @@ class Es256(Case):
             old = toy.claim()
             server.config["jwt_alg"] = "ES256"
             server.restart()
+            waiting = [k["kid"] for k in server.get("/.well-known/jwks.json").json()["keys"]]
+            self.assertEqual(len(waiting), 1)  # published, and not yet what signs
+            self.assertEqual(jwt.get_unverified_header(server.add().claim()["access"])["alg"], "HS256")
+            self.due(server, waiting[0])
             async with toy.connect(old["access"]) as ws:
                 await ws.send("hello")
                 self.assertEqual(json.loads(await ws.recv())["type"], "echo")

@@ -1,0 +1,126 @@
+/* The keys of the tokens: teddyctl key list, add, retire. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "admin/keys.h"
+#include "cli/ctl.h"
+#include "proto/endpoints.h"
+
+static void offline(const struct ctl *ctl, void *arg, struct admin_answer *out)
+{
+    struct keyring_policy policy = {.alg = ctl->es256 ? JWT_ES256 : JWT_HS256};
+    char path[sizeof ctl->dir + 32], err[512] = "";
+    struct keyring_op *op = arg;
+    struct keys *keys = NULL;
+    int rc;
+
+    (void)snprintf(path, sizeof path, "%s/" KEYRING_FILE, ctl->dir);
+    rc = keyring_run(path, &policy, NULL, op, (uint64_t)time(NULL), &keys, err, sizeof err);
+    if (rc == TEDDY_OK && op->verb == KEYRING_LIST)
+        admin_keys_list(keys, out);
+    else
+        admin_keys_changed(op, rc, err, out);
+    keys_free(keys);
+}
+
+static const char *member(const json_t *reply, const char *name)
+{
+    const char *text = json_string_value(json_object_get(reply, name));
+    return text != NULL ? text : "?";
+}
+
+int run_key_list(struct ctl *ctl, const char *arg)
+{
+    static const struct print_column columns[] = {{"KID", "kid"},
+                                                  {"ALG", "alg"},
+                                                  {"STATE", "state"},
+                                                  {"MADE", "made"},
+                                                  {"SIGNS FROM", "signs_from"},
+                                                  {"RETIRED", "retired"},
+                                                  {"VERIFIES UNTIL", "verifies_until"}};
+    struct keyring_op op = {.verb = KEYRING_LIST};
+    struct ctl_work work = {"GET", ENDPOINT_ADMIN "/keys", NULL, false, offline, &op};
+    json_t *reply = NULL;
+    int rc;
+
+    (void)arg;
+    if (ctl->alg != NULL || ctl->now)
+        return usage("key list takes no --alg or --now");
+    rc = link_work(ctl, &work, &reply);
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        rc =
+            print_rows(json_object_get(reply, "keys"), columns, sizeof columns / sizeof columns[0]);
+    json_decref(reply);
+    return rc;
+}
+
+/* "0123… ES256 pending, signs from …" */
+static void say_key(const json_t *reply)
+{
+    const char *state = member(reply, "state");
+
+    (void)printf("%s %s %s", member(reply, "kid"), member(reply, "alg"), state);
+    if (strcmp(state, "pending") == 0)
+        (void)printf(", signs from %s", member(reply, "signs_from"));
+    else if (strcmp(state, "verifying") == 0)
+        (void)printf(", verifies until %s", member(reply, "verifies_until"));
+    (void)printf("\n");
+}
+
+int run_key_add(struct ctl *ctl, const char *arg)
+{
+    struct keyring_op op = {.verb = KEYRING_ADD, .now = ctl->now, .alg_given = ctl->alg != NULL};
+    char body[64];
+    struct ctl_work work = {"POST", ENDPOINT_ADMIN "/keys", body, true, offline, &op};
+    json_t *reply = NULL;
+    int rc;
+
+    (void)arg;
+    if (ctl->alg != NULL && strcmp(ctl->alg, "HS256") != 0 && strcmp(ctl->alg, "ES256") != 0)
+        return usage("--alg takes HS256 or ES256");
+    op.alg = ctl->alg != NULL && strcmp(ctl->alg, "ES256") == 0 ? JWT_ES256 : JWT_HS256;
+    (void)snprintf(body, sizeof body, "{%s%s%s\"now\":%s}", ctl->alg != NULL ? "\"alg\":\"" : "",
+                   ctl->alg != NULL ? ctl->alg : "", ctl->alg != NULL ? "\"," : "",
+                   ctl->now ? "true" : "false");
+    rc = link_work(ctl, &work, &reply);
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        say_key(reply);
+    json_decref(reply);
+    return rc;
+}
+
+int run_key_retire(struct ctl *ctl, const char *kid)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    struct keyring_op op = {.verb = KEYRING_RETIRE, .now = ctl->now};
+    char path[128];
+    struct ctl_work work = {"POST", path, ctl->now ? "{\"now\":true}" : "{}", false, offline, &op};
+    json_t *reply = NULL;
+    size_t len = strlen(kid);
+    int rc;
+
+    if (ctl->alg != NULL)
+        return usage("key retire takes no --alg; its successor is of the same");
+    if (len == 0 || len > JWT_KID_MAX || strspn(kid, allowed) != len)
+        return usage("'%.80s' is no kid: teddyctl key list shows them", kid);
+    (void)snprintf(op.kid, sizeof op.kid, "%s", kid);
+    (void)snprintf(path, sizeof path, ENDPOINT_ADMIN "/keys/%s/retire", kid);
+    rc = link_work(ctl, &work, &reply);
+    if (rc == CTL_DONE && ctl->json) {
+        rc = print_json(reply);
+    } else if (rc == CTL_DONE) {
+        const char *state = member(reply, "state");
+        say_key(reply);
+        if (strcmp(state, "signing") == 0)
+            (void)printf("it retires once %s signs; teddyctl key list shows when\n",
+                         member(reply, "successor"));
+    }
+    json_decref(reply);
+    return rc;
+}
