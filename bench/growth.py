@@ -74,22 +74,35 @@ def _operate(bench, r):
          connections=100, format="teddy", seconds=seconds)
 
 
+TALKERS = 10
+
+
 def sessions(bench):
-    """Echo at few and at many sessions, beside the floor at the same. Four servers, so that all take turns
-    within the same moments."""
+    """Echo at few and at many sessions, beside the floor at the same: ten that talk while the others are silent, and
+    all that talk. Four servers, so that all take turns within the same moments."""
     data = os.path.join(bench.fleet.place, "few")
     shutil.copytree(bench.toys.plain, data)
-    kept, sizes = {}, (10, bench.plan["idle_steps"][-1])
+    many = bench.plan["idle_steps"][-1]
     with contextlib.ExitStack() as stack:
-        for size, teddyd in zip(sizes, (bench.fleet.teddyd(data), bench.teddyd())):
-            bench.book.say(f"  {size:,} sessions are opened")
-            rows = [(series, server, {"format": "teddy", **bench.session(stack.enter_context(server))})
-                    for series, server in (("teddyd", teddyd), ("floor, same bytes", bench.fleet.floor(True)))]
-            kept[size] = held(bench, stack, "sessions", size, rows, seconds=bench.plan["pair_seconds"])
-        bench.book.say(f"  echo at {sizes[0]} and at {sizes[1]:,} sessions, {bench.plan['session_rounds']} rounds")
+        few = [(series, stack.enter_context(server)) for series, server in
+               (("teddyd", bench.fleet.teddyd(data)), ("floor, same bytes", bench.fleet.floor(True)))]
+        full = [(series, stack.enter_context(server)) for series, server in
+                (("teddyd", bench.teddyd()), ("floor, same bytes", bench.fleet.floor(True)))]
+        ten = {TALKERS: _talkers(bench, stack, few, 0, TALKERS), many: None}
+        bench.book.say(f"  {many:,} sessions are opened")
+        ten[many] = _talkers(bench, stack, full, 0, TALKERS)
+        everyone = {TALKERS: ten[TALKERS], many: _talkers(bench, stack, full, TALKERS, many - TALKERS)}
+        bench.book.say(f"  echo at {TALKERS} and at {many:,} sessions, {bench.plan['session_rounds']} rounds")
         for _ in range(bench.plan["session_rounds"]):
-            for size in sizes:
-                turns(bench, "sessions", size, kept[size], 1)
+            for measure, kept in (("sessions, ten talk", ten), ("sessions, all talk", everyone)):
+                for size in (TALKERS, many):
+                    turns(bench, measure, size, kept[size], 1)
+
+
+def _talkers(bench, stack, servers, first, count):
+    """So many sessions of each server, open until the stack ends."""
+    rows = [(series, server, {"format": "teddy", **bench.session(server, first, count)}) for series, server in servers]
+    return held(bench, stack, "sessions", count, rows, seconds=bench.plan["pair_seconds"])
 
 
 def reconnects(bench):

@@ -61,6 +61,15 @@ class Book:
             return statistics.median(ours) / statistics.median(theirs)
         return statistics.median(m / n for m, n in zip(ours, theirs))
 
+    def growth(self, measure, series, a, b):
+        """One x to another of the same series, likewise."""
+        at_a, at_b = self.all(measure, series, a), self.all(measure, series, b)
+        if not at_a or not at_b:
+            return None
+        if len(at_a) != len(at_b):
+            return statistics.median(at_b) / statistics.median(at_a)
+        return statistics.median(n / m for m, n in zip(at_a, at_b))
+
     def middle(self, measure, a, b, x):
         """What half of the rounds' ratios lie within, in words; "" of fewer than four, or when some have no other."""
         ours, theirs = self.all(measure, a, x), self.all(measure, b, x)
