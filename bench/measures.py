@@ -446,7 +446,7 @@ def _loops(bench, x, servers, **options):
     with contextlib.ExitStack() as stack:
         rows = [(series, server, {**options, **bench.session(server), **more})
                 for series, (server, more) in servers.items()]
-        kept = held(bench, stack, "loops", x, [(s, v, {"connections": 1000, "format": "teddy", **o}) for s, v, o in rows],
-                    seconds=bench.plan["pair_seconds"])
+        wanted = [(s, v, {"connections": 1000, "format": "teddy", **o}) for s, v, o in rows]
+        kept = held(bench, stack, "loops", x, wanted, seconds=bench.plan["pair_seconds"])
         bench.book.say(f"  one loop and two, {x}, {bench.plan['loops_pairs']} rounds")
         turns(bench, "loops", x, kept, bench.plan["loops_pairs"])

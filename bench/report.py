@@ -73,10 +73,10 @@ def _runs(book):
 
 def _head(book, facts):
     lines = ["# What was measured", "",
-             f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says what "
-             "each figure is and how to get it. Medians, least and most in brackets where there are several rounds. The "
-             "servers took turns in every round; the main figure is CPU from the system's accounts, because throughput "
-             "and latency on a shared machine are noise.", "",
+             f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}; [README.md](README.md) says "
+             "what each figure is and how to get it. Medians, least and most in brackets where there are several "
+             "rounds. The servers took turns in every round; the main figure is CPU from the system's accounts, because "
+             "throughput and latency on a shared machine are noise.", "",
              "| | |", "| --- | --- |"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]
     return lines + _runs(book) + [""]

@@ -20,8 +20,8 @@ from wal import wal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.idle, "idle-tls": measures.idle_tls,
-       "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "wal": wal, "storm": growth.storm,
-       "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
+       "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "wal": wal,
+       "storm": growth.storm, "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
        "loops": measures.loops}
 FULL = {
     "quick": False, "measures": list(ALL), "without": {}, "rounds": 3, "echo_rounds": 2, "seconds": 0.7, "toys": 19000,
@@ -29,7 +29,8 @@ FULL = {
     "pairs TLS": {100: 7, 1000: 7}, "pair_seconds": 0.4, "fastapi_max": 1000,
     "idle_rounds": 1, "idle_steps": [1000, 10000, 19000], "idle_steps_peers": [1000, 3000],
     "idle_steps_tls": [500, 2500], "handshakes": list(measures.HANDSHAKES), "handshake_pairs": 7, "handshake_rounds": 1,
-    "handshake_s": 0.7, "claim_seconds": 1, "hours_of_claims": 0.05, "wal_piece_s": 5, "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
+    "handshake_s": 0.7, "claim_seconds": 1, "hours_of_claims": 0.05, "wal_piece_s": 5,
+    "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
     "registry": [1000, 1000000], "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
     "loops_pairs": 7, "loops_rate": 40000,
 }
@@ -44,7 +45,8 @@ QUICK = {
     "pairs": {100: 3, 1000: 3}, "pairs TLS": {100: 3}, "pair_seconds": 0.2, "fastapi_max": 100, "idle_rounds": 1,
     "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000], "idle_steps_tls": [200, 1000],
     "handshakes": ["TLS 1.3, full"], "handshake_pairs": 3, "handshake_rounds": 1, "handshake_s": 0.3,
-    "claim_seconds": 0.4, "hours_of_claims": 0.005, "wal_piece_s": 1, "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
+    "claim_seconds": 0.4, "hours_of_claims": 0.005, "wal_piece_s": 1,
+    "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
     "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
 }
 

@@ -101,6 +101,22 @@ static void upgrade_moved(struct http_request *req)
         http_move(req, testing.server.loops[1], take_connection, NULL);
 }
 
+/* To the loop where it is: within the call. */
+static void take_here(struct http_request *req, void *arg)
+{
+    *(bool *)arg = true;
+    take_connection(req, NULL);
+}
+
+static void upgrade_here(struct http_request *req)
+{
+    bool taken = false;
+    if (!http_upgrade_ok(req))
+        return;
+    http_move(req, req->loop, take_here, &taken);
+    assert_true(taken);
+}
+
 static const struct route routes[] = {
     {"GET", "/hello", ROUTE_NONE, "hello", hello, 0, NULL},
     {"POST", "/claim", ROUTE_NONE, "claim", echo_body, 4096, "application/json"},
@@ -112,6 +128,7 @@ static const struct route routes[] = {
     {"GET", "/forget", ROUTE_NONE, "forget", forget, 0, NULL},
     {"GET", "/ws/{id}", ROUTE_DEVICE, "ws", upgrade, 0, NULL},
     {"GET", "/ws-moved/{id}", ROUTE_DEVICE, "ws_moved", upgrade_moved, 0, NULL},
+    {"GET", "/ws-here/{id}", ROUTE_DEVICE, "ws_here", upgrade_here, 0, NULL},
     {"GET", "/admin", ROUTE_ADMIN, "admin", hello, 0, NULL},
 };
 

@@ -22,16 +22,16 @@ static struct answer a;
 static void switches_and_hands_over_what_follows(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/ws/toy", "/ws-moved/toy"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const paths[] = {"/ws/toy", "/ws-moved/toy", "/ws-here/toy"};
+    for (int i = 0; i < 6; i++) {
         char text[512];
-        http_testing_start(i / 2);
+        http_testing_start(i / 3);
         struct testing_client c = http_testing_connect();
         snprintf(text, sizeof text,
                  "GET %s?token=secret HTTP/1.1\r\n" HOST "upgrade: WebSocket\r\n" CONN VERSION KEY
                  "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: "
                  "chat\r\n\r\nframes",
-                 paths[i % 2]);
+                 paths[i % 3]);
         testing_send(&c, text, strlen(text));
         http_testing_read(&c, &a, true);
         assert_int_equal(a.status, 101);

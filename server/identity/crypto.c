@@ -59,7 +59,8 @@ int identity_hmac_sha256(const uint8_t *key, size_t key_len, const uint8_t *msg,
                          uint8_t mac[32])
 {
     size_t out_len = 0;
-    EVP_MAC_CTX *ctx = own_context();
+    /* Without a key, a context that is kept would take the one before, somebody else's. */
+    EVP_MAC_CTX *ctx = key == NULL ? NULL : own_context();
     bool ok = ctx != NULL && EVP_MAC_init(ctx, key, key_len, NULL) == 1 &&
               EVP_MAC_update(ctx, msg, len) == 1 && EVP_MAC_final(ctx, mac, &out_len, 32) == 1;
     return ok && out_len == 32 ? TEDDY_OK : TEDDY_EIO;

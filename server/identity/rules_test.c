@@ -244,6 +244,15 @@ static void test_replay_of_the_nonce(void **state)
     assert_int_equal(commit(&w), VERDICT_NONCE_REPLAYED); /* what it had written was undone */
 }
 
+static void test_no_key_is_nobodys_key(void **state)
+{
+    static const uint8_t key[32] = {1}, message[] = "message";
+    uint8_t mac[32];
+    (void)state;
+    assert_int_equal(identity_hmac_sha256(key, sizeof key, message, sizeof message, mac), TEDDY_OK);
+    assert_int_equal(identity_hmac_sha256(NULL, 0, message, sizeof message, mac), TEDDY_EIO);
+}
+
 static void test_replay_of_the_mac(void **state)
 {
     (void)state;
@@ -500,6 +509,7 @@ int main(void)
         T(test_check_leaves_no_secret),
         T(test_order),
         T(test_replay_of_the_nonce),
+        cmocka_unit_test(test_no_key_is_nobodys_key),
         T(test_replay_of_the_mac),
         T(test_two_claims_at_once),
         T(test_binding),

@@ -46,10 +46,10 @@ static void end(struct session *s, struct writer *w)
     writer_text(w, "}");
     if (w->overflow) { /* the buffer fits the longest utterance at its worst: a mistake of ours */
         wsio_fail(&s->ws, WS_CLOSE_INTERNAL, "internal");
-        return;
+    } else {
+        metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_OUT, 1);
+        wsio_text(&s->ws, w->buf, w->len);
     }
-    metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_OUT, 1);
-    wsio_text(&s->ws, w->buf, w->len);
     wipe(w->buf, w->len); /* what was said does not wait here for the next message */
 }
 
@@ -148,8 +148,10 @@ bool send_message(struct session *s, const struct downlink_row *d)
         string(&w, MEMBER("text"), d->body);
     }
     number(&w, MEMBER("expires"), d->expires_s);
-    if (w.overflow || (s->ws.frame_max && w.len + 1 > s->ws.frame_max))
+    if (w.overflow || (s->ws.frame_max && w.len + 1 > s->ws.frame_max)) {
+        wipe(w.buf, w.len);
         return false;
+    }
     end(s, &w);
     return true;
 }

@@ -155,9 +155,10 @@ struct reader {
     pthread_t thread;
 };
 
-/* How far the write-ahead log has grown, in pages, and where it is next copied back. */
+/* How far the write-ahead log has grown, in pages, where it is next copied back, and how much
+ * further it grows when it then cannot be cut off. */
 struct wal {
-    unsigned pages, checkpoint_at;
+    unsigned pages, checkpoint_at, retry;
 };
 
 struct store {

@@ -2,7 +2,9 @@
  * the 24 bytes of its head and the page; a group's frames are one run of bytes, and nobody reads
  * them before they are synced. So they are gathered here and go to the file in pieces of GATHER.
  * What waits goes before anything else is done with the file, and first of all with its sync; a
- * failure is then that call's. Everything but the log is the real VFS's own. */
+ * failure is then that call's. Where a torn write may spoil what stands beside it, SQLite writes
+ * some of a commit behind its sync, and nothing is gathered. Everything but the log is the real
+ * VFS's own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +19,9 @@
 struct log_file {
     sqlite3_file base;
     sqlite3_int64 at; /* where the first byte of held goes */
-    size_t len;
+    size_t len, cap;
     uint8_t *held; /* GATHER bytes */
+    int lost;      /* why what was held did not reach the file, or SQLITE_OK */
 };
 
 static struct log_file *log_of(sqlite3_file *f)
@@ -31,14 +34,17 @@ static sqlite3_file *real_of(sqlite3_file *f)
     return (sqlite3_file *)(void *)(log_of(f) + 1);
 }
 
-/* What could not be written is given up: the transaction is lost with it. */
+/* What could not be written is given up, and the transaction is lost with it. SQLite does not know
+ * that: it was told that these bytes are written, and might take the failure for the statement's
+ * alone. So everything fails from here on, and the commit at last, until log_forget. */
 static int put(sqlite3_file *f)
 {
     struct log_file *log = log_of(f);
     size_t len = log->len;
     log->len = 0;
-    return len == 0 ? SQLITE_OK
-                    : real_of(f)->pMethods->xWrite(real_of(f), log->held, (int)len, log->at);
+    if (log->lost == SQLITE_OK && len > 0)
+        log->lost = real_of(f)->pMethods->xWrite(real_of(f), log->held, (int)len, log->at);
+    return log->lost;
 }
 
 static int log_close(sqlite3_file *f)
@@ -57,13 +63,11 @@ static int log_read(sqlite3_file *f, void *out, int len, sqlite3_int64 at)
 static int log_write(sqlite3_file *f, const void *data, int len, sqlite3_int64 at)
 {
     struct log_file *log = log_of(f);
-    if (log->len > 0 &&
-        (at != log->at + (sqlite3_int64)log->len || (size_t)len > GATHER - log->len)) {
-        int rc = put(f);
-        if (rc != SQLITE_OK)
-            return rc;
-    }
-    if ((size_t)len > GATHER)
+    bool fits = at == log->at + (sqlite3_int64)log->len && (size_t)len <= log->cap - log->len;
+    int rc = fits ? log->lost : put(f);
+    if (rc != SQLITE_OK)
+        return rc;
+    if ((size_t)len > log->cap)
         return real_of(f)->pMethods->xWrite(real_of(f), data, len, at);
     if (log->len == 0)
         log->at = at;
@@ -148,6 +152,8 @@ static int log_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int fla
         log->base.pMethods = &methods;
     else
         free(log->held);
+    if (rc == SQLITE_OK && (log_device(f) & SQLITE_IOCAP_POWERSAFE_OVERWRITE))
+        log->cap = GATHER;
     return rc;
 }
 
@@ -176,6 +182,8 @@ void log_forget(sqlite3 *db)
 {
     sqlite3_file *f = NULL;
     if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) == SQLITE_OK &&
-        f != NULL && f->pMethods == &methods)
+        f != NULL && f->pMethods == &methods) {
         log_of(f)->len = 0;
+        log_of(f)->lost = SQLITE_OK;
+    }
 }

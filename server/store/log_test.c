@@ -3,7 +3,10 @@
 #include "store/test_store.h"
 
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static struct place place;
 
@@ -97,10 +100,56 @@ static void a_log_that_a_reader_held_is_cut_off(void **state)
     sem_destroy(&sem[1]);
 }
 
+/* Another program: one snapshot after the other, each held for a while. It says on `told` that the
+ * first one has begun, and ends with us. */
+static void read_on_and_on(int told)
+{
+    sqlite3 *db = NULL;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    bool ok = sqlite3_open_v2(place.path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+              sqlite3_busy_timeout(db, 60000) == SQLITE_OK;
+    while (ok) {
+        ok = sqlite3_exec(db, "BEGIN; SELECT count(*) FROM big", NULL, NULL, NULL) == SQLITE_OK &&
+             write(told, "x", 1) == 1;
+        usleep(50000);
+        ok = ok && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    }
+    _exit(1);
+}
+
+static void a_log_beside_a_busy_reader_keeps_its_bound(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20 };
+    const struct store_options options = {.path = place.path, .readers = 1, .unsafe_no_sync = true};
+    int told[2];
+    char byte;
+    struct store *s = must_open(&options);
+    (void)grow_log(s); /* the table */
+    store_close(s);
+    assert_int_equal(pipe(told), 0);
+    pid_t reader = fork(); /* while there is no thread */
+    if (reader == 0)
+        read_on_and_on(told[1]);
+    assert_true(reader > 0);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    s = must_open(&options);
+    for (int i = 0; i < 60; i++)
+        assert_in_range(grow_log(s), 0, 96 * MIB);
+    assert_int_equal(waitpid(reader, NULL, WNOHANG), 0); /* it read to the end */
+    kill(reader, SIGKILL);
+    waitpid(reader, NULL, 0);
+    close(told[0]);
+    close(told[1]);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_log_that_a_reader_held_is_cut_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_log_beside_a_busy_reader_keeps_its_bound, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,8 @@ struct store_job {
  * to do (newer schema, not a database, locked, no permission, disk). */
 TEDDY_MUST_CHECK int store_open(const struct store_options *options, struct store **out, char *err,
                                 size_t cap);
-/* Runs what is queued, checkpoints, closes. NULL is fine. */
+/* Runs what is queued, checkpoints, closes. No other thread is within a call of the store, or comes
+ * with one. NULL is fine. */
 void store_close(struct store *s);
 /* Queue a job. TEDDY_EFULL: the queue is at its bound, done will not be called. Threads: any.
  * Blocks: no. */

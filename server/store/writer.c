@@ -3,11 +3,15 @@
 #include "store/internal.h"
 
 /* The log is copied back into the database each time it has grown by CHECKPOINT_PAGES (of 4 KiB),
- * without waiting for readers; past WAL_PAGES_MAX it waits for them (briefly: each holds its
- * snapshot for one batch) and cuts the log off. */
+ * without waiting for readers; past WAL_PAGES_MAX it waits for them and cuts the log off. Our own
+ * hold a snapshot for one batch; for another program's, that lasts for longer than all the tries,
+ * the log grows on, at first by RETRY_PAGES until it is tried again and each time by twice as many,
+ * so that claims are not kept waiting for nothing. */
 #define CHECKPOINT_PAGES 8000
 #define WAL_PAGES_MAX    16000
-#define TRUNCATE_BUSY_MS 200
+#define RETRY_PAGES      250
+#define CUT_TRIES        4
+#define CUT_BUSY_MS      50
 #define NORMAL_BUSY_MS   5000
 
 static int count_pages(void *arg, sqlite3 *db, const char *name, int pages)
@@ -15,30 +19,45 @@ static int count_pages(void *arg, sqlite3 *db, const char *name, int pages)
     struct wal *wal = arg;
     (void)db;
     (void)name;
-    if ((unsigned)pages < wal->pages)
-        wal->checkpoint_at = CHECKPOINT_PAGES; /* the log began anew */
+    if ((unsigned)pages < wal->pages) /* the log began anew */
+        *wal = (struct wal){0, CHECKPOINT_PAGES, RETRY_PAGES};
     wal->pages = (unsigned)pages;
     return SQLITE_OK;
 }
 
 void writer_watch_wal(struct store *s)
 {
-    s->wal = (struct wal){0, CHECKPOINT_PAGES};
+    s->wal = (struct wal){0, CHECKPOINT_PAGES, RETRY_PAGES};
     sqlite3_wal_hook(s->writer.db, count_pages, &s->wal);
+}
+
+/* Several short tries do what a long one cannot. Who reads without a pause keeps its place in the
+ * list of readers, and to one try it is the reader that it was at first. But nothing is committed
+ * between them: to the next try, its present snapshot is one of the whole log, which can then be
+ * copied; and once it is, snapshots need no log, and it can be cut. */
+static bool cut_log(sqlite3 *db)
+{
+    int rc = SQLITE_BUSY;
+    sqlite3_busy_timeout(db, CUT_BUSY_MS);
+    for (int i = 0; i < CUT_TRIES && (rc & 0xff) == SQLITE_BUSY; i++)
+        rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db, NORMAL_BUSY_MS);
+    return rc == SQLITE_OK;
 }
 
 static void checkpoint(struct store *s)
 {
-    if (s->wal.pages < s->wal.checkpoint_at)
+    struct wal *wal = &s->wal;
+    unsigned step = CHECKPOINT_PAGES;
+    if (wal->pages < wal->checkpoint_at)
         return;
-    if (s->wal.pages < WAL_PAGES_MAX) {
+    if (wal->pages < WAL_PAGES_MAX) {
         (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    } else {
-        sqlite3_busy_timeout(s->writer.db, TRUNCATE_BUSY_MS);
-        (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-        sqlite3_busy_timeout(s->writer.db, NORMAL_BUSY_MS);
+    } else if (!cut_log(s->writer.db)) {
+        step = wal->retry;
+        wal->retry = step < CHECKPOINT_PAGES / 2 ? 2 * step : CHECKPOINT_PAGES;
     }
-    s->wal.checkpoint_at = s->wal.pages + CHECKPOINT_PAGES;
+    wal->checkpoint_at = wal->pages + step;
 }
 
 static void rollback(struct store_tx *tx)
