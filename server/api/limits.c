@@ -33,7 +33,7 @@ static const struct {
                                  KEY_ADDRESS, true},
     [LIMITS_ADMIN_FAILURES] = {"admin_failures_per_address", METRIC_LIMITED_ADMIN_FAILURES,
                                KEY_ADDRESS, true},
-    [LIMITS_DEVICE_ATTACKS] = {"device_attacks", METRIC_DEVICE_ATTACKED, KEY_DEVICE, true},
+    [LIMITS_DEVICE_ATTACKS] = {"device_attacks", METRIC_DEVICE_ATTACKED, KEY_DEVICE, false},
 };
 
 static void key_text(enum key kind, const struct ratelimit_bite *b, char *out, size_t cap)
