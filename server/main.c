@@ -100,37 +100,10 @@ static int open_tls(struct server *s)
 
 static int open_limits(struct server *s)
 {
-    const struct config *c = &s->app.config;
-    struct app *a = &s->app;
-    const struct {
-        struct ratelimit **out;
-        uint32_t limit;
-    } all[] = {
-        {&a->claim_failures, c->claim_failures_per_address_min},
-        {&a->device_claims, c->claims_per_device_min},
-        {&a->refresh_failures, c->refresh_failures_per_address_min},
-        {&a->device_refreshes, c->refreshes_per_device_min},
-        {&a->upgrade_refusals, c->upgrade_refusals_per_address_min},
-        {&a->requests, c->requests_per_address_min},
-        {&a->admin_failures, 20},
-    };
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (ratelimit_new(all[i].limit, 60000, 16384, all[i].out) != TEDDY_OK) {
-            snprintf(s->error, sizeof s->error, "out of memory");
-            return TEDDY_ENOMEM;
-        }
-    return TEDDY_OK;
-}
-
-static void close_limits(struct app *a)
-{
-    ratelimit_free(a->claim_failures);
-    ratelimit_free(a->device_claims);
-    ratelimit_free(a->refresh_failures);
-    ratelimit_free(a->device_refreshes);
-    ratelimit_free(a->upgrade_refusals);
-    ratelimit_free(a->requests);
-    ratelimit_free(a->admin_failures);
+    int rc = limits_open(&s->app.limits, &s->app.config);
+    if (rc != TEDDY_OK)
+        snprintf(s->error, sizeof s->error, "cannot make the limits: %s", teddy_err_text(rc));
+    return rc;
 }
 
 static int open_processor(struct server *s)
@@ -210,7 +183,7 @@ static int open_admin(struct server *s)
         .drain_context = s,
         .downlinks = {s->app.config.downlink_queue_max, s->app.config.downlink_expiry_s,
                       s->app.config.downlink_max},
-        .failures = s->app.admin_failures,
+        .failures = s->app.limits.of[LIMITS_ADMIN_FAILURES],
         .keys = &s->app.keys,
         .keys_change = jwt_keys_change,
         .keys_context = s,
@@ -313,7 +286,7 @@ static int serve(struct server *s)
     serve_close(s);
     close_loops(&s->app);
     close_processor(s);
-    close_limits(&s->app);
+    limits_close(&s->app.limits);
     tls_context_free(s->tls);
     tls_tickets_free(s->tickets);
     jwt_keys_close(s);

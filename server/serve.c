@@ -21,21 +21,17 @@ static bool admit(const struct http_plane *plane, const struct sockaddr_storage 
                   uint64_t now_ms, uint32_t *retry_after_s)
 {
     const struct app *app = plane->context;
-    uint8_t key[17];
-    size_t len = ratelimit_address_key(client, key);
-    return ratelimit_take(app->requests, key, len, now_ms, retry_after_s);
+    return ratelimit_take_address(app->limits.of[LIMITS_REQUESTS], client, now_ms, retry_after_s);
 }
 
 /* What http refuses of a claim or refresh counts as the handlers' own refusals do. */
 static bool may_fail(const struct http_request *req, uint32_t *retry_after_s)
 {
-    const struct app *app = app_of(req);
-    struct ratelimit *failures = span_is(req->path, ENDPOINT_CLAIM)     ? app->claim_failures
-                                 : span_is(req->path, ENDPOINT_REFRESH) ? app->refresh_failures
-                                                                        : NULL;
-    uint8_t key[17];
-    size_t len = ratelimit_address_key(&req->client, key);
-    return !failures || ratelimit_take(failures, key, len, loop_now_ms(req->loop), retry_after_s);
+    enum limit failures = span_is(req->path, ENDPOINT_CLAIM)     ? LIMITS_CLAIM_FAILURES
+                          : span_is(req->path, ENDPOINT_REFRESH) ? LIMITS_REFRESH_FAILURES
+                                                                 : LIMITS_COUNT;
+    return failures == LIMITS_COUNT || limits_fail(&app_of(req)->limits, failures, &req->client,
+                                                   loop_now_ms(req->loop), retry_after_s);
 }
 
 static void fill_planes(struct server *s)

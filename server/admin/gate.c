@@ -23,15 +23,14 @@ static bool gate_socket(struct http_request *req, const struct conn *c)
 static bool gate_https(struct http_request *req)
 {
     const struct admin_context *a = admin_context_of(req);
-    uint8_t key[17];
-    size_t len = ratelimit_address_key(&req->client, key);
     uint32_t retry_after_s;
 
     if (admin_bearer_ok(a, req))
         return true;
     LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name),
         LOG_S("request_id", req->request_id));
-    if (!ratelimit_take(a->failures, key, len, loop_now_ms(req->loop), &retry_after_s)) {
+    if (!ratelimit_take_address(a->failures, &req->client, loop_now_ms(req->loop),
+                                &retry_after_s)) {
         http_problem_retry(req, 429, "rate_limited", "Too many wrong tokens from this address.",
                            retry_after_s);
         return false;

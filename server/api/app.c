@@ -9,13 +9,12 @@ uint64_t app_now_s(void)
     return (uint64_t)ts.tv_sec;
 }
 
-void app_fail(struct http_request *req, struct ratelimit *failures, int status, const char *code,
+void app_fail(struct http_request *req, enum limit failures, int status, const char *code,
               const char *detail)
 {
-    uint8_t key[17];
-    size_t len = ratelimit_address_key(&req->client, key);
     uint32_t retry_after_s;
-    if (ratelimit_take(failures, key, len, loop_now_ms(req->loop), &retry_after_s)) {
+    if (limits_fail(&app_of(req)->limits, failures, &req->client, loop_now_ms(req->loop),
+                    &retry_after_s)) {
         http_problem(req, status, code, detail);
         return;
     }

@@ -5,9 +5,9 @@
 
 #include <stdatomic.h>
 
+#include "api/limits.h"
 #include "http/http.h"
 #include "identity/keyring.h"
-#include "identity/ratelimit.h"
 #include "identity/rules.h"
 #include "ops/config.h"
 #include "ops/metrics.h"
@@ -20,13 +20,7 @@ struct app {
     struct store *store;
     struct keys_ref keys; /* the server replaces the set while loops run */
 
-    struct ratelimit *claim_failures;   /* per address */
-    struct ratelimit *device_claims;    /* per device, accepted ones */
-    struct ratelimit *refresh_failures; /* per address */
-    struct ratelimit *device_refreshes; /* per device */
-    struct ratelimit *upgrade_refusals; /* per address */
-    struct ratelimit *requests;         /* per address, all of them */
-    struct ratelimit *admin_failures;   /* per address, wrong admin tokens */
+    struct limits limits;
 
     unsigned loop_count;
     struct loop *loops[METRIC_LOOPS_MAX];
@@ -43,9 +37,9 @@ static inline struct app *app_of(const struct http_request *req)
 /* Seconds since 1970. */
 uint64_t app_now_s(void);
 
-/* Answers a failing request of an address: with the problem, or, once the address has used its
- * failures up, with 429 + Retry-After instead (429s do not count). */
-void app_fail(struct http_request *req, struct ratelimit *failures, int status, const char *code,
+/* Answers a failing request: with the problem, or, once what may fail is used up, with 429 +
+ * Retry-After instead. */
+void app_fail(struct http_request *req, enum limit failures, int status, const char *code,
               const char *detail);
 /* 503 + Retry-After: the store did not take or could not do the work; nothing was changed. */
 void app_unavailable(struct http_request *req);

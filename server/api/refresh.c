@@ -32,7 +32,7 @@ static void answered(struct rotation *r, int status, const char *code)
                            "This device refreshes too often; wait for Retry-After.",
                            rotation_retry_after_s(r));
     else
-        app_fail(r->req, r->app->refresh_failures, status, code, detail_of(code));
+        app_fail(r->req, LIMITS_REFRESH_FAILURES, status, code, detail_of(code));
     rotation_free(r);
 }
 
@@ -42,13 +42,13 @@ void handle_refresh(struct http_request *req)
     char token[LIMIT_TOKEN_LEN + 1];
     int rc = refresh_read(req->body, token);
     if (rc == TEDDY_EINVAL) {
-        app_fail(req, app->refresh_failures, 422, "invalid_members",
+        app_fail(req, LIMITS_REFRESH_FAILURES, 422, "invalid_members",
                  "Exactly one of `refresh` and `refresh_token` is needed, a string of 1 to 700 "
                  "characters.");
         return;
     }
     if (rc != TEDDY_OK) {
-        app_fail(req, app->refresh_failures, 400,
+        app_fail(req, LIMITS_REFRESH_FAILURES, 400,
                  rc == TEDDY_EDUP ? "duplicate_member" : "invalid_json",
                  "The body is not one acceptable JSON object.");
         return;

@@ -90,8 +90,8 @@ static void done_on_store(struct store_job *job)
 uint32_t rotation_retry_after_s(const struct rotation *r)
 {
     uint32_t seconds = 1;
-    if (ratelimit_peek(r->app->device_refreshes, r->sid, sizeof r->sid, loop_now_ms(r->loop),
-                       &seconds))
+    if (ratelimit_peek(r->app->limits.of[LIMITS_REFRESHES], r->sid, sizeof r->sid,
+                       loop_now_ms(r->loop), &seconds))
         seconds = 1;
     return seconds;
 }
@@ -114,8 +114,8 @@ void rotation_start(struct rotation *r, const char *token, const char *device_id
     }
     /* A device has one family in force: counted by family, an old one cannot use its minute up. */
     uint32_t retry_after_s;
-    if (!ratelimit_take(r->app->device_refreshes, r->sid, sizeof r->sid, loop_now_ms(r->loop),
-                        &retry_after_s)) {
+    if (!ratelimit_take(r->app->limits.of[LIMITS_REFRESHES], r->sid, sizeof r->sid,
+                        loop_now_ms(r->loop), &retry_after_s)) {
         finish(r, 429, "rate_limited");
         return;
     }

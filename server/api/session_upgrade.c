@@ -57,11 +57,9 @@ static void close_with(struct http_request *req, uint16_t code, const char *word
  * before upgrading. */
 static void refuse(struct http_request *req, const char *word)
 {
-    uint8_t key[17];
-    size_t len = ratelimit_address_key(&req->client, key);
     uint32_t retry_after_s;
-    if (ratelimit_take(app_of(req)->upgrade_refusals, key, len, loop_now_ms(req->loop),
-                       &retry_after_s))
+    if (limits_fail(&app_of(req)->limits, LIMITS_UPGRADE_REFUSALS, &req->client,
+                    loop_now_ms(req->loop), &retry_after_s))
         close_with(req, WS_CLOSE_POLICY, word, false);
     else
         http_problem_retry(req, 429, "rate_limited",

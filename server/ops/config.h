@@ -45,6 +45,7 @@
     E(claim_policy, "require-release", "require-release|allow", "A claim that would move a bound toy to another child") \
     N(claims_per_device_min, 20, 0, 100000, "a minute", "Accepted claims of one device; 0 for no limit") \
     N(claim_failures_per_address_min, 20, 0, 1000000, "a minute", "Failing claims of one address; 0 for no limit") \
+    N(claim_failures_min, 6000, 0, 100000000, "a minute", "Failing claims of all addresses together; 0 for no limit") \
     N(refreshes_per_device_min, 20, 0, 100000, "a minute", "Refreshes of one device; 0 for no limit") \
     N(refresh_failures_per_address_min, 20, 0, 1000000, "a minute", "Failing refreshes of one address; 0 for no limit") \
     N(upgrade_refusals_per_address_min, 60, 0, 1000000, "a minute", "Refused upgrades of one address; 0 for no limit") \

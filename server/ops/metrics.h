@@ -16,6 +16,15 @@
     X(CLAIMS, "teddy_claims_total", "result=\"accepted\"", "Claims by result") \
     X(CLAIMS_REFUSED, "teddy_claims_total", "result=\"refused\"", "Claims by result") \
     X(CLAIMS_LIMITED, "teddy_claims_total", "result=\"rate_limited\"", "Claims by result") \
+    X(LIMITED_REQUESTS, "teddy_limited_total", "limit=\"requests_per_address\"", "Refusals by limit") \
+    X(LIMITED_CLAIM_FAILURES, "teddy_limited_total", "limit=\"claim_failures_per_address\"", "Refusals by limit") \
+    X(LIMITED_CLAIM_FAILURES_ALL, "teddy_limited_total", "limit=\"claim_failures\"", "Refusals by limit") \
+    X(LIMITED_CLAIMS, "teddy_limited_total", "limit=\"claims_per_device\"", "Refusals by limit") \
+    X(LIMITED_REFRESH_FAILURES, "teddy_limited_total", "limit=\"refresh_failures_per_address\"", "Refusals by limit") \
+    X(LIMITED_REFRESHES, "teddy_limited_total", "limit=\"refreshes_per_device\"", "Refusals by limit") \
+    X(LIMITED_UPGRADE_REFUSALS, "teddy_limited_total", "limit=\"upgrade_refusals_per_address\"", "Refusals by limit") \
+    X(LIMITED_ADMIN_FAILURES, "teddy_limited_total", "limit=\"admin_failures_per_address\"", "Refusals by limit") \
+    X(DEVICE_ATTACKED, "teddy_device_attacks_total", "", "Claims of wrong signature, of one device, beyond 20 a minute") \
     X(REFRESHES, "teddy_refreshes_total", "result=\"accepted\"", "Token refreshes by result") \
     X(REFRESHES_REFUSED, "teddy_refreshes_total", "result=\"refused\"", "Token refreshes by result") \
     X(SESSIONS_OPENED, "teddy_sessions_opened_total", "", "Sessions that went live") \
