@@ -82,6 +82,12 @@ static int fill_routes(struct server *s)
                  a->pattern, a->name, b->method, b->pattern, b->name);
         return TEDDY_EINVAL;
     }
+    a = route_bad_role(teddy_routes, teddy_routes_count);
+    if (a) {
+        snprintf(s->error, sizeof s->error, "route %s %s (%s) has role %s, which cannot be meant",
+                 a->method, a->pattern, a->name, route_role_name(a->role));
+        return TEDDY_EINVAL;
+    }
     s->routes = calloc(teddy_routes_count, sizeof *s->routes);
     if (!s->routes)
         return TEDDY_ENOMEM;

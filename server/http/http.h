@@ -27,7 +27,8 @@ struct http_request {
     struct span query;                   /* behind `?`, or empty */
     struct span params[HTTP_PARAMS_MAX]; /* what the pattern's {…} matched, in order */
     struct span body;
-    char request_id[17];            /* 16 hex digits; in the log and in every problem */
+    char actor[24];      /* who it comes from, once its handler knows: "uid:0", "token:1a2b3c4d" */
+    char request_id[17]; /* 16 hex digits; in the log and in every problem */
     struct sockaddr_storage client; /* the peer, or what a trusted proxy says it is */
     uint64_t start_ms;
     void *internal; /* http's own */
