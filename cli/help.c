@@ -74,7 +74,9 @@ void help_command(FILE *out, const struct ctl_command *c)
                   c->takes_secret    ? " [--secret HEX | --secret-file FILE]"
                   : c->takes_message ? " [--expires SECONDS]\n"
                                        "       teddyctl send ID --object JSON [--expires SECONDS]"
-                                     : "",
+                  : c->admin == ADMIN_TOKEN_CREATE
+                      ? " --role ROLE [--ttl TIME] [--prefix P] [--name NAME]"
+                      : "",
                   c->summary);
     if (c->takes_message)
         (void)fputs(
@@ -93,6 +95,15 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "                       list of processes while the command runs\n"
                     "  --secret-file FILE   the same from a file, or with - from standard input\n"
                     "Without either the server makes a secret. It is shown this once.\n",
+                    out);
+    if (c->admin == ADMIN_TOKEN_CREATE)
+        (void)fputs("\n  --role ROLE     viewer (reads), operator (looks after toys) or owner "
+                    "(secrets, tokens, what\n"
+                    "                  cannot be undone)\n"
+                    "  --ttl TIME      how long it lives: 3600, 12h, 30d; default 30d, at most "
+                    "365d\n"
+                    "  --prefix P      good only for devices whose id begins with P\n"
+                    "  --name NAME     what it is for, as the list shows it\n",
                     out);
     help_options(out);
     (void)fprintf(out, "\nExamples:\n%s", c->example);
