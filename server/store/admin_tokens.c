@@ -24,7 +24,7 @@ int store_admin_token_list(struct store_tx *tx,
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_ADMIN_TOKEN_LIST,
                 "SELECT id, sha256, role, prefix, name, created_s, expires_s, revoked_s, used_s"
-                " FROM admin_token ORDER BY created_s, id");
+                " FROM admin_token ORDER BY row");
     struct admin_token_row row;
     int err;
     while ((err = tx_row(tx, st)) == TEDDY_OK) {
@@ -50,9 +50,9 @@ static int in_force(struct store_tx *tx, uint64_t now_s, uint64_t *count)
 static int forget_old(struct store_tx *tx, uint64_t now_s, unsigned keep)
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_ADMIN_TOKEN_PURGE,
-                               "DELETE FROM admin_token WHERE id IN (SELECT id FROM admin_token"
+                               "DELETE FROM admin_token WHERE row IN (SELECT row FROM admin_token"
                                " WHERE revoked_s > 0 OR expires_s <= ?1"
-                               " ORDER BY created_s DESC, id LIMIT -1 OFFSET ?2)");
+                               " ORDER BY row DESC LIMIT -1 OFFSET ?2)");
     bind_u64(st, 1, now_s);
     bind_u64(st, 2, keep);
     return tx_run(tx, st);

@@ -89,7 +89,8 @@ static const char *const steps[] = {
     "DROP TABLE family;",
 
     "CREATE TABLE admin_token ("
-    " id TEXT NOT NULL PRIMARY KEY,"
+    " row INTEGER PRIMARY KEY," /* their order */
+    " id TEXT NOT NULL UNIQUE,"
     " sha256 BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32)," /* of its text, which is not kept */
     " role TEXT NOT NULL,"
     " prefix TEXT NOT NULL,"
@@ -98,7 +99,7 @@ static const char *const steps[] = {
     " expires_s INTEGER NOT NULL,"
     " revoked_s INTEGER NOT NULL DEFAULT 0,"
     " used_s INTEGER NOT NULL DEFAULT 0"
-    ") STRICT, WITHOUT ROWID;",
+    ") STRICT;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))
