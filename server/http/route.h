@@ -16,7 +16,7 @@ enum route_who {
     ROUTE_NONE =
         1u << 0, /* anybody: the route itself decides (a claim's signature, a refresh token) */
     ROUTE_DEVICE = 1u << 1,  /* a toy, by its access token */
-    ROUTE_ADMIN = 1u << 2,   /* the Unix socket's owner or root */
+    ROUTE_ADMIN = 1u << 2,   /* an administrator: by the Unix socket, or by an admin token */
     ROUTE_METRICS = 1u << 3, /* the metrics listener */
 };
 
