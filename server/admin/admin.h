@@ -36,6 +36,9 @@ struct admin_context {
     struct admin_tokens *tokens; /* who may come over HTTPS */
 };
 
+/* The plane's gate: a stranger's body is not even read. */
+bool admin_gate_body(struct http_request *req);
+
 void admin_device_list(struct http_request *req);
 void admin_device_add(struct http_request *req);
 void admin_device_show(struct http_request *req);

@@ -85,6 +85,14 @@ class Bearer(Https):
             with self.subTest(head[:80]):
                 self.assertEqual(harness.status_of(self.raw(head)), status)
 
+    def test_a_stranger_s_body_is_not_read(self):
+        viewer = f"Authorization: Bearer {self.tokens['viewer']}\r\n"
+        for field, status, code in (("", 401, b"bad_admin_token"), (viewer, 403, b"role_too_low")):
+            answer = self.raw("POST /api/v1/admin/devices/import HTTP/1.1\r\nContent-Type: text/csv\r\n"
+                              "Content-Length: 4000000\r\n" + field)  # and nothing of it
+            self.assertEqual(harness.status_of(answer), status)
+            self.assertIn(code, answer)
+
     def test_roles(self):
         toy = self.server.add()
         device = "/devices/" + toy.device_id
