@@ -352,17 +352,21 @@ static json_t *linked_routes(void)
 
     for (size_t i = 0; i < teddy_routes_count; i++) {
         const struct route *r = &teddy_routes[i];
-        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s}", "method", r->method,
-                                                    "pattern", r->pattern, "who",
-                                                    route_who_name(r->who), "handler", r->name));
+        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s}", "method",
+                                                    r->method, "pattern", r->pattern, "who",
+                                                    route_who_name(r->who), "handler", r->name,
+                                                    "role", route_role_name(r->role)));
     }
     return json_pack("{s:o}", "routes", rows);
 }
 
 static int run_routes(struct ctl *ctl, const char *arg)
 {
-    static const struct print_column columns[] = {
-        {"METHOD", "method"}, {"PATTERN", "pattern"}, {"WHO", "who"}, {"HANDLER", "handler"}};
+    static const struct print_column columns[] = {{"METHOD", "method"},
+                                                  {"PATTERN", "pattern"},
+                                                  {"WHO", "who"},
+                                                  {"HANDLER", "handler"},
+                                                  {"ROLE", "role"}};
     json_t *reply = NULL;
     int rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/routes", NULL, &reply);
 
@@ -470,8 +474,9 @@ const struct ctl_command ctl_commands[] = {
          "                                                refused and its sessions closed\n"},
     {"child", "forget", "CHILD_ID", 1, run_forget, ADMIN_FORGET, false, false,
      "Forget a child: its bindings, its tokens", "  teddyctl child forget child123\n"},
+    CTL_ADMIN_TOKENS,
     {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false, false,
-     "List method, pattern, who may call, handler", "  teddyctl routes\n"},
+     "List method, pattern, who may call, handler, role needed", "  teddyctl routes\n"},
     {"status", NULL, "", 0, run_status, ADMIN_LIST, false, false, "Show the running server's state",
      "  teddyctl status\n  teddyctl --json status\n"},
     {"drain", NULL, "", 0, run_drain, ADMIN_LIST, false, false,

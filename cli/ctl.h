@@ -17,6 +17,9 @@ struct ctl {
     const char *secret_file;          /* --secret-file */
     const char *expires;              /* --expires */
     const char *object;               /* --object */
+    const char *role, *ttl;           /* --role, --ttl */
+    const char *prefix, *name;        /* --prefix, --name */
+    unsigned uid;                     /* who runs it */
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
     bool now;                         /* --now */
@@ -46,6 +49,21 @@ extern const size_t ctl_command_count;
 int run_key_list(struct ctl *ctl, const char *arg);
 int run_key_add(struct ctl *ctl, const char *arg);
 int run_key_retire(struct ctl *ctl, const char *kid);
+/* admin_tokens.c, and its rows of the table */
+int run_admin_token_create(struct ctl *ctl, const char *arg);
+int run_admin_token_list(struct ctl *ctl, const char *arg);
+int run_admin_token_revoke(struct ctl *ctl, const char *id);
+/* clang-format off */
+#define CTL_ADMIN_TOKENS \
+    {"admin-token", "create", "", 0, run_admin_token_create, ADMIN_TOKEN_CREATE, false, false, \
+     "Make a token for the admin API over HTTPS; prints it, this once", \
+     "  teddyctl admin-token create --role viewer --name dashboard --ttl 90d\n" \
+     "  teddyctl admin-token create --role operator --prefix Teddy-EU- --ttl 12h\n"}, \
+    {"admin-token", "list", "", 0, run_admin_token_list, ADMIN_TOKEN_LIST, false, false, \
+     "List the admin tokens, never the tokens themselves", "  teddyctl admin-token list\n"}, \
+    {"admin-token", "revoke", "TOKEN_ID", 1, run_admin_token_revoke, ADMIN_TOKEN_REVOKE, false, false, \
+     "Revoke an admin token at once", "  teddyctl admin-token revoke 1a2b3c4d\n"}
+/* clang-format on */
 
 /* help.c */
 void help_all(FILE *out);
@@ -70,7 +88,7 @@ struct ctl_call {
     enum admin_verb verb;
     const char *id;        /* or NULL */
     const uint8_t *secret; /* of ADMIN_ADD; NULL: one is made */
-    struct span text;      /* of ADMIN_IMPORT; of ADMIN_SEND, as JSON */
+    struct span text;      /* of ADMIN_IMPORT; of ADMIN_SEND and ADMIN_TOKEN_CREATE, as JSON */
 };
 /* The answer of a command on the registry, *reply new; on failure a line has been printed (for an
  * import its bad lines too, named by `file`). */

@@ -72,6 +72,8 @@ static const char *options_of(const struct ctl_command *c)
     if (c->takes_message)
         return " [--expires SECONDS]\n"
                "       teddyctl send ID --object JSON [--expires SECONDS]";
+    if (c->admin == ADMIN_TOKEN_CREATE)
+        return " --role ROLE [--ttl TIME] [--prefix P] [--name NAME]";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
         return "";
     return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
@@ -116,6 +118,15 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "refused, and\n"
                     "          sessions that began with one are closed (1008 token_revoked)\n"
                     "The key that signs gets a successor of its kind.\n",
+                    out);
+    if (c->admin == ADMIN_TOKEN_CREATE)
+        (void)fputs("\n  --role ROLE     viewer (reads), operator (looks after toys) or owner "
+                    "(secrets, tokens, what\n"
+                    "                  cannot be undone)\n"
+                    "  --ttl TIME      how long it lives: 3600, 12h, 30d; default 30d, at most "
+                    "365d\n"
+                    "  --prefix P      good only for devices whose id begins with P\n"
+                    "  --name NAME     what it is for, as the list shows it\n",
                     out);
     help_options(out);
     (void)fprintf(out, "\nExamples:\n%s", c->example);

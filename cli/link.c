@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/token.h"
 #include "cli/ctl.h"
 #include "ops/config.h"
 #include "ops/datalock.h"
@@ -185,6 +186,8 @@ static const char *hint(const char *code)
         {"secret_in_use", " Leave --secret out to have one made."},
         {"store_unavailable", " Try again; the server's log says why."},
         {"key_not_found", " teddyctl key list shows those that are."},
+        {"admin_token_not_found", " teddyctl admin-token list shows those that are."},
+        {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
         {"forbidden", " Run teddyctl as that user."},
     };
 
@@ -260,6 +263,9 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_SEND] = {"POST", "/devices/", "/messages"},
         [ADMIN_MESSAGES] = {"GET", "/devices/", "/messages"},
         [ADMIN_CLEAR] = {"DELETE", "/devices/", "/messages"},
+        [ADMIN_TOKEN_CREATE] = {"POST", "/admin-tokens", ""},
+        [ADMIN_TOKEN_LIST] = {"GET", "/admin-tokens", ""},
+        [ADMIN_TOKEN_REVOKE] = {"POST", "/admin-tokens/", "/revoke"},
     };
     const char *id = call->id != NULL ? call->id : "";
     bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST;
@@ -269,7 +275,7 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
                    in_path ? id : "", forms[call->verb].after);
     if (call->verb == ADMIN_LIST && id[0] != '\0')
         (void)snprintf(path, 192, "%s%s&after=%s", ENDPOINT_ADMIN, forms[ADMIN_LIST].before, id);
-    if (call->verb == ADMIN_SEND)
+    if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE)
         *r = (struct request){r->method, path, JSON_TYPE, call->text.p, call->text.len};
     if (call->verb == ADMIN_IMPORT)
         *r = (struct request){r->method, path, IMPORT_TYPE, call->text.p, call->text.len};
@@ -296,10 +302,14 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
 
     c->limit = ADMIN_LIST_MAX;
     c->opens_epoch = true;
+    (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     if (call->secret != NULL)
         memcpy(c->secret, call->secret, sizeof c->secret);
     if (call->verb == ADMIN_SEND &&
         !admin_command_message(c, call->text, &ctl->downlinks, &bad_json, why, sizeof why))
+        return fail("%s", why);
+    if (call->verb == ADMIN_TOKEN_CREATE &&
+        !admin_token_read(c, call->text, &bad_json, why, sizeof why))
         return fail("%s", why);
     return CTL_DONE;
 }
@@ -394,6 +404,12 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
                             : fail("%s; run teddyctl as the user that the server runs as", err);
 }
 
+/* What may come before the server's first start. */
+static bool makes_data(enum admin_verb verb)
+{
+    return verb == ADMIN_ADD || verb == ADMIN_IMPORT || verb == ADMIN_TOKEN_CREATE;
+}
+
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)
 {
     char path[192], body[256] = "";
@@ -401,7 +417,7 @@ int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, js
     int rc, lock = -1;
 
     write_request(call, &r, path, body);
-    rc = reach(ctl, &r, call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT, file, reply, &lock);
+    rc = reach(ctl, &r, makes_data(call->verb), file, reply, &lock);
     wipe(body, sizeof body);
     if (rc != CTL_DONE || *reply != NULL)
         return rc;

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/ctl.h"
 
@@ -32,7 +33,11 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--secret-file", argv, argc, i, &ctl->secret_file, &status) ||
         option("--alg", argv, argc, i, &ctl->alg, &status) ||
         option("--expires", argv, argc, i, &ctl->expires, &status) ||
-        option("--object", argv, argc, i, &ctl->object, &status))
+        option("--object", argv, argc, i, &ctl->object, &status) ||
+        option("--role", argv, argc, i, &ctl->role, &status) ||
+        option("--ttl", argv, argc, i, &ctl->ttl, &status) ||
+        option("--prefix", argv, argc, i, &ctl->prefix, &status) ||
+        option("--name", argv, argc, i, &ctl->name, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
         ctl->json = true;
@@ -134,12 +139,15 @@ static int run_command(struct ctl *ctl)
         return usage("%s%s%s takes no --expires or --object", c->group, space, verb);
     if ((ctl->alg != NULL || ctl->now) && strcmp(c->group, "key") != 0)
         return usage("%s%s%s takes no --alg or --now", c->group, space, verb);
+    if ((ctl->role != NULL || ctl->ttl != NULL || ctl->prefix != NULL || ctl->name != NULL) &&
+        c->admin != ADMIN_TOKEN_CREATE)
+        return usage("%s%s%s takes no --role, --ttl, --prefix or --name", c->group, space, verb);
     return c->run(ctl, c->arg_count > 0 ? ctl->words[own] : NULL);
 }
 
 int main(int argc, char **argv)
 {
-    struct ctl ctl = {0};
+    struct ctl ctl = {.uid = getuid()};
     int rc;
 
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "admin/command.h"
+#include "admin/token.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 
@@ -88,6 +89,26 @@ static json_t *messages_json(const struct admin_command *c)
     return json_pack("{s:s, s:o}", "device_id", c->id, "messages", messages);
 }
 
+static json_t *token_json(const struct admin_token_row *t)
+{
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "id", t->id, "name",
+                     text_or_null(t->name), "role", t->role, "prefix", text_or_null(t->prefix),
+                     "created", time_or_null(t->created_s), "expires", time_or_null(t->expires_s),
+                     "used", time_or_null(t->used_s), "revoked", time_or_null(t->revoked_s));
+}
+
+static json_t *tokens_json(const struct admin_command *c)
+{
+    json_t *tokens = json_array();
+
+    for (unsigned i = 0; i < c->tokens->count; i++)
+        if (json_array_append_new(tokens, token_json(&c->tokens->rows[i])) != 0) {
+            json_decref(tokens);
+            return NULL;
+        }
+    return json_pack("{s:o}", "tokens", tokens);
+}
+
 static json_t *success_json(const struct admin_command *c)
 {
     switch (c->verb) {
@@ -115,9 +136,21 @@ static json_t *success_json(const struct admin_command *c)
         return messages_json(c);
     case ADMIN_CLEAR:
         return json_pack("{s:s, s:I}", "device_id", c->id, "cleared", (json_int_t)c->gone);
+    case ADMIN_TOKEN_LIST:
+        return tokens_json(c);
+    case ADMIN_TOKEN_REVOKE:
+        return json_pack("{s:s, s:b}", "id", c->id, "revoked", 1);
     default:
         return NULL;
     }
+}
+
+static char *dump(json_t *json)
+{
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    json_decref(json);
+    return text;
 }
 
 /* {"device_id":…,"oob_secret":…}: the one time that a secret is shown. */
@@ -141,11 +174,17 @@ static char *secret_text(const struct admin_command *c)
     return NULL;
 }
 
-static char *dump(json_t *json)
+/* The row, and before it the token, this one time. */
+static char *token_text(const struct admin_command *c)
 {
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *row = dump(token_json(&c->tokens->made)), *text = NULL;
+    size_t cap = row != NULL ? strlen(row) + ADMIN_TOKEN_TEXT + 16 : 0;
 
-    json_decref(json);
+    if (row != NULL)
+        text = malloc(cap);
+    if (text != NULL)
+        (void)snprintf(text, cap, "{\"token\":\"%s\",%s", c->tokens->text, row + 1);
+    free(row);
     return text;
 }
 
@@ -196,6 +235,25 @@ static void refuse_full(const struct admin_command *c, struct admin_answer *out)
                    "%u messages wait for %s already; nothing was queued.", c->queue_max, c->id);
 }
 
+static void refuse_tokens(struct admin_answer *out)
+{
+    out->status = 409;
+    out->code = "too_many_admin_tokens";
+    (void)snprintf(out->detail, sizeof out->detail,
+                   "%u admin tokens are in force already; revoke those that nobody needs.",
+                   ADMIN_TOKENS_MAX);
+}
+
+static void refuse_unknown(const struct admin_command *c, struct admin_answer *out)
+{
+    bool token = c->verb == ADMIN_TOKEN_REVOKE;
+
+    out->status = 404;
+    out->code = token ? "admin_token_not_found" : "device_not_found";
+    (void)snprintf(out->detail, sizeof out->detail,
+                   token ? "There is no admin token %s." : "No device %s is registered.", c->id);
+}
+
 static void refuse_for_store(const struct admin_command *c, struct admin_answer *out)
 {
     refuse(out, 503, "store_unavailable",
@@ -206,9 +264,10 @@ static void refuse_for_store(const struct admin_command *c, struct admin_answer 
 static void succeed(const struct admin_command *c, struct admin_answer *out)
 {
     bool shows_secret = c->verb == ADMIN_ADD || c->verb == ADMIN_ROTATE;
+    bool shows_token = c->verb == ADMIN_TOKEN_CREATE;
 
-    out->body = shows_secret ? secret_text(c) : dump(success_json(c));
-    out->status = c->verb == ADMIN_ADD || c->verb == ADMIN_SEND ? 201 : 200;
+    out->body = shows_secret ? secret_text(c) : shows_token ? token_text(c) : dump(success_json(c));
+    out->status = c->verb == ADMIN_ADD || c->verb == ADMIN_SEND || shows_token ? 201 : 200;
     if (out->body == NULL)
         refuse(out, 500, "internal", "Out of memory; the command itself was done.");
 }
@@ -221,9 +280,7 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
         succeed(c, out);
         break;
     case TEDDY_ENOTFOUND:
-        out->status = 404;
-        out->code = "device_not_found";
-        (void)snprintf(out->detail, sizeof out->detail, "No device %s is registered.", c->id);
+        refuse_unknown(c, out);
         break;
     case TEDDY_EDUP:
         refuse_duplicate(c, out);
@@ -231,6 +288,8 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
     case TEDDY_EFULL: /* of an import: no room for its next piece */
         if (c->verb == ADMIN_SEND)
             refuse_full(c, out);
+        else if (c->verb == ADMIN_TOKEN_CREATE)
+            refuse_tokens(out);
         else
             refuse_for_store(c, out);
         break;

@@ -10,7 +10,8 @@
 #define ADMIN_LIST_MAX     1000u /* devices of one page */
 #define ADMIN_LIST_DEFAULT 100u
 #define ADMIN_EXPIRES_MAX  7776000u /* seconds that a message to a toy may wait */
-#define ADMIN_ERRORS_MAX   1000u    /* bad lines of an import that are named; the rest is counted */
+#define ADMIN_ACTOR_LEN    23u
+#define ADMIN_ERRORS_MAX   1000u /* bad lines of an import that are named; the rest is counted */
 
 enum admin_verb {
     ADMIN_LIST,
@@ -27,6 +28,9 @@ enum admin_verb {
     ADMIN_SEND,
     ADMIN_MESSAGES,
     ADMIN_CLEAR,
+    ADMIN_TOKEN_CREATE,
+    ADMIN_TOKEN_LIST,
+    ADMIN_TOKEN_REVOKE,
 };
 
 /* The bounds of messages to toys: the configuration's downlink_… */
@@ -35,16 +39,20 @@ struct admin_downlinks {
 };
 
 struct import;
+struct admin_token_work;
 
 struct admin_command {
     struct store_job job; /* first: run gets this back */
     enum admin_verb verb;
-    char id[LIMIT_ID_LEN +
-            1]; /* the device's, the child's for ADMIN_FORGET, where to go on for ADMIN_LIST */
+    char id[LIMIT_ID_LEN + 1]; /* the device's, the child's for ADMIN_FORGET, where to go on for
+                                  ADMIN_LIST, the token's for ADMIN_TOKEN_REVOKE */
+    char actor[ADMIN_ACTOR_LEN + 1]; /* who wants it: "uid:0", "token:1a2b3c4d" */
+    char prefix[LIMIT_ID_LEN + 1];   /* ADMIN_LIST: of the devices that are shown */
     uint8_t secret[LIMIT_SECRET_LEN];
     unsigned limit; /* of ADMIN_LIST */
     void *owner;    /* the caller's, untouched */
     struct import *import;
+    struct admin_token_work *tokens; /* ADMIN_TOKEN_…: token.h */
     uint64_t now_s;
     char *body;         /* ADMIN_SEND: the words, or a JSON object */
     unsigned queue_max; /* ADMIN_SEND */

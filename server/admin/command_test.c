@@ -497,22 +497,65 @@ static void import_large(void **state)
     free(text);
 }
 
+static void list_of_a_prefix(void **state)
+{
+    static const char *const ids[] = {"Tedda",  "Teddx", "Teddy", "Teddy-1", "Teddy-2",
+                                      "Teddy_", "Teddz", "Te",    "teddy-3"};
+    char longest[LIMIT_ID_LEN + 1], secret[65];
+    json_t *json;
+    (void)state;
+    memset(longest, 'z', LIMIT_ID_LEN);
+    longest[LIMIT_ID_LEN] = '\0';
+    for (unsigned i = 0; i <= sizeof ids / sizeof ids[0]; i++) {
+        (void)snprintf(secret, sizeof secret, "%064x", i);
+        assert_int_equal(add(i < 9 ? ids[i] : longest, secret), 201);
+    }
+    static const struct {
+        const char *prefix, *after;
+        unsigned limit;
+        const char *first;
+        unsigned count;
+        const char *next;
+    } cases[] = {
+        {"Teddy", "", 100, "Teddy", 4, "(none)"},
+        {"Teddy-", "", 100, "Teddy-1", 2, "(none)"},
+        {"Teddy-", "", 1, "Teddy-1", 1, "Teddy-1"},
+        {"Teddy-", "Teddy-1", 1, "Teddy-2", 1, "(none)"},
+        {"Teddy-", "A", 100, "Teddy-1", 2, "(none)"},
+        {"Teddy-", "Teddz", 100, NULL, 0, "(none)"},
+        {"Teddy-3", "", 100, NULL, 0, "(none)"},
+        {"t", "", 100, "teddy-3", 1, "(none)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct admin_command *c = command(ADMIN_LIST, cases[i].after, "");
+        (void)snprintf(c->prefix, sizeof c->prefix, "%s", cases[i].prefix);
+        c->limit = cases[i].limit;
+        assert_int_equal(finish(c, &json), 200);
+        json_t *devices = json_object_get(json, "devices");
+        assert_int_equal(json_array_size(devices), cases[i].count);
+        if (cases[i].count > 0)
+            assert_string_equal(text_of(json_array_get(devices, 0), "device_id"), cases[i].first);
+        assert_string_equal(text_of(json, "next"), cases[i].next);
+        json_decref(json);
+    }
+    struct admin_command *c = command(ADMIN_LIST, "", "");
+    (void)snprintf(c->prefix, sizeof c->prefix, "%s", longest); /* one that has no room behind it */
+    assert_int_equal(finish(c, &json), 200);
+    assert_int_equal(json_array_size(json_object_get(json, "devices")), 1);
+    json_decref(json);
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(add_and_show),
-        WITH_STORE(secrets_are_drawn),
-        WITH_STORE(enable_and_disable),
-        WITH_STORE(rotate_release_revoke_remove),
-        WITH_STORE(list_pages),
-        WITH_STORE(forget_child),
-        WITH_STORE(import_good),
-        WITH_STORE(import_bad),
-        WITH_STORE(import_large),
-        WITH_STORE(import_in_pieces),
-        WITH_STORE(import_between_pieces),
+        WITH_STORE(add_and_show),        WITH_STORE(secrets_are_drawn),
+        WITH_STORE(enable_and_disable),  WITH_STORE(rotate_release_revoke_remove),
+        WITH_STORE(list_pages),          WITH_STORE(list_of_a_prefix),
+        WITH_STORE(forget_child),        WITH_STORE(import_good),
+        WITH_STORE(import_bad),          WITH_STORE(import_large),
+        WITH_STORE(import_in_pieces),    WITH_STORE(import_between_pieces),
         WITH_STORE(import_without_room),
     };
     if (mkdtemp(dir) == NULL)
