@@ -52,6 +52,11 @@ enum stmt_id {
     STMT_DOWNLINK_CLEAR,
     STMT_DOWNLINK_FORGET,
     STMT_DOWNLINK_PURGE,
+    /* batches.c */
+    STMT_BATCH_ADD,
+    STMT_BATCH_GET,
+    STMT_BATCH_LIST,
+    STMT_BATCH_NEXT,
     STMT_COUNT
 };
 

@@ -87,6 +87,17 @@ static const char *const steps[] = {
     " FROM family f WHERE f.device_row = device.row AND f.revoked = 0"
     " AND f.child_id = device.child_id;"
     "DROP TABLE family;",
+
+    "CREATE TABLE batch ("
+    " n INTEGER PRIMARY KEY,"
+    " id TEXT NOT NULL UNIQUE CHECK (length(id) = 16),"
+    " prefix TEXT NOT NULL,"
+    " first INTEGER NOT NULL,"
+    " count INTEGER NOT NULL,"
+    " digits INTEGER NOT NULL,"
+    " created_s INTEGER NOT NULL,"
+    " manifest_sha256 BLOB NOT NULL CHECK (length(manifest_sha256) = 32)"
+    ") STRICT;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))
