@@ -31,7 +31,12 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--secret", argv, argc, i, &ctl->secret, &status) ||
         option("--secret-file", argv, argc, i, &ctl->secret_file, &status) ||
         option("--expires", argv, argc, i, &ctl->expires, &status) ||
-        option("--object", argv, argc, i, &ctl->object, &status))
+        option("--object", argv, argc, i, &ctl->object, &status) ||
+        option("--count", argv, argc, i, &ctl->batch.count, &status) ||
+        option("--prefix", argv, argc, i, &ctl->batch.prefix, &status) ||
+        option("--first", argv, argc, i, &ctl->batch.first, &status) ||
+        option("--digits", argv, argc, i, &ctl->batch.digits, &status) ||
+        option("--out", argv, argc, i, &ctl->batch.out, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
         ctl->json = true;
@@ -108,6 +113,20 @@ static int no_command(const struct ctl *ctl)
     return usage("unknown command '%s %.60s'; see teddyctl %s --help", word, ctl->words[1], word);
 }
 
+/* The name of an option of batch that this command does not take; NULL: none was given. */
+static const char *batch_option(const struct ctl *ctl)
+{
+    const struct ctl_batch *b = &ctl->batch;
+    bool create = ctl->command->run == run_batch_create;
+
+    if (!create && (b->count != NULL || b->first != NULL || b->digits != NULL || b->out != NULL))
+        return "--count, --first, --digits or --out";
+    if (b->prefix != NULL && !create && ctl->command->run != run_batch_list &&
+        ctl->command->run != run_import)
+        return "--prefix";
+    return NULL;
+}
+
 static int run_command(struct ctl *ctl)
 {
     const struct ctl_command *c = ctl->command;
@@ -129,6 +148,8 @@ static int run_command(struct ctl *ctl)
         return usage("%s%s%s takes no secret", c->group, space, verb);
     if ((ctl->expires != NULL || ctl->object != NULL) && !c->takes_message)
         return usage("%s%s%s takes no --expires or --object", c->group, space, verb);
+    if (batch_option(ctl) != NULL)
+        return usage("%s%s%s takes no %s", c->group, space, verb, batch_option(ctl));
     return c->run(ctl, c->arg_count > 0 ? ctl->words[own] : NULL);
 }
 
