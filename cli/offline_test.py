@@ -65,6 +65,12 @@ class Offline(unittest.TestCase):
         owners = {name: os.stat(os.path.join(self.data, name)) for name in os.listdir(self.data)}
         self.assertTrue({"lock", "teddy.db"} <= set(owners))
         self.assertEqual({(s.st_uid, s.st_gid) for s in owners.values()}, {(65534, 65534)})
+        # A batch's files are the caller's own, where the other could not write at all.
+        out = os.path.join(self.folder.name, "out")
+        self.ok("batch", "create", "--count", "2", "--prefix", "b-", "--out", out)
+        found = [out] + [os.path.join(out, name) for name in os.listdir(out)]
+        self.assertEqual({(s.st_uid, s.st_gid) for s in map(os.stat, found)}, {(0, 0)})
+        self.assertEqual({os.stat(os.path.join(self.data, name)).st_uid for name in os.listdir(self.data)}, {65534})
 
     def test_secret_from_file_and_stdin(self):
         path = os.path.join(self.folder.name, "secret")

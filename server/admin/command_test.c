@@ -332,12 +332,9 @@ static void forget_child(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(add_and_show),
-        WITH_STORE(secrets_are_drawn),
-        WITH_STORE(enable_and_disable),
-        WITH_STORE(rotate_release_revoke_remove),
-        WITH_STORE(list_pages),
-        WITH_STORE(forget_child),
+        WITH_STORE(add_and_show),       WITH_STORE(secrets_are_drawn),
+        WITH_STORE(enable_and_disable), WITH_STORE(rotate_release_revoke_remove),
+        WITH_STORE(list_pages),         WITH_STORE(forget_child),
     };
     if (mkdtemp(dir) == NULL)
         return 1;
