@@ -200,52 +200,78 @@ static size_t rows_at_most(struct span csv)
 
 /* ---- Rows that say the same, found by sorting ---- */
 
-static int by_line(unsigned a, unsigned b)
+/* A row with the beginning of its secret, so that sorting seldom has to look at the row. */
+struct key {
+    uint64_t secret;
+    const struct import_row *row;
+};
+
+static int by_line(const struct import_row *a, const struct import_row *b)
 {
-    return a < b ? -1 : a > b;
+    return a->line < b->line ? -1 : a->line > b->line;
 }
 
 static int by_id(const void *a, const void *b)
 {
-    const struct import_row *x = *(struct import_row *const *)a,
-                            *y = *(struct import_row *const *)b;
-    int order = strcmp(x->device_id, y->device_id);
+    const struct key *x = a, *y = b;
+    int order = strcmp(x->row->device_id, y->row->device_id);
 
-    return order != 0 ? order : by_line(x->line, y->line);
+    return order != 0 ? order : by_line(x->row, y->row);
 }
 
 static int by_secret(const void *a, const void *b)
 {
-    const struct import_row *x = *(struct import_row *const *)a,
-                            *y = *(struct import_row *const *)b;
-    int order = memcmp(x->secret, y->secret, sizeof x->secret);
+    const struct key *x = a, *y = b;
+    int order;
 
-    return order != 0 ? order : by_line(x->line, y->line);
+    if (x->secret != y->secret)
+        return x->secret < y->secret ? -1 : 1;
+    order = memcmp(x->row->secret, y->row->secret, sizeof x->row->secret);
+    return order != 0 ? order : by_line(x->row, y->row);
 }
 
-static void find_twice(struct import *i, struct import_row **sorted)
+static bool ascending(const struct import *i)
 {
-    qsort(sorted, i->count, sizeof *sorted, by_id);
     for (size_t n = 1; n < i->count; n++)
-        if (strcmp(sorted[n]->device_id, sorted[n - 1]->device_id) == 0)
-            bad_pair(i, sorted[n]->line, "device_id is that of line", sorted[n - 1]->line);
-    qsort(sorted, i->count, sizeof *sorted, by_secret);
+        if (strcmp(i->rows[n - 1].device_id, i->rows[n].device_id) >= 0)
+            return false;
+    return true;
+}
+
+static void find_same_ids(struct import *i, struct key *keys)
+{
+    if (ascending(i))
+        return;
+    qsort(keys, i->count, sizeof *keys, by_id);
     for (size_t n = 1; n < i->count; n++)
-        if (memcmp(sorted[n]->secret, sorted[n - 1]->secret, sizeof sorted[n]->secret) == 0)
-            bad_pair(i, sorted[n]->line, "oob_secret is that of line", sorted[n - 1]->line);
+        if (strcmp(keys[n].row->device_id, keys[n - 1].row->device_id) == 0)
+            bad_pair(i, keys[n].row->line, "device_id is that of line", keys[n - 1].row->line);
+}
+
+static void find_same_secrets(struct import *i, struct key *keys)
+{
+    qsort(keys, i->count, sizeof *keys, by_secret);
+    for (size_t n = 1; n < i->count; n++)
+        if (keys[n].secret == keys[n - 1].secret &&
+            memcmp(keys[n].row->secret, keys[n - 1].row->secret, sizeof keys[n].row->secret) == 0)
+            bad_pair(i, keys[n].row->line, "oob_secret is that of line", keys[n - 1].row->line);
 }
 
 /* Here, and not by the database: what it is asked keeps its writer from claims. */
-static bool look_for_twice(struct import *i)
+static bool find_twice(struct import *i)
 {
-    struct import_row **sorted = calloc(i->count + 1, sizeof *sorted);
+    struct key *keys = calloc(i->count + 1, sizeof *keys);
 
-    if (sorted == NULL)
+    if (keys == NULL)
         return false;
-    for (size_t n = 0; n < i->count; n++)
-        sorted[n] = &i->rows[n];
-    find_twice(i, sorted);
-    free(sorted);
+    for (size_t n = 0; n < i->count; n++) {
+        keys[n].row = &i->rows[n];
+        memcpy(&keys[n].secret, i->rows[n].secret, sizeof keys[n].secret);
+    }
+    find_same_ids(i, keys);
+    find_same_secrets(i, keys);
+    wipe(keys, i->count * sizeof *keys);
+    free(keys);
     return true;
 }
 
@@ -258,7 +284,7 @@ struct import *import_parse(struct span csv, const char *prefix)
     i->rows = calloc(rows_at_most(csv), sizeof *i->rows);
     if (i->rows != NULL)
         parse_lines(i, csv, prefix);
-    if (i->rows == NULL || !look_for_twice(i)) {
+    if (i->rows == NULL || !find_twice(i)) {
         import_free(i);
         return NULL;
     }
