@@ -53,20 +53,20 @@ static int read_options(const struct ctl_batch *o, struct batch_row *row)
     return CTL_DONE;
 }
 
-/* The numbers follow those that the prefix has, and as many digits as they need. */
+/* The numbers follow those that the prefix has, and as many digits as they need. With --first the
+ * registry is asked as well: it is there from now on, or the reason why not is known. */
 static int take_numbers(struct ctl *ctl, struct batch_row *row)
 {
     struct batch_row of = {0};
     struct ctl_call call = {.verb = ADMIN_BATCH_LIST, .batch = &of, .begins = true};
     json_t *reply = NULL;
-    int rc = CTL_DONE;
+    int rc;
 
     memcpy(of.prefix, row->prefix, sizeof of.prefix);
-    if (ctl->batch.first == NULL) {
-        rc = link_call(ctl, &call, "", &reply);
+    rc = link_call(ctl, &call, "", &reply);
+    if (ctl->batch.first == NULL)
         row->first = (uint64_t)json_integer_value(json_object_get(reply, "next_number"));
-        json_decref(reply);
-    }
+    json_decref(reply);
     if (rc != CTL_DONE)
         return rc;
     unsigned needed = digits_of(row->first + row->count - 1);
@@ -135,11 +135,12 @@ static void batch_fini(struct batch *b)
 
 /* ---- The transaction, and what is known after it ---- */
 
-/* Whether the registry has the batch of this id. */
+/* Whether the registry has the batch of this id. One that is not there at all was never asked
+ * before: it is not the one that might. */
 static int ask_registry(struct ctl *ctl, const struct batch_row *row, bool *there)
 {
     struct batch_row of = {0};
-    struct ctl_call call = {.verb = ADMIN_BATCH_LIST, .batch = &of, .begins = true};
+    struct ctl_call call = {.verb = ADMIN_BATCH_LIST, .batch = &of};
     json_t *reply = NULL;
     int rc;
 

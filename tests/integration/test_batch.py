@@ -351,6 +351,7 @@ class WholeOrNotAtAll(Batches):
 
     def test_killed_before_the_transaction(self):
         """What is in DIR.partial and not in the registry is thrown away, also a manifest that is not whole."""
+        self.ok("device", "add", "begun")
         for manifest in (None, b"", b'{"batch": "01234', b"\xff" * 100, b"[]", b"{}",
                          json.dumps({"batch": "0123456789abcdef", "prefix": PREFIX, "first": 1, "count": 9, "digits": 6}).encode()):
             with self.subTest(manifest):
@@ -379,6 +380,11 @@ class WholeOrNotAtAll(Batches):
         self.refused(1, f"is batch {said['id']}, an earlier one.*30 devices", *self.command(31))
         self.check_whole()
         self.assertEqual(len(self.registry()[1]), 1)
+        # A data directory that is not there (a slip of the pen) is not the registry that was asked: nothing is thrown away.
+        os.rename(self.out, self.out + ".partial")
+        self.refused(1, "say with --data where its data is", *self.command(30), data=os.path.join(self.folder, "slip"))
+        self.assertTrue(self.create(30)["resumed"])
+        self.check_whole()
 
     def test_a_name_that_is_taken_meanwhile(self):
         """DIR appears while the batch is made: what is in it stays, and the batch is finished when it has gone."""
