@@ -66,6 +66,12 @@ class Offline(unittest.TestCase):
         owners = {name: os.stat(os.path.join(self.data, name)) for name in os.listdir(self.data)}
         self.assertTrue({"lock", "teddy.db"} <= set(owners))
         self.assertEqual({(s.st_uid, s.st_gid) for s in owners.values()}, {(65534, 65534)})
+        # A batch's files are the caller's own, where the other could not write at all.
+        out = os.path.join(self.folder.name, "out")
+        self.ok("batch", "create", "--count", "2", "--prefix", "b-", "--out", out)
+        found = [out] + [os.path.join(out, name) for name in os.listdir(out)]
+        self.assertEqual({(s.st_uid, s.st_gid) for s in map(os.stat, found)}, {(0, 0)})
+        self.assertEqual({os.stat(os.path.join(self.data, name)).st_uid for name in os.listdir(self.data)}, {65534})
 
     def test_admin_tokens(self):
         token = self.ok("admin-token", "create", "--role", "owner", "--name", "the first")
@@ -94,7 +100,10 @@ class Offline(unittest.TestCase):
             self.refused(2, "--role viewer, operator or owner", "admin-token", "create", *bad)
         self.refused(1, "prefix has", "admin-token", "create", "--role", "viewer", "--prefix", "a b")
         self.refused(1, "name has", "admin-token", "create", "--role", "viewer", "--name", "\n")
-        self.refused(2, "takes no --role", "device", "list", "--prefix", "x")
+        self.refused(2, "takes no --role", "device", "list", "--role", "viewer")
+        self.refused(2, "takes no --prefix", "device", "list", "--prefix", "x")
+        self.refused(2, "takes no --count", "admin-token", "create", "--role", "viewer", "--count", "2")
+        self.refused(2, "takes no --role", "batch", "list", "--role", "viewer")
         self.assertIn("--ttl TIME", self.ok("admin-token", "create", "--help"))
 
     def test_secret_from_file_and_stdin(self):
@@ -178,7 +187,7 @@ class Offline(unittest.TestCase):
         self.assertEqual(json.loads(self.ok("--json", "import", "-", stdin=f"one,{'9' * 64}"))["imported"], 1)
         self.refused(1, "No such file", "import", path + "x")
         self.refused(1, "Is a directory", "import", self.folder.name)
-        self.refused(1, "is longer than 4194304 bytes", "import", "-", stdin="x" * ((4 << 20) + 1))
+        self.refused(1, "is longer than 16777216 bytes", "import", "-", stdin="x" * ((16 << 20) + 1))
 
     def test_wrong_usage(self):
         for bad in ((), ("dance",), ("device",), ("device", "dance"), ("device", "add"), ("device", "add", "a", "b"),
@@ -199,7 +208,7 @@ class Offline(unittest.TestCase):
         everything = self.ok("--help", data=False)
         self.assertEqual(everything, self.ok("help", data=False))
         commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)*  +\S", everything.split("Options")[0])
-        self.assertEqual(len(commands), 24)
+        self.assertEqual(len(commands), 27)
         for command in commands:
             shown = self.ok(*command.split(), "--help", data=False)
             self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)

@@ -19,7 +19,7 @@
 #include "session/session.h"
 #include "store/store.h"
 
-#define ADMIN_BODY_MAX    (4u << 20)   /* bytes of the largest body: a CSV text */
+#define ADMIN_BODY_MAX    (16u << 20)  /* bytes of the largest body: a CSV of 100,000 devices */
 #define ADMIN_JSON_MAX    4096u        /* bytes of a JSON body */
 #define ADMIN_MESSAGE_MAX (128u << 10) /* bytes of a JSON body with a message to a toy */
 #define ADMIN_ANSWER_MAX  (16u << 20)  /* bound of the plane's unsent output */
@@ -59,6 +59,8 @@ void admin_device_send(struct http_request *req);
 void admin_device_messages(struct http_request *req);
 void admin_device_clear(struct http_request *req);
 void admin_child_forget(struct http_request *req);
+void admin_batch_add(struct http_request *req);
+void admin_batch_list(struct http_request *req);
 void admin_session_list(struct http_request *req);
 void admin_route_list(struct http_request *req);
 void admin_status(struct http_request *req);
@@ -90,6 +92,8 @@ void admin_token_revoke(struct http_request *req);
     ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE "/messages", admin_device_messages, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "DELETE", ADMIN_DEVICE "/messages", admin_device_clear, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/batches", admin_batch_add, ADMIN_BODY_MAX, "text/csv"), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/batches", admin_batch_list, 0, NULL), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/status", admin_status, 0, NULL), \

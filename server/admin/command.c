@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "admin/batch.h"
 #include "admin/token.h"
 #include "identity/rules.h"
 #include "proto/text.h"
@@ -180,6 +181,10 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
     case ADMIN_TOKEN_LIST:
     case ADMIN_TOKEN_REVOKE:
         return admin_token_run(tx, c);
+    case ADMIN_BATCH_ADD:
+        return batch_run_add(tx, c);
+    case ADMIN_BATCH_LIST:
+        return batch_run_list(tx, c);
     }
     return TEDDY_EINVAL;
 }
@@ -207,8 +212,8 @@ struct admin_command *admin_command_new(enum admin_verb verb, const char *id, st
         (void)snprintf(c->id, sizeof c->id, "%s", id);
     if (verb == ADMIN_ADD || verb == ADMIN_ROTATE)
         ok = identity_random(c->secret, sizeof c->secret) == TEDDY_OK;
-    if (verb == ADMIN_IMPORT) {
-        c->import = import_parse(text);
+    if (verb == ADMIN_IMPORT || verb == ADMIN_BATCH_ADD) {
+        c->import = import_parse(text, verb == ADMIN_IMPORT ? c->id : "");
         ok = c->import != NULL;
     }
     if (verb == ADMIN_TOKEN_CREATE || verb == ADMIN_TOKEN_LIST || verb == ADMIN_TOKEN_REVOKE) {
@@ -230,6 +235,7 @@ void admin_command_free(struct admin_command *c)
     free(c->devices);
     free(c->concerned);
     free(c->downlinks);
+    free(c->batches);
     if (c->body != NULL)
         wipe(c->body, strlen(c->body));
     free(c->body);
@@ -240,20 +246,13 @@ void admin_command_free(struct admin_command *c)
 bool admin_command_writes(const struct admin_command *c)
 {
     return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES &&
-           c->verb != ADMIN_TOKEN_LIST;
-}
-
-bool admin_command_more(struct admin_command *c)
-{
-    return c->verb == ADMIN_IMPORT && import_more(c->import, &c->job.result);
+           c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST;
 }
 
 void admin_command_wait(struct admin_command *c, struct store *store)
 {
-    do
-        (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
-                                       : store_read_wait(store, &c->job));
-    while (admin_command_more(c));
+    (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
+                                   : store_read_wait(store, &c->job));
 }
 
 const char *admin_command_closes(const struct admin_command *c)

@@ -29,6 +29,11 @@ bool admin_bearer_in_query(const struct http_request *req);
 void admin_submit(struct http_request *req, struct admin_command *command);
 /* Answers with the object, whose reference is taken; NULL: 500. */
 void admin_respond_json(struct http_request *req, int status, json_t *json);
+/* Queues the command, which it takes over, and answers once it is done; NULL: out of memory. */
+void admin_submit(struct http_request *req, struct admin_command *command);
+/* The query's parameter of this name, whose form is an id's, or "" when it is not given; false: the
+ * request has been answered (422). */
+bool admin_query_id(struct http_request *req, const char *name, char out[LIMIT_ID_LEN + 1]);
 /* A whole number of the query between 1 and max, or the default; false: the request has been
  * answered (422). */
 bool admin_query_limit(struct http_request *req, unsigned def, unsigned max, unsigned *out);

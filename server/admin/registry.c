@@ -99,12 +99,6 @@ static void done_on_store(struct store_job *job)
 {
     struct pending *p = ((struct admin_command *)job)->owner;
 
-    if (admin_command_more(p->command)) {
-        int rc = store_write(p->context->store, job);
-        if (rc == TEDDY_OK)
-            return; /* perhaps it is done already, and gone */
-        job->result = rc;
-    }
     close_concerned(p);
     wake_device(p);
     if (job->result == TEDDY_OK && p->command->tokens != NULL && admin_command_writes(p->command))
@@ -149,6 +143,22 @@ static bool path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1])
     memcpy(out, id.p, id.len);
     out[id.len] = '\0';
     return true;
+}
+
+bool admin_query_id(struct http_request *req, const char *name, char out[LIMIT_ID_LEN + 1])
+{
+    char detail[96];
+    size_t len = 0;
+    int rc = http_query(req, name, out, LIMIT_ID_LEN + 1, &len);
+
+    if (rc == TEDDY_ENOTFOUND)
+        out[0] = '\0';
+    if (rc == TEDDY_ENOTFOUND || (rc == TEDDY_OK && id_ok((struct span){out, len})))
+        return true;
+    (void)snprintf(detail, sizeof detail, "%s has 1 to 64 of A-Z a-z 0-9 _ -, and is given once.",
+                   name);
+    http_problem(req, 422, "bad_query", detail);
+    return false;
 }
 
 static void on_id(struct http_request *req, enum admin_verb verb)
@@ -229,27 +239,22 @@ void admin_child_forget(struct http_request *req)
 
 void admin_device_import(struct http_request *req)
 {
-    if (admin_gate(req))
-        admin_submit(req, admin_command_new(ADMIN_IMPORT, NULL, req->body));
+    char prefix[LIMIT_ID_LEN + 1];
+
+    if (admin_gate(req) && admin_query_id(req, "prefix", prefix))
+        admin_submit(req, admin_command_new(ADMIN_IMPORT, prefix, req->body));
 }
 
 void admin_device_list(struct http_request *req)
 {
-    char after[LIMIT_ID_LEN + 1] = "", prefix[LIMIT_ID_LEN + 1];
+    char after[LIMIT_ID_LEN + 1], prefix[LIMIT_ID_LEN + 1];
     struct admin_command *c;
     unsigned limit;
-    size_t len = 0;
 
-    if (!admin_gate_list(req, prefix))
+    if (!admin_gate_list(req, prefix) || !admin_query_id(req, "after", after) ||
+        !admin_query_limit(req, ADMIN_LIST_DEFAULT, ADMIN_LIST_MAX, &limit))
         return;
-    int rc = http_query(req, "after", after, sizeof after, &len);
-    if (rc != TEDDY_ENOTFOUND && (rc != TEDDY_OK || !id_ok((struct span){after, len}))) {
-        http_problem(req, 422, "bad_query", "after is a device id, given once.");
-        return;
-    }
-    if (!admin_query_limit(req, ADMIN_LIST_DEFAULT, ADMIN_LIST_MAX, &limit))
-        return;
-    c = admin_command_new(ADMIN_LIST, rc == TEDDY_OK ? after : NULL, (struct span){"", 0});
+    c = admin_command_new(ADMIN_LIST, after, (struct span){"", 0});
     if (c != NULL) {
         c->limit = limit;
         memcpy(c->prefix, prefix, sizeof c->prefix);

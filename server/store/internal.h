@@ -52,13 +52,18 @@ enum stmt_id {
     STMT_DOWNLINK_CLEAR,
     STMT_DOWNLINK_FORGET,
     STMT_DOWNLINK_PURGE,
-    /* admin tokens */
+    /* admin_tokens.c */
     STMT_ADMIN_TOKEN_LIST,
     STMT_ADMIN_TOKEN_COUNT,
     STMT_ADMIN_TOKEN_PURGE,
     STMT_ADMIN_TOKEN_ADD,
     STMT_ADMIN_TOKEN_REVOKE,
     STMT_ADMIN_TOKEN_USED,
+    /* batches.c */
+    STMT_BATCH_ADD,
+    STMT_BATCH_GET,
+    STMT_BATCH_LIST,
+    STMT_BATCH_NEXT,
     STMT_COUNT
 };
 

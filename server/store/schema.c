@@ -100,6 +100,17 @@ static const char *const steps[] = {
     " revoked_s INTEGER NOT NULL DEFAULT 0,"
     " used_s INTEGER NOT NULL DEFAULT 0"
     ") STRICT;",
+
+    "CREATE TABLE batch ("
+    " n INTEGER PRIMARY KEY,"
+    " id TEXT NOT NULL UNIQUE CHECK (length(id) = 16),"
+    " prefix TEXT NOT NULL,"
+    " first INTEGER NOT NULL,"
+    " count INTEGER NOT NULL,"
+    " digits INTEGER NOT NULL,"
+    " created_s INTEGER NOT NULL,"
+    " manifest_sha256 BLOB NOT NULL CHECK (length(manifest_sha256) = 32)"
+    ") STRICT;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

@@ -128,7 +128,7 @@ class Around(Case):
         self.problem(toy.post_claim(), 404)
 
     def test_import(self):
-        rows = [(f"import-{n}", os.urandom(32).hex()) for n in range(600)]  # several pieces
+        rows = [(f"import-{n}", os.urandom(32).hex()) for n in range(600)]
         with tempfile.NamedTemporaryFile("w", suffix=".csv") as f:
             f.write("device_id,oob_secret\n" + "".join(f"{d},{s}\n" for d, s in rows))
             f.flush()
