@@ -87,17 +87,20 @@ class Bearer(Https):
 
     def test_a_stranger_s_body_is_not_read(self):
         viewer = f"Authorization: Bearer {self.tokens['viewer']}\r\n"
-        for field, status, code in (("", 401, b"bad_admin_token"), (viewer, 403, b"role_too_low")):
-            answer = self.raw("POST /api/v1/admin/devices/import HTTP/1.1\r\nContent-Type: text/csv\r\n"
-                              "Content-Length: 4000000\r\n" + field)  # and nothing of it
-            self.assertEqual(harness.status_of(answer), status)
-            self.assertIn(code, answer)
+        for path in ("/devices/import", "/batches"):
+            for field, status, code in (("", 401, b"bad_admin_token"), (viewer, 403, b"role_too_low")):
+                with self.subTest(path, status=status):
+                    answer = self.raw(f"POST /api/v1/admin{path} HTTP/1.1\r\nContent-Type: text/csv\r\n"
+                                      f"Content-Length: {16 << 20}\r\n" + field)  # and nothing of it
+                    self.assertEqual(harness.status_of(answer), status)
+                    self.assertIn(code, answer)
 
     def test_roles(self):
         toy = self.server.add()
         device = "/devices/" + toy.device_id
         for method, path, needed in (("GET", "/devices", "viewer"), ("GET", device, "viewer"), ("GET", device + "/messages", "viewer"),
                                      ("GET", "/sessions", "viewer"), ("HEAD", "/status", "viewer"), ("GET", "/routes", "viewer"),
+                                     ("GET", "/batches", "viewer"), ("GET", "/keys", "operator"),
                                      ("POST", device + "/disable", "operator"), ("POST", device + "/enable", "operator"),
                                      ("POST", device + "/revoke", "operator"), ("POST", device + "/release", "operator"),
                                      ("DELETE", device + "/messages", "operator"), ("GET", "/admin-tokens", "owner"),
@@ -122,6 +125,8 @@ class Bearer(Https):
                              rf"actor=token:{self.tokens['operator'].split('_')[1]} status=200")
         self.server.ctl("device", "enable", toy.device_id)
         self.server.log.wait(rf"event=admin handler=admin_device_enable id={toy.device_id} actor=uid:{os.geteuid()} ")
+        kid = self.ask("POST", "/keys", self.tokens["owner"]).json()["kid"]
+        self.server.log.wait(rf"event=admin handler=admin_key_add id={kid} actor=token:{self.tokens['owner'].split('_')[1]} status=201")
         self.ask("POST", f"/devices/{toy.device_id}/disable", self.tokens["viewer"])
         self.server.log.wait(rf"event=admin_refused handler=admin_device_disable code=role_too_low "
                              rf"actor=token:{self.tokens['viewer'].split('_')[1]} ")
@@ -176,7 +181,9 @@ class Scope(Https):
         for method, path, body in (("POST", "/devices", {"device_id": "EU-9"}), ("POST", "/devices/import", None), ("GET", "/status", None),
                                    ("GET", "/routes", None), ("POST", "/children/EU-1/forget", None), ("POST", "/drain", None),
                                    ("GET", "/admin-tokens", None), ("POST", "/admin-tokens", {"role": "owner"}),
-                                   ("POST", f"/admin-tokens/{there}/revoke", None)):
+                                   ("POST", f"/admin-tokens/{there}/revoke", None), ("GET", "/keys", None), ("POST", "/keys", {}),
+                                   ("POST", "/keys/x/retire", {}), ("GET", "/batches", None), ("POST", "/batches", None),
+                                   ("POST", "/devices/import?prefix=EU-", None)):
             with self.subTest(method + path):
                 self.problem(self.ask(method, path, self.scoped, json=body), 403, "out_of_scope")
         self.assertIsNone(self.server.process.poll())

@@ -86,14 +86,16 @@ class Api(harness.Case):
             media, content = next(iter(body.items()))
             self.document.validate(content["schema"], content["example"])
             example = copy.deepcopy(content["example"])
+            query = {p["name"]: p["example"] for p in operation.get("parameters", ()) if p["in"] == "query" and p.get("required")}
+            unused = f"Teddy-{secrets.token_hex(8)}-"
             if media == "text/csv":
-                unused = secrets.token_hex(8)
-                example = re.sub(r"Teddy-[\w-]+,\w+", f"Teddy-{unused},{secrets.token_hex(32)}", example)
+                example = re.sub(r",\w{64}", lambda _: "," + secrets.token_hex(32), example.replace("Teddy-ESP32-", unused))
+                query.update({name: {"prefix": unused, "id": secrets.token_hex(8)}[name] for name in {"prefix", "id"} & set(query)})
             else:
                 if "device_id" in example:
-                    example["device_id"] = "Teddy-" + secrets.token_hex(8)
+                    example["device_id"] = unused
                 example = json.dumps(example)
-            kw = {"data": example, "headers": {"Content-Type": media}, **kw}
+            kw = {"data": example, "headers": {"Content-Type": media}, "params": query, **kw}
         answer = self.server.ask_admin(method, path[len(ADMIN):].format(**fill), token, **kw)
         self.document.check(operation, answer)
         return answer
@@ -161,6 +163,10 @@ class Documented(Api):
             ("addDevice", 415, {"data": "{}", "headers": {"Content-Type": "text/plain"}}),
             ("addDevice", 413, {"data": " " * 5000, "headers": json_type}),
             ("importDevices", 422, {"data": "x\n", "headers": {"Content-Type": "text/csv"}}),
+            ("importDevices", 422, {"params": {"prefix": "a b"}}),
+            ("importDevices", 422, {"params": {"prefix": "Nobody-"}}),
+            ("addBatch", 422, {"params": {}}),
+            ("listBatches", 422, {"params": {"after": "x"}}),
             ("sendMessage", 400, {"data": "[]", "headers": json_type}),
             ("sendMessage", 422, {"data": "{}", "headers": json_type}),
             ("createAdminToken", 400, {"data": "", "headers": json_type}),
@@ -181,6 +187,22 @@ class Documented(Api):
             self.call("sendMessage", owner, fill=there)
         self.problem(self.call("sendMessage", owner, fill=there), 409, "downlink_queue_full")
         self.assertEqual(len(self.call("listMessages", owner, fill=there).json()["messages"]), 64)
+
+    def test_batches(self):
+        owner = self.tokens["owner"]
+        line, other = (f"b-1,{secrets.token_hex(32)}\n" for _ in range(2))
+        there = {"id": secrets.token_hex(8), "prefix": "b-", "first": 1, "digits": 1, "manifest_sha256": "0" * 64}
+        for params, data, status, code in ((there, line, 201, None), (there, line, 409, "batch_exists"),
+                                           ({**there, "id": secrets.token_hex(8)}, other, 409, "batch_conflict"),
+                                           ({**there, "first": 2}, line, 422, "bad_batch"),
+                                           ({**there, "digits": 19}, line, 422, "bad_query")):
+            with self.subTest(code):
+                answer = self.call("addBatch", owner, data=data, headers={"Content-Type": "text/csv"}, params=params)
+                self.assertEqual(answer.status_code, status, answer.text)
+                self.assertEqual(answer.json().get("code"), code)
+        shown = self.call("listBatches", self.tokens["viewer"], params={"prefix": "b-"}).json()
+        self.assertEqual([b["id"] for b in shown["batches"]], [there["id"]])
+        self.assertEqual(shown["next_number"], 2)
 
     async def test_sessions_and_devices_in_full(self):
         toy = self.server.add()
