@@ -52,7 +52,7 @@ fuzz: deps-build deps-check ## every fuzz target for FUZZ_SECONDS (default 600)
 	@cmake --build build-fuzz --target fuzz_targets
 	@fuzz/run $(FUZZ_SECONDS) build-fuzz
 
-check: build deps-check ## style: formatting, banned calls, headers alone, proto/ and sdk/core/ freestanding
+check: build deps-check ## style: formatting, banned calls, headers alone, proto/ and sdk/core/ freestanding, spec/
 	@scripts/check build
 
 fault: STORM_TOYS ?= 400

@@ -7,7 +7,7 @@ import tempfile
 
 from load import LoadError
 
-IMPORT_MAX = 40000  # what one import takes (4 MiB)
+IMPORT_MAX = 100000  # what one import takes
 
 
 def write_devices(path, first, count):

@@ -13,7 +13,6 @@
 #include "proto/utf8.h"
 #include "proto/writer.h"
 
-#define FILE_MAX  (4u << 20)
 #define WORDS_MAX (64u << 10)
 
 static bool id_is_good(const char *id)
@@ -24,8 +23,7 @@ static bool id_is_good(const char *id)
     return false;
 }
 
-/* A file (or "-": standard input), malloc'd and followed by a NUL. */
-static int read_file(const char *name, size_t max, char **text, size_t *len)
+int read_file(const char *name, size_t max, char **text, size_t *len)
 {
     FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
     int rc = CTL_DONE;
@@ -169,29 +167,6 @@ static int run_list(struct ctl *ctl, const char *arg)
         rc = print_rows(all, columns, sizeof columns / sizeof columns[0]);
     }
     json_decref(all);
-    return rc;
-}
-
-static int run_import(struct ctl *ctl, const char *file)
-{
-    struct ctl_call call = {.verb = ADMIN_IMPORT};
-    json_t *reply = NULL;
-    char *text = NULL;
-    size_t len = 0;
-    int rc = read_file(file, FILE_MAX, &text, &len);
-
-    if (rc != CTL_DONE)
-        return rc;
-    call.text = (struct span){text, len};
-    rc = link_call(ctl, &call, strcmp(file, "-") == 0 ? "standard input" : file, &reply);
-    wipe(text, len);
-    free(text);
-    if (rc == CTL_DONE && ctl->json)
-        rc = print_json(reply);
-    else if (rc == CTL_DONE)
-        (void)printf("%lld imported\n",
-                     (long long)json_integer_value(json_object_get(reply, "imported")));
-    json_decref(reply);
     return rc;
 }
 
@@ -352,17 +327,21 @@ static json_t *linked_routes(void)
 
     for (size_t i = 0; i < teddy_routes_count; i++) {
         const struct route *r = &teddy_routes[i];
-        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s}", "method", r->method,
-                                                    "pattern", r->pattern, "who",
-                                                    route_who_name(r->who), "handler", r->name));
+        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s}", "method",
+                                                    r->method, "pattern", r->pattern, "who",
+                                                    route_who_name(r->who), "handler", r->name,
+                                                    "role", route_role_name(r->role)));
     }
     return json_pack("{s:o}", "routes", rows);
 }
 
 static int run_routes(struct ctl *ctl, const char *arg)
 {
-    static const struct print_column columns[] = {
-        {"METHOD", "method"}, {"PATTERN", "pattern"}, {"WHO", "who"}, {"HANDLER", "handler"}};
+    static const struct print_column columns[] = {{"METHOD", "method"},
+                                                  {"PATTERN", "pattern"},
+                                                  {"WHO", "who"},
+                                                  {"HANDLER", "handler"},
+                                                  {"ROLE", "role"}};
     json_t *reply = NULL;
     int rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/routes", NULL, &reply);
 
@@ -425,8 +404,16 @@ const struct ctl_command ctl_commands[] = {
      "  teddyctl device release Teddy-ESP32-0001\n"},
     {"device", "remove", "ID", 1, run_device, ADMIN_REMOVE, false, false,
      "Remove a toy and all that is kept about it", "  teddyctl device remove Teddy-ESP32-0001\n"},
+    {"batch", "create", "", 0, run_batch_create, ADMIN_BATCH_ADD, false, false,
+     "Register a production run, and write what its line needs",
+     "  teddyctl batch create --count 10000 --prefix Teddy-ESP32- --out run-7\n"},
+    {"batch", "list", "", 0, run_batch_list, ADMIN_BATCH_LIST, false, false, "List the batches",
+     "  teddyctl batch list\n  teddyctl batch list --prefix Teddy-ESP32-\n"},
+    {"batch", "import", "FILE.csv", 1, run_import, ADMIN_IMPORT, false, false,
+     "Register the toys of a maker's own CSV: all or none",
+     "  teddyctl batch import toys.csv --prefix Teddy-\n"},
     {"import", NULL, "FILE.csv", 1, run_import, ADMIN_IMPORT, false, false,
-     "Register toys from lines device_id,oob_secret: all or none",
+     "The same, by its short name",
      "  teddyctl import toys.csv\n  decrypt toys.csv.enc | teddyctl import -\n"},
     {"send", NULL, "ID TEXT", 1, run_send, ADMIN_SEND, false, true,
      "Queue a message for a toy: words, or with --object JSON",
@@ -470,8 +457,9 @@ const struct ctl_command ctl_commands[] = {
          "                                                refused and its sessions closed\n"},
     {"child", "forget", "CHILD_ID", 1, run_forget, ADMIN_FORGET, false, false,
      "Forget a child: its bindings, its tokens", "  teddyctl child forget child123\n"},
+    CTL_ADMIN_TOKENS,
     {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false, false,
-     "List method, pattern, who may call, handler", "  teddyctl routes\n"},
+     "List method, pattern, who may call, handler, role needed", "  teddyctl routes\n"},
     {"status", NULL, "", 0, run_status, ADMIN_LIST, false, false, "Show the running server's state",
      "  teddyctl status\n  teddyctl --json status\n"},
     {"drain", NULL, "", 0, run_drain, ADMIN_LIST, false, false,

@@ -9,14 +9,23 @@
 
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 }; /* exit status */
 
+/* The options of batch create alone; NULL: not given. */
+struct ctl_batch {
+    const char *count, *first, *digits, *out;
+};
+
 struct ctl {
-    const char *data, *config;        /* --data, --config; NULL: not given */
-    bool json;                        /* --json */
-    bool help;                        /* --help */
-    const char *secret;               /* --secret */
-    const char *secret_file;          /* --secret-file */
-    const char *expires;              /* --expires */
-    const char *object;               /* --object */
+    const char *data, *config; /* --data, --config; NULL: not given */
+    bool json;                 /* --json */
+    bool help;                 /* --help */
+    const char *secret;        /* --secret */
+    const char *secret_file;   /* --secret-file */
+    const char *expires;       /* --expires */
+    const char *object;        /* --object */
+    const char *role, *ttl;    /* --role, --ttl */
+    const char *prefix, *name; /* --prefix, --name */
+    unsigned uid;              /* who runs it */
+    struct ctl_batch batch;
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
     bool now;                         /* --now */
@@ -46,6 +55,21 @@ extern const size_t ctl_command_count;
 int run_key_list(struct ctl *ctl, const char *arg);
 int run_key_add(struct ctl *ctl, const char *arg);
 int run_key_retire(struct ctl *ctl, const char *kid);
+/* admin_tokens.c, and its rows of the table */
+int run_admin_token_create(struct ctl *ctl, const char *arg);
+int run_admin_token_list(struct ctl *ctl, const char *arg);
+int run_admin_token_revoke(struct ctl *ctl, const char *id);
+/* clang-format off */
+#define CTL_ADMIN_TOKENS \
+    {"admin-token", "create", "", 0, run_admin_token_create, ADMIN_TOKEN_CREATE, false, false, \
+     "Make a token for the admin API over HTTPS; prints it, this once", \
+     "  teddyctl admin-token create --role viewer --name dashboard --ttl 90d\n" \
+     "  teddyctl admin-token create --role operator --prefix Teddy-EU- --ttl 12h\n"}, \
+    {"admin-token", "list", "", 0, run_admin_token_list, ADMIN_TOKEN_LIST, false, false, \
+     "List the admin tokens, never the tokens themselves", "  teddyctl admin-token list\n"}, \
+    {"admin-token", "revoke", "TOKEN_ID", 1, run_admin_token_revoke, ADMIN_TOKEN_REVOKE, false, false, \
+     "Revoke an admin token at once", "  teddyctl admin-token revoke 1a2b3c4d\n"}
+/* clang-format on */
 
 /* help.c */
 void help_all(FILE *out);
@@ -65,12 +89,25 @@ struct print_column {
 /* A table on a terminal, else one line a row with tabs and no titles. */
 int print_rows(const json_t *rows, const struct print_column *columns, size_t count);
 
+/* The length of a file ("-": standard input) that has at most max bytes, and its text, malloc'd and
+ * followed by a NUL. */
+int read_file(const char *name, size_t max, char **text, size_t *len);
+
+/* batch.c */
+int run_batch_create(struct ctl *ctl, const char *arg);
+int run_batch_list(struct ctl *ctl, const char *arg);
+int run_import(struct ctl *ctl, const char *file);
+
 /* link.c: the server, or, when none runs, the store. */
 struct ctl_call {
     enum admin_verb verb;
     const char *id;        /* or NULL */
     const uint8_t *secret; /* of ADMIN_ADD; NULL: one is made */
-    struct span text;      /* of ADMIN_IMPORT; of ADMIN_SEND, as JSON */
+    /* of ADMIN_IMPORT and ADMIN_BATCH_ADD; of ADMIN_SEND and ADMIN_TOKEN_CREATE, as JSON */
+    struct span text;
+    /* of ADMIN_BATCH_…; what ADMIN_BATCH_LIST is to be of: id, prefix, behind which row */
+    const struct batch_row *batch;
+    bool begins; /* ADMIN_BATCH_LIST: makes the registry when there is none */
 };
 /* The answer of a command on the registry, *reply new; on failure a line has been printed (for an
  * import its bad lines too, named by `file`). */

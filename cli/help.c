@@ -72,9 +72,42 @@ static const char *options_of(const struct ctl_command *c)
     if (c->takes_message)
         return " [--expires SECONDS]\n"
                "       teddyctl send ID --object JSON [--expires SECONDS]";
+    if (c->admin == ADMIN_TOKEN_CREATE)
+        return " --role ROLE [--ttl TIME] [--prefix P] [--name NAME]";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
         return "";
     return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
+}
+
+static void help_batch(FILE *out, const struct ctl_command *c)
+{
+    if (c->run == run_batch_create)
+        (void)fputs(
+            "\n  --count N      how many, up to 100000\n"
+            "  --prefix P     each id is the prefix and a number\n"
+            "  --first N      the first number; default: behind the highest that follows the "
+            "prefix\n"
+            "  --digits N     of the number, with zeros in front; default: 6, or as many as "
+            "needed\n"
+            "  --out DIR      is made: nvs-config.csv and nvs-values.csv for ESP-IDF's "
+            "mfg_gen.py,\n"
+            "                 labels-*.svg to print, manifest.json with their checksums\n"
+            "After an interruption the same command finishes the batch, or begins it anew. DIR "
+            "holds "
+            "the\n"
+            "secrets: keep it as private as the server's data, and delete it when the toys are "
+            "written.\n",
+            out);
+    else if (c->run == run_batch_list)
+        (void)fputs("\n  --prefix P     only those of this prefix\n", out);
+    else if (c->run == run_import)
+        (void)fputs("\n  --prefix P     each id has to begin with it\n"
+                    "A line is device_id,oob_secret; when the first line names its columns, they "
+                    "may come in\n"
+                    "any order and with others. Each bad line is named, and then none is "
+                    "imported. A toy\n"
+                    "that is registered already, with this secret, is passed over.\n",
+                    out);
 }
 
 void help_command(FILE *out, const struct ctl_command *c)
@@ -117,6 +150,16 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "          sessions that began with one are closed (1008 token_revoked)\n"
                     "The key that signs gets a successor of its kind.\n",
                     out);
+    if (c->admin == ADMIN_TOKEN_CREATE)
+        (void)fputs("\n  --role ROLE     viewer (reads), operator (looks after toys) or owner "
+                    "(secrets, tokens, what\n"
+                    "                  cannot be undone)\n"
+                    "  --ttl TIME      how long it lives: 3600, 12h, 30d; default 30d, at most "
+                    "365d\n"
+                    "  --prefix P      good only for devices whose id begins with P\n"
+                    "  --name NAME     what it is for, as the list shows it\n",
+                    out);
+    help_batch(out, c);
     help_options(out);
     (void)fprintf(out, "\nExamples:\n%s", c->example);
 }

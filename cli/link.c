@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/token.h"
 #include "cli/ctl.h"
 #include "ops/config.h"
 #include "ops/datalock.h"
@@ -24,9 +25,10 @@
 #define TIMEOUT_S  60L
 #define LOCK_TRIES                                                                                 \
     50 /* of 100 ms: a server that is starting or ending has the lock, but no socket */
-#define NO_SERVER   (-1)
-#define IMPORT_TYPE "Content-Type: text/csv"
-#define JSON_TYPE   "Content-Type: application/json"
+#define NO_SERVER    (-1)
+#define PATH_MAX_LEN 320
+#define IMPORT_TYPE  "Content-Type: text/csv"
+#define JSON_TYPE    "Content-Type: application/json"
 
 struct request {
     const char *method, *path, *type; /* type NULL: no body */
@@ -115,7 +117,7 @@ static int find_dir(struct ctl *ctl, bool make, bool quiet)
 static bool set_up(CURL *curl, const struct request *r, struct buffer *out,
                    struct curl_slist **fields, const char *socket_path)
 {
-    char url[256];
+    char url[PATH_MAX_LEN + 32];
     CURLcode rc = CURLE_OK;
 
     (void)snprintf(url, sizeof url, "http://localhost%s", r->path);
@@ -180,11 +182,14 @@ static const char *hint(const char *code)
         const char *code, *text;
     } hints[] = {
         {"device_exists", " For a new secret: teddyctl device rotate-secret."},
+        {"batch_conflict", " Without --first a batch follows the highest number."},
         {"device_not_found", " teddyctl device list shows those that are."},
         {"downlink_queue_full", " teddyctl message list shows them, message clear withdraws them."},
         {"secret_in_use", " Leave --secret out to have one made."},
         {"store_unavailable", " Try again; the server's log says why."},
         {"key_not_found", " teddyctl key list shows those that are."},
+        {"admin_token_not_found", " teddyctl admin-token list shows those that are."},
+        {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
         {"forbidden", " Run teddyctl as that user."},
     };
 
@@ -239,8 +244,60 @@ static int ask_reply(struct ctl *ctl, const struct request *r, const char *file,
     return rc;
 }
 
+static void query(struct writer *w, const char *name, const char *value)
+{
+    if (value[0] == '\0')
+        return;
+    writer_text(w, memchr(w->buf, '?', w->len) == NULL ? "?" : "&");
+    writer_text(w, name);
+    writer_text(w, "=");
+    writer_text(w, value);
+}
+
+static void query_number(struct writer *w, const char *name, uint64_t value)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    query(w, name, text);
+}
+
+static void write_batch_query(struct writer *w, const struct ctl_call *call)
+{
+    const struct batch_row *b = call->batch;
+    char hex[2 * sizeof b->manifest_sha256 + 1];
+    struct writer digest = writer_on(hex, sizeof hex);
+
+    query(w, "id", b->id);
+    query(w, "prefix", b->prefix);
+    if (call->verb == ADMIN_BATCH_LIST) {
+        query_number(w, "after", (uint64_t)b->row);
+        return;
+    }
+    writer_hex(&digest, b->manifest_sha256, sizeof b->manifest_sha256);
+    (void)writer_end(&digest);
+    query_number(w, "first", b->first);
+    query_number(w, "digits", b->digits);
+    query(w, "manifest_sha256", hex);
+}
+
+/* What stands behind the path: ids and numbers, so that nothing has to be escaped. */
+static void write_query(const struct ctl_call *call, char path[PATH_MAX_LEN])
+{
+    struct writer w = writer_on(path, PATH_MAX_LEN);
+
+    w.len = strlen(path);
+    if (call->verb == ADMIN_LIST)
+        query(&w, "after", call->id);
+    if (call->verb == ADMIN_IMPORT)
+        query(&w, "prefix", call->id);
+    if (call->batch != NULL)
+        write_batch_query(&w, call);
+    (void)writer_end(&w);
+}
+
 /* The request of a call; body is room for the JSON of ADMIN_ADD. */
-static void write_request(const struct ctl_call *call, struct request *r, char path[192],
+static void write_request(const struct ctl_call *call, struct request *r, char path[PATH_MAX_LEN],
                           char body[256])
 {
     static const struct {
@@ -260,18 +317,23 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_SEND] = {"POST", "/devices/", "/messages"},
         [ADMIN_MESSAGES] = {"GET", "/devices/", "/messages"},
         [ADMIN_CLEAR] = {"DELETE", "/devices/", "/messages"},
+        [ADMIN_TOKEN_CREATE] = {"POST", "/admin-tokens", ""},
+        [ADMIN_TOKEN_LIST] = {"GET", "/admin-tokens", ""},
+        [ADMIN_TOKEN_REVOKE] = {"POST", "/admin-tokens/", "/revoke"},
+        [ADMIN_BATCH_ADD] = {"POST", "/batches", ""},
+        [ADMIN_BATCH_LIST] = {"GET", "/batches", ""},
     };
     const char *id = call->id != NULL ? call->id : "";
-    bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST;
+    bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST &&
+                   call->verb != ADMIN_IMPORT && call->batch == NULL;
 
     *r = (struct request){.method = forms[call->verb].method, .path = path};
-    (void)snprintf(path, 192, "%s%s%s%s", ENDPOINT_ADMIN, forms[call->verb].before,
+    (void)snprintf(path, PATH_MAX_LEN, "%s%s%s%s", ENDPOINT_ADMIN, forms[call->verb].before,
                    in_path ? id : "", forms[call->verb].after);
-    if (call->verb == ADMIN_LIST && id[0] != '\0')
-        (void)snprintf(path, 192, "%s%s&after=%s", ENDPOINT_ADMIN, forms[ADMIN_LIST].before, id);
-    if (call->verb == ADMIN_SEND)
+    write_query(call, path);
+    if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE)
         *r = (struct request){r->method, path, JSON_TYPE, call->text.p, call->text.len};
-    if (call->verb == ADMIN_IMPORT)
+    if (call->verb == ADMIN_IMPORT || call->verb == ADMIN_BATCH_ADD)
         *r = (struct request){r->method, path, IMPORT_TYPE, call->text.p, call->text.len};
     if (call->verb == ADMIN_ADD) {
         struct writer w = writer_on(body, 256);
@@ -296,11 +358,20 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
 
     c->limit = ADMIN_LIST_MAX;
     c->opens_epoch = true;
+    (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     if (call->secret != NULL)
         memcpy(c->secret, call->secret, sizeof c->secret);
     if (call->verb == ADMIN_SEND &&
         !admin_command_message(c, call->text, &ctl->downlinks, &bad_json, why, sizeof why))
         return fail("%s", why);
+    if (call->verb == ADMIN_TOKEN_CREATE &&
+        !admin_token_read(c, call->text, &bad_json, why, sizeof why))
+        return fail("%s", why);
+    if (call->verb == ADMIN_BATCH_LIST)
+        c->batch = *call->batch;
+    const char *wrong = call->verb == ADMIN_BATCH_ADD ? admin_command_batch(c, call->batch) : NULL;
+    if (wrong != NULL)
+        return fail("%s", wrong);
     return CTL_DONE;
 }
 
@@ -340,7 +411,7 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
     if (store_open(&options, &store, err, sizeof err) != TEDDY_OK)
         return fail("%s", err);
-    c = admin_command_new(call->verb, call->id, call->text);
+    c = admin_command_new(call->verb, call->batch != NULL ? call->batch->id : call->id, call->text);
     rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
@@ -349,8 +420,8 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     return rc;
 }
 
-/* Root that works on the store of another user, as which the server will run, becomes that user, so
- * that no file in there ends up being root's, and the server shut out. False with errno. */
+/* Root that works on the store of another user, as which the server will run, does it as that user,
+ * so that no file in there ends up being root's, and the server shut out. False with errno. */
 static bool become_owner(const char *dir)
 {
     struct stat st;
@@ -360,7 +431,21 @@ static bool become_owner(const char *dir)
     if (stat(dir, &st) != 0)
         return false;
     return st.st_uid == 0 ||
-           (setgroups(0, NULL) == 0 && setgid(st.st_gid) == 0 && setuid(st.st_uid) == 0);
+           (setgroups(0, NULL) == 0 && setegid(st.st_gid) == 0 && seteuid(st.st_uid) == 0);
+}
+
+/* What is written elsewhere, say a batch's files, is of who runs teddyctl. */
+static void become_self(void)
+{
+    if (seteuid(getuid()) != 0 || setegid(getgid()) != 0)
+        abort();
+}
+
+/* After the work that reach has allowed. */
+static void leave(int lock)
+{
+    data_unlock(lock);
+    become_self();
 }
 
 /* Asks the server; when none runs, *reply stays NULL and *lock is the data directory's. On failure
@@ -386,27 +471,36 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
             break;
         (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
     }
+    if (rc == CTL_DONE && *reply == NULL && held != TEDDY_OK)
+        rc = held == TEDDY_AGAIN
+                 ? fail("%s, which does not answer; end it or wait for it, then try again", err)
+                 : fail("%s; run teddyctl as the user that the server runs as", err);
     if (rc != CTL_DONE || *reply != NULL)
-        return rc;
-    if (held == TEDDY_AGAIN)
-        return fail("%s, which does not answer; end it or wait for it, then try again", err);
-    return held == TEDDY_OK ? CTL_DONE
-                            : fail("%s; run teddyctl as the user that the server runs as", err);
+        become_self();
+    return rc;
+}
+
+/* What may come before the server's first start. */
+static bool makes_data(const struct ctl_call *call)
+{
+    return call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT ||
+           call->verb == ADMIN_TOKEN_CREATE || call->verb == ADMIN_BATCH_ADD ||
+           (call->verb == ADMIN_BATCH_LIST && call->begins);
 }
 
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)
 {
-    char path[192], body[256] = "";
+    char path[PATH_MAX_LEN], body[256] = "";
     struct request r;
     int rc, lock = -1;
 
     write_request(call, &r, path, body);
-    rc = reach(ctl, &r, call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT, file, reply, &lock);
+    rc = reach(ctl, &r, makes_data(call), file, reply, &lock);
     wipe(body, sizeof body);
     if (rc != CTL_DONE || *reply != NULL)
         return rc;
     rc = call_store(ctl, call, file, reply);
-    data_unlock(lock);
+    leave(lock);
     return rc;
 }
 
@@ -426,7 +520,7 @@ int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply)
         return rc;
     work->offline(ctl, work->arg, &a);
     rc = take_answer(&a, "", reply);
-    data_unlock(lock);
+    leave(lock);
     return rc;
 }
 

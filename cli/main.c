@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/ctl.h"
 
@@ -32,7 +33,15 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--secret-file", argv, argc, i, &ctl->secret_file, &status) ||
         option("--alg", argv, argc, i, &ctl->alg, &status) ||
         option("--expires", argv, argc, i, &ctl->expires, &status) ||
-        option("--object", argv, argc, i, &ctl->object, &status))
+        option("--object", argv, argc, i, &ctl->object, &status) ||
+        option("--role", argv, argc, i, &ctl->role, &status) ||
+        option("--ttl", argv, argc, i, &ctl->ttl, &status) ||
+        option("--prefix", argv, argc, i, &ctl->prefix, &status) ||
+        option("--name", argv, argc, i, &ctl->name, &status) ||
+        option("--count", argv, argc, i, &ctl->batch.count, &status) ||
+        option("--first", argv, argc, i, &ctl->batch.first, &status) ||
+        option("--digits", argv, argc, i, &ctl->batch.digits, &status) ||
+        option("--out", argv, argc, i, &ctl->batch.out, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
         ctl->json = true;
@@ -111,6 +120,29 @@ static int no_command(const struct ctl *ctl)
     return usage("unknown command '%s %.60s'; see teddyctl %s --help", word, ctl->words[1], word);
 }
 
+/* What was given and this command does not take; NULL: nothing. */
+static const char *foreign_option(const struct ctl *ctl)
+{
+    const struct ctl_command *c = ctl->command;
+    const struct ctl_batch *b = &ctl->batch;
+    bool creates = c->run == run_batch_create, token = c->admin == ADMIN_TOKEN_CREATE;
+
+    if ((ctl->secret != NULL || ctl->secret_file != NULL) && !c->takes_secret)
+        return "secret";
+    if ((ctl->expires != NULL || ctl->object != NULL) && !c->takes_message)
+        return "--expires or --object";
+    if ((ctl->alg != NULL || ctl->now) && strcmp(c->group, "key") != 0)
+        return "--alg or --now";
+    if ((ctl->role != NULL || ctl->ttl != NULL || ctl->name != NULL) && !token)
+        return "--role, --ttl or --name";
+    if ((b->count != NULL || b->first != NULL || b->digits != NULL || b->out != NULL) && !creates)
+        return "--count, --first, --digits or --out";
+    if (ctl->prefix != NULL && !token && !creates && c->run != run_batch_list &&
+        c->run != run_import)
+        return "--prefix";
+    return NULL;
+}
+
 static int run_command(struct ctl *ctl)
 {
     const struct ctl_command *c = ctl->command;
@@ -128,18 +160,14 @@ static int run_command(struct ctl *ctl)
     if (ctl->word_count - own > most)
         return usage("%s%s%s: '%.60s' is too much; see teddyctl %s%s%s --help", c->group, space,
                      verb, ctl->words[own + most], c->group, space, verb);
-    if ((ctl->secret != NULL || ctl->secret_file != NULL) && !c->takes_secret)
-        return usage("%s%s%s takes no secret", c->group, space, verb);
-    if ((ctl->expires != NULL || ctl->object != NULL) && !c->takes_message)
-        return usage("%s%s%s takes no --expires or --object", c->group, space, verb);
-    if ((ctl->alg != NULL || ctl->now) && strcmp(c->group, "key") != 0)
-        return usage("%s%s%s takes no --alg or --now", c->group, space, verb);
+    if (foreign_option(ctl) != NULL)
+        return usage("%s%s%s takes no %s", c->group, space, verb, foreign_option(ctl));
     return c->run(ctl, c->arg_count > 0 ? ctl->words[own] : NULL);
 }
 
 int main(int argc, char **argv)
 {
-    struct ctl ctl = {0};
+    struct ctl ctl = {.uid = getuid()};
     int rc;
 
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {

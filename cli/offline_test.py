@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 CTL = sys.argv.pop(1)
@@ -65,6 +66,45 @@ class Offline(unittest.TestCase):
         owners = {name: os.stat(os.path.join(self.data, name)) for name in os.listdir(self.data)}
         self.assertTrue({"lock", "teddy.db"} <= set(owners))
         self.assertEqual({(s.st_uid, s.st_gid) for s in owners.values()}, {(65534, 65534)})
+        # A batch's files are the caller's own, where the other could not write at all.
+        out = os.path.join(self.folder.name, "out")
+        self.ok("batch", "create", "--count", "2", "--prefix", "b-", "--out", out)
+        found = [out] + [os.path.join(out, name) for name in os.listdir(out)]
+        self.assertEqual({(s.st_uid, s.st_gid) for s in map(os.stat, found)}, {(0, 0)})
+        self.assertEqual({os.stat(os.path.join(self.data, name)).st_uid for name in os.listdir(self.data)}, {65534})
+
+    def test_admin_tokens(self):
+        token = self.ok("admin-token", "create", "--role", "owner", "--name", "the first")
+        self.assertRegex(token, r"^tdy_[0-9a-f]{8}_[A-Za-z0-9_-]{43}\n$")
+        made = json.loads(self.ok("--json", "admin-token", "create", "--role=viewer", "--prefix", "EU-", "--ttl", "12h"))
+        seconds = [time.mktime(time.strptime(made[m], "%Y-%m-%dT%H:%M:%SZ")) for m in ("created", "expires")]
+        self.assertEqual(seconds[1] - seconds[0], 12 * 3600)
+        rows = json.loads(self.ok("--json", "admin-token", "list"))["tokens"]
+        self.assertEqual([(r["role"], r["prefix"], r["name"], r["used"], r["revoked"]) for r in rows],
+                         [("owner", None, "the first", None, None), ("viewer", "EU-", None, None, None)])
+        self.assertNotIn(token.strip(), self.ok("admin-token", "list") + json.dumps(rows))
+        self.assertEqual(self.ok("admin-token", "list").splitlines()[1].split("\t")[:3], [made["id"], "viewer", "EU-"])
+        self.assertEqual(self.ok("admin-token", "revoke", made["id"]), made["id"] + " revoked\n")
+        rows = json.loads(self.ok("--json", "admin-token", "list"))["tokens"]
+        self.assertEqual([r["revoked"] is None for r in rows], [True, False])
+        self.refused(1, "no admin token 00000000.*admin-token list", "admin-token", "revoke", "00000000")
+        for bad in ("1a2b", "1A2B3C4D", token.strip()):
+            self.refused(2, "8 hex digits", "admin-token", "revoke", bad)
+        for text, seconds in (("1", 1), ("90m", 5400), ("2w", 1209600), ("365d", 31536000)):
+            made = json.loads(self.ok("--json", "admin-token", "create", "--role", "viewer", "--ttl", text))
+            at = [time.mktime(time.strptime(made[m], "%Y-%m-%dT%H:%M:%SZ")) for m in ("created", "expires")]
+            self.assertEqual(at[1] - at[0], seconds, text)
+        for bad in ("0", "366d", "1y", "", "d", "-1d", "1.5h", "99999999999999999999", "1dd"):
+            self.refused(2, "--ttl takes", "admin-token", "create", "--role", "viewer", "--ttl", bad)
+        for bad in ([], ["--role", "king"], ["--role", "-"]):
+            self.refused(2, "--role viewer, operator or owner", "admin-token", "create", *bad)
+        self.refused(1, "prefix has", "admin-token", "create", "--role", "viewer", "--prefix", "a b")
+        self.refused(1, "name has", "admin-token", "create", "--role", "viewer", "--name", "\n")
+        self.refused(2, "takes no --role", "device", "list", "--role", "viewer")
+        self.refused(2, "takes no --prefix", "device", "list", "--prefix", "x")
+        self.refused(2, "takes no --count", "admin-token", "create", "--role", "viewer", "--count", "2")
+        self.refused(2, "takes no --role", "batch", "list", "--role", "viewer")
+        self.assertIn("--ttl TIME", self.ok("admin-token", "create", "--help"))
 
     def test_secret_from_file_and_stdin(self):
         path = os.path.join(self.folder.name, "secret")
@@ -147,7 +187,7 @@ class Offline(unittest.TestCase):
         self.assertEqual(json.loads(self.ok("--json", "import", "-", stdin=f"one,{'9' * 64}"))["imported"], 1)
         self.refused(1, "No such file", "import", path + "x")
         self.refused(1, "Is a directory", "import", self.folder.name)
-        self.refused(1, "is longer than 4194304 bytes", "import", "-", stdin="x" * ((4 << 20) + 1))
+        self.refused(1, "is longer than 16777216 bytes", "import", "-", stdin="x" * ((16 << 20) + 1))
 
     def test_wrong_usage(self):
         for bad in ((), ("dance",), ("device",), ("device", "dance"), ("device", "add"), ("device", "add", "a", "b"),
@@ -168,7 +208,7 @@ class Offline(unittest.TestCase):
         everything = self.ok("--help", data=False)
         self.assertEqual(everything, self.ok("help", data=False))
         commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)*  +\S", everything.split("Options")[0])
-        self.assertEqual(len(commands), 21)
+        self.assertEqual(len(commands), 27)
         for command in commands:
             shown = self.ok(*command.split(), "--help", data=False)
             self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)
@@ -206,9 +246,9 @@ class Offline(unittest.TestCase):
 
     def test_routes(self):
         rows = [line.split("\t") for line in self.ok("routes").splitlines()]  # no data directory needed either
-        self.assertIn(["POST", "/api/v1/pair/claim", "none", "claim"], rows)
-        self.assertIn(["GET", "/api/v1/admin/devices", "admin", "admin_device_list"], rows)
-        self.assertTrue(all(len(row) == 4 for row in rows))
+        self.assertIn(["POST", "/api/v1/pair/claim", "none", "claim", "-"], rows)
+        self.assertIn(["GET", "/api/v1/admin/devices", "admin", "admin_device_list", "viewer"], rows)
+        self.assertTrue(all(len(row) == 5 for row in rows))
         self.assertEqual(len(json.loads(self.ok("--json", "routes"))["routes"]), len(rows))
 
     def test_data_directory_is_the_server_s(self):

@@ -131,7 +131,7 @@ class Online(unittest.TestCase):
         self.assertEqual(json.loads(self.ok("--json", "session", "list")), {"sessions": [], "total": 0})
         self.assertEqual(self.ok("session", "list"), "")
         running = self.ok("routes")
-        self.assertIn("GET\t/healthz\tnone\thealthz\n", running)
+        self.assertIn("GET\t/healthz\tnone\thealthz\t-\n", running)
         self.assertNotIn("/ws/echo", running)  # the running server's own table: it is turned off
 
     def claim(self, device_id, secret, child_id="kid"):

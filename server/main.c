@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "admin/token.h"
 #include "api/session_refresh.h"
 #include "ops/datalock.h"
 #include "ops/log.h"
@@ -188,10 +189,10 @@ static int open_admin(struct server *s)
         .keys_change = jwt_keys_change,
         .keys_context = s,
     };
-    if (!s->app.config.admin_listen[0])
-        return TEDDY_OK;
-    return admin_token_load(s->app.config.admin_token_file, s->admin.token_sha256, s->error,
-                            sizeof s->error);
+    int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
+    if (rc != TEDDY_OK)
+        snprintf(s->error, sizeof s->error, "cannot read the admin tokens: %s", teddy_err_text(rc));
+    return rc;
 }
 
 static void *run_loop(void *loop)
@@ -287,6 +288,7 @@ static int serve(struct server *s)
     close_loops(&s->app);
     close_processor(s);
     limits_close(&s->app.limits);
+    admin_tokens_free(s->admin.tokens);
     tls_context_free(s->tls);
     tls_tickets_free(s->tickets);
     jwt_keys_close(s);

@@ -64,6 +64,7 @@ static void fill_planes(struct server *s)
     plane.name = "admin";
     plane.offers = ROUTE_ADMIN;
     plane.context = &s->admin;
+    plane.gate = admin_gate_body;
     plane.conn.in_max = LIMIT_HTTP_HEAD + ADMIN_BODY_MAX;
     plane.conn.out_max = ADMIN_ANSWER_MAX;
     s->admin_plane = plane;
@@ -76,6 +77,12 @@ static int fill_routes(struct server *s)
         snprintf(s->error, sizeof s->error,
                  "routes %s %s (%s) and %s %s (%s) could match the same request", a->method,
                  a->pattern, a->name, b->method, b->pattern, b->name);
+        return TEDDY_EINVAL;
+    }
+    a = route_bad_role(teddy_routes, teddy_routes_count);
+    if (a) {
+        snprintf(s->error, sizeof s->error, "route %s %s (%s) has role %s, which cannot be meant",
+                 a->method, a->pattern, a->name, route_role_name(a->role));
         return TEDDY_EINVAL;
     }
     s->routes = calloc(teddy_routes_count, sizeof *s->routes);

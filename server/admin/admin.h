@@ -1,7 +1,8 @@
 /* The administration's JSON API (docs/protocol.md, "Around it"): handlers on the admin plane, whose
  * listeners are the Unix socket DIR/admin.sock and, when configured, one over HTTPS. Every handler
- * first asks who is there: on the socket only the server's own uid and root may go on, others get
- * 403; over HTTPS only a bearer of the admin token, others get 401.
+ * first asks who is there: on the socket only the server's own uid and root may go on, as owners,
+ * others get 403; over HTTPS only who bears an admin token, others get 401, and 403 when its role
+ * or scope does not reach.
  *
  * The plane's context is a struct admin_context, filled by the composing program before the first
  * request. */
@@ -18,7 +19,7 @@
 #include "session/session.h"
 #include "store/store.h"
 
-#define ADMIN_BODY_MAX    (4u << 20)   /* bytes of the largest body: a CSV text */
+#define ADMIN_BODY_MAX    (16u << 20)  /* bytes of the largest body: a CSV of 100,000 devices */
 #define ADMIN_JSON_MAX    4096u        /* bytes of a JSON body */
 #define ADMIN_MESSAGE_MAX (128u << 10) /* bytes of a JSON body with a message to a toy */
 #define ADMIN_ANSWER_MAX  (16u << 20)  /* bound of the plane's unsent output */
@@ -37,14 +38,12 @@ struct admin_context {
      */
     int (*keys_change)(void *keys_context, struct keyring_op *op, char *err, size_t cap);
     void *keys_context;
-    struct ratelimit *failures; /* wrong tokens per address */
-    uint8_t token_sha256[32];   /* of the admin token; unused without a listener over HTTPS */
+    struct ratelimit *failures;  /* wrong tokens per address */
+    struct admin_tokens *tokens; /* who may come over HTTPS */
 };
 
-/* Reads the admin token's file: a regular file that only its owner may read, with one line of 32 to
- * 128 characters of A-Z a-z 0-9 - . _ ~ (RFC 6750's b64token without + / =). Only its SHA-256 is
- * kept. TEDDY_EIO or TEDDY_EPROTO with err. Threads: any. Blocks: on the file. */
-TEDDY_MUST_CHECK int admin_token_load(const char *path, uint8_t sha256[32], char *err, size_t cap);
+/* The plane's gate: a stranger's body is not even read. */
+bool admin_gate_body(struct http_request *req);
 
 void admin_device_list(struct http_request *req);
 void admin_device_add(struct http_request *req);
@@ -60,6 +59,8 @@ void admin_device_send(struct http_request *req);
 void admin_device_messages(struct http_request *req);
 void admin_device_clear(struct http_request *req);
 void admin_child_forget(struct http_request *req);
+void admin_batch_add(struct http_request *req);
+void admin_batch_list(struct http_request *req);
 void admin_session_list(struct http_request *req);
 void admin_route_list(struct http_request *req);
 void admin_status(struct http_request *req);
@@ -67,34 +68,42 @@ void admin_drain(struct http_request *req);
 void admin_key_list(struct http_request *req);
 void admin_key_add(struct http_request *req);
 void admin_key_retire(struct http_request *req);
+void admin_token_create(struct http_request *req);
+void admin_token_list(struct http_request *req);
+void admin_token_revoke(struct http_request *req);
 
 #define ADMIN_DEVICE ENDPOINT_ADMIN "/devices/{device_id}"
 
-/* The rows of the one route table, for its initializer. */
+/* The rows of the one route table, for its initializer, each with the role it needs. */
 /* clang-format off */
-#define ADMIN_ROW(method, pattern, handler, body_max, media) {method, pattern, ROUTE_ADMIN, #handler, handler, body_max, media}
+#define ADMIN_ROW(role, method, pattern, handler, body_max, media) {method, pattern, ROUTE_ADMIN, #handler, handler, body_max, media, role}
 #define ADMIN_ROUTES \
-    ADMIN_ROW("GET", ENDPOINT_ADMIN "/devices", admin_device_list, 0, NULL), \
-    ADMIN_ROW("POST", ENDPOINT_ADMIN "/devices", admin_device_add, ADMIN_JSON_MAX, "application/json"), \
-    ADMIN_ROW("POST", ENDPOINT_ADMIN "/devices/import", admin_device_import, ADMIN_BODY_MAX, "text/csv"), \
-    ADMIN_ROW("GET", ADMIN_DEVICE, admin_device_show, 0, NULL), \
-    ADMIN_ROW("DELETE", ADMIN_DEVICE, admin_device_remove, 0, NULL), \
-    ADMIN_ROW("POST", ADMIN_DEVICE "/enable", admin_device_enable, 0, NULL), \
-    ADMIN_ROW("POST", ADMIN_DEVICE "/disable", admin_device_disable, 0, NULL), \
-    ADMIN_ROW("POST", ADMIN_DEVICE "/rotate-secret", admin_device_rotate_secret, 0, NULL), \
-    ADMIN_ROW("POST", ADMIN_DEVICE "/release", admin_device_release, 0, NULL), \
-    ADMIN_ROW("POST", ADMIN_DEVICE "/revoke", admin_device_revoke, 0, NULL), \
-    ADMIN_ROW("POST", ADMIN_DEVICE "/messages", admin_device_send, ADMIN_MESSAGE_MAX, "application/json"), \
-    ADMIN_ROW("GET", ADMIN_DEVICE "/messages", admin_device_messages, 0, NULL), \
-    ADMIN_ROW("DELETE", ADMIN_DEVICE "/messages", admin_device_clear, 0, NULL), \
-    ADMIN_ROW("POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
-    ADMIN_ROW("GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
-    ADMIN_ROW("GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \
-    ADMIN_ROW("GET", ENDPOINT_ADMIN "/status", admin_status, 0, NULL), \
-    ADMIN_ROW("POST", ENDPOINT_ADMIN "/drain", admin_drain, 0, NULL), \
-    ADMIN_ROW("GET", ENDPOINT_ADMIN "/keys", admin_key_list, 0, NULL), \
-    ADMIN_ROW("POST", ENDPOINT_ADMIN "/keys", admin_key_add, ADMIN_JSON_MAX, "application/json"), \
-    ADMIN_ROW("POST", ENDPOINT_ADMIN "/keys/{kid}/retire", admin_key_retire, ADMIN_JSON_MAX, "application/json")
+    ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/devices", admin_device_list, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/devices", admin_device_add, ADMIN_JSON_MAX, "application/json"), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/devices/import", admin_device_import, ADMIN_BODY_MAX, "text/csv"), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE, admin_device_show, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "DELETE", ADMIN_DEVICE, admin_device_remove, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/enable", admin_device_enable, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/disable", admin_device_disable, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ADMIN_DEVICE "/rotate-secret", admin_device_rotate_secret, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/release", admin_device_release, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/revoke", admin_device_revoke, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/messages", admin_device_send, ADMIN_MESSAGE_MAX, "application/json"), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE "/messages", admin_device_messages, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "DELETE", ADMIN_DEVICE "/messages", admin_device_clear, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/batches", admin_batch_add, ADMIN_BODY_MAX, "text/csv"), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/batches", admin_batch_list, 0, NULL), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/status", admin_status, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/drain", admin_drain, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "GET", ENDPOINT_ADMIN "/admin-tokens", admin_token_list, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/admin-tokens", admin_token_create, ADMIN_JSON_MAX, "application/json"), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/admin-tokens/{token_id}/revoke", admin_token_revoke, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "GET", ENDPOINT_ADMIN "/keys", admin_key_list, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/keys", admin_key_add, ADMIN_JSON_MAX, "application/json"), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/keys/{kid}/retire", admin_key_retire, ADMIN_JSON_MAX, "application/json")
 /* clang-format on */
 
 #endif

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "admin/batch.h"
 #include "admin/command.h"
+#include "admin/token.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 
@@ -15,7 +17,7 @@ static json_t *text_or_null(const char *text)
     return text[0] != '\0' ? json_string(text) : json_null();
 }
 
-static json_t *time_or_null(uint64_t s)
+json_t *time_or_null(uint64_t s)
 {
     time_t t = (time_t)s;
     struct tm utc;
@@ -88,6 +90,26 @@ static json_t *messages_json(const struct admin_command *c)
     return json_pack("{s:s, s:o}", "device_id", c->id, "messages", messages);
 }
 
+static json_t *token_json(const struct admin_token_row *t)
+{
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "id", t->id, "name",
+                     text_or_null(t->name), "role", t->role, "prefix", text_or_null(t->prefix),
+                     "created", time_or_null(t->created_s), "expires", time_or_null(t->expires_s),
+                     "used", time_or_null(t->used_s), "revoked", time_or_null(t->revoked_s));
+}
+
+static json_t *tokens_json(const struct admin_command *c)
+{
+    json_t *tokens = json_array();
+
+    for (unsigned i = 0; i < c->tokens->count; i++)
+        if (json_array_append_new(tokens, token_json(&c->tokens->rows[i])) != 0) {
+            json_decref(tokens);
+            return NULL;
+        }
+    return json_pack("{s:o}", "tokens", tokens);
+}
+
 static json_t *success_json(const struct admin_command *c)
 {
     switch (c->verb) {
@@ -105,7 +127,9 @@ static json_t *success_json(const struct admin_command *c)
     case ADMIN_REVOKE:
         return json_pack("{s:s, s:b}", "device_id", c->id, "revoked", 1);
     case ADMIN_IMPORT:
-        return json_pack("{s:I}", "imported", (json_int_t)c->import->count);
+        return json_pack("{s:I, s:I}", "imported",
+                         (json_int_t)(c->import->count - c->import->already), "already",
+                         (json_int_t)c->import->already);
     case ADMIN_FORGET:
         return forget_json(c);
     case ADMIN_SEND:
@@ -115,9 +139,25 @@ static json_t *success_json(const struct admin_command *c)
         return messages_json(c);
     case ADMIN_CLEAR:
         return json_pack("{s:s, s:I}", "device_id", c->id, "cleared", (json_int_t)c->gone);
+    case ADMIN_TOKEN_LIST:
+        return tokens_json(c);
+    case ADMIN_TOKEN_REVOKE:
+        return json_pack("{s:s, s:b}", "id", c->id, "revoked", 1);
+    case ADMIN_BATCH_ADD:
+        return batch_json(&c->batch);
+    case ADMIN_BATCH_LIST:
+        return batch_list_json(c);
     default:
         return NULL;
     }
+}
+
+static char *dump(json_t *json)
+{
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    json_decref(json);
+    return text;
 }
 
 /* {"device_id":…,"oob_secret":…}: the one time that a secret is shown. */
@@ -141,22 +181,51 @@ static char *secret_text(const struct admin_command *c)
     return NULL;
 }
 
-static char *dump(json_t *json)
+/* The row, and before it the token, this one time. */
+static char *token_text(const struct admin_command *c)
 {
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *row = dump(token_json(&c->tokens->made)), *text = NULL;
+    size_t cap = row != NULL ? strlen(row) + ADMIN_TOKEN_TEXT + 16 : 0;
 
-    json_decref(json);
+    if (row != NULL)
+        text = malloc(cap);
+    if (text != NULL)
+        (void)snprintf(text, cap, "{\"token\":\"%s\",%s", c->tokens->text, row + 1);
+    free(row);
     return text;
 }
 
+static int by_line(const void *a, const void *b)
+{
+    const struct import_error *x = a, *y = b;
+
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+static json_t *error_json(const struct import_error *e)
+{
+    char what[128];
+
+    if (e->other == 0)
+        return json_pack("{s:i, s:s}", "line", (int)e->line, "error", e->what);
+    (void)snprintf(what, sizeof what, "%s %u", e->what, e->other);
+    return json_pack("{s:i, s:s}", "line", (int)e->line, "error", what);
+}
+
+/* In the order of lines; they were found in another. */
 static char *import_errors(const struct import *i)
 {
-    size_t named = i->error_count < ADMIN_ERRORS_MAX ? i->error_count : ADMIN_ERRORS_MAX;
+    size_t named = i->error_count < IMPORT_ERRORS_MAX ? i->error_count : IMPORT_ERRORS_MAX;
+    struct import_error *sorted = malloc(sizeof i->errors);
     json_t *errors = json_array();
 
-    for (size_t n = 0; n < named; n++)
-        (void)json_array_append_new(errors, json_pack("{s:i, s:s}", "line", (int)i->errors[n].line,
-                                                      "error", i->errors[n].what));
+    if (sorted != NULL) {
+        memcpy(sorted, i->errors, named * sizeof *sorted);
+        qsort(sorted, named, sizeof *sorted, by_line);
+        for (size_t n = 0; n < named; n++)
+            (void)json_array_append_new(errors, error_json(&sorted[n]));
+    }
+    free(sorted);
     return dump(errors);
 }
 
@@ -169,12 +238,18 @@ static void refuse(struct admin_answer *out, int status, const char *code, const
 
 static void refuse_import(const struct admin_command *c, struct admin_answer *out)
 {
+    out->body = import_errors(c->import);
+    if (c->verb == ADMIN_BATCH_ADD) {
+        refuse(out, 409, "batch_conflict",
+               "No device of the batch was registered: others have "
+               "some of its ids or secrets.");
+        return;
+    }
     out->status = 422;
     out->code = "bad_import";
     (void)snprintf(out->detail, sizeof out->detail,
                    "Nothing was imported: %zu bad line%s. Correct the file and import it again.",
                    c->import->error_count, c->import->error_count == 1 ? "" : "s");
-    out->body = import_errors(c->import);
 }
 
 static void refuse_duplicate(const struct admin_command *c, struct admin_answer *out)
@@ -183,6 +258,8 @@ static void refuse_duplicate(const struct admin_command *c, struct admin_answer 
     out->code = c->code != NULL ? c->code : "conflict";
     if (c->code != NULL && strcmp(c->code, "device_exists") == 0)
         (void)snprintf(out->detail, sizeof out->detail, "Device %s is registered already.", c->id);
+    else if (c->verb == ADMIN_BATCH_ADD)
+        (void)snprintf(out->detail, sizeof out->detail, "Batch %s is registered already.", c->id);
     else
         (void)snprintf(out->detail, sizeof out->detail,
                        "Another device has this secret; every device needs one of its own.");
@@ -196,19 +273,40 @@ static void refuse_full(const struct admin_command *c, struct admin_answer *out)
                    "%u messages wait for %s already; nothing was queued.", c->queue_max, c->id);
 }
 
-static void refuse_for_store(const struct admin_command *c, struct admin_answer *out)
+static void refuse_tokens(struct admin_answer *out)
 {
-    refuse(out, 503, "store_unavailable",
-           c->verb == ADMIN_IMPORT ? "The store stopped before the end; import the same file again."
-                                   : "The store cannot do this now; nothing was changed.");
+    out->status = 409;
+    out->code = "too_many_admin_tokens";
+    (void)snprintf(out->detail, sizeof out->detail,
+                   "%u admin tokens are in force already; revoke those that nobody needs.",
+                   ADMIN_TOKENS_MAX);
+}
+
+static void refuse_unknown(const struct admin_command *c, struct admin_answer *out)
+{
+    bool token = c->verb == ADMIN_TOKEN_REVOKE;
+
+    out->status = 404;
+    out->code = token ? "admin_token_not_found" : "device_not_found";
+    (void)snprintf(out->detail, sizeof out->detail,
+                   token ? "There is no admin token %s." : "No device %s is registered.", c->id);
+}
+
+static void refuse_for_store(struct admin_answer *out)
+{
+    refuse(out, 503, "store_unavailable", "The store cannot do this now; nothing was changed.");
 }
 
 static void succeed(const struct admin_command *c, struct admin_answer *out)
 {
     bool shows_secret = c->verb == ADMIN_ADD || c->verb == ADMIN_ROTATE;
+    bool shows_token = c->verb == ADMIN_TOKEN_CREATE;
 
-    out->body = shows_secret ? secret_text(c) : dump(success_json(c));
-    out->status = c->verb == ADMIN_ADD || c->verb == ADMIN_SEND ? 201 : 200;
+    bool makes =
+        c->verb == ADMIN_ADD || c->verb == ADMIN_SEND || c->verb == ADMIN_BATCH_ADD || shows_token;
+
+    out->body = shows_secret ? secret_text(c) : shows_token ? token_text(c) : dump(success_json(c));
+    out->status = makes ? 201 : 200;
     if (out->body == NULL)
         refuse(out, 500, "internal", "Out of memory; the command itself was done.");
 }
@@ -221,18 +319,16 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
         succeed(c, out);
         break;
     case TEDDY_ENOTFOUND:
-        out->status = 404;
-        out->code = "device_not_found";
-        (void)snprintf(out->detail, sizeof out->detail, "No device %s is registered.", c->id);
+        refuse_unknown(c, out);
         break;
     case TEDDY_EDUP:
         refuse_duplicate(c, out);
         break;
-    case TEDDY_EFULL: /* of an import: no room for its next piece */
-        if (c->verb == ADMIN_SEND)
-            refuse_full(c, out);
+    case TEDDY_EFULL:
+        if (c->verb == ADMIN_TOKEN_CREATE)
+            refuse_tokens(out);
         else
-            refuse_for_store(c, out);
+            refuse_full(c, out);
         break;
     case TEDDY_EPROTO:
         refuse_import(c, out);
@@ -241,7 +337,7 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
         refuse(out, 500, "internal", "Out of memory; nothing was changed.");
         break;
     default:
-        refuse_for_store(c, out);
+        refuse_for_store(out);
     }
     out->len = out->body != NULL ? strlen(out->body) : 0;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "admin/batch.h"
+#include "admin/token.h"
 #include "identity/rules.h"
 #include "proto/text.h"
 
@@ -11,6 +13,8 @@ static bool each_device(void *arg, const struct device_row *row)
 {
     struct admin_command *c = arg;
 
+    if (strncmp(row->device_id, c->prefix, strlen(c->prefix)) != 0)
+        return false; /* in order, and from the first of the prefix on: there are no more */
     if (c->device_count == c->limit) {
         c->more = true;
         return false;
@@ -21,13 +25,32 @@ static bool each_device(void *arg, const struct device_row *row)
     return true;
 }
 
+/* Behind what the first id of the prefix stands: the prefix with its last byte one less, and then
+ * the greatest; no id holds that. */
+static void before_prefix(const char *prefix, char out[LIMIT_ID_LEN + 1])
+{
+    size_t len = strlen(prefix);
+
+    memcpy(out, prefix, len);
+    out[len - 1]--;
+    if (len < LIMIT_ID_LEN)
+        out[len++] = 0x7f;
+    out[len] = '\0';
+}
+
 static int run_list(struct store_tx *tx, struct admin_command *c)
 {
+    char after[LIMIT_ID_LEN + 1] = "";
+
+    if (c->prefix[0] != '\0')
+        before_prefix(c->prefix, after);
+    if (strcmp(c->id, after) > 0)
+        memcpy(after, c->id, sizeof after);
     c->device_count = 0;
     c->more = false;
     if (c->devices == NULL)
         c->devices = calloc(c->limit, sizeof *c->devices);
-    return c->devices != NULL ? store_device_list(tx, c->id, each_device, c) : TEDDY_ENOMEM;
+    return c->devices != NULL ? store_device_list(tx, after, each_device, c) : TEDDY_ENOMEM;
 }
 
 static int run_add(struct store_tx *tx, struct admin_command *c)
@@ -154,6 +177,14 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
         return run_messages(tx, c);
     case ADMIN_CLEAR:
         return store_downlink_clear(tx, c->id, &c->gone);
+    case ADMIN_TOKEN_CREATE:
+    case ADMIN_TOKEN_LIST:
+    case ADMIN_TOKEN_REVOKE:
+        return admin_token_run(tx, c);
+    case ADMIN_BATCH_ADD:
+        return batch_run_add(tx, c);
+    case ADMIN_BATCH_LIST:
+        return batch_run_list(tx, c);
     }
     return TEDDY_EINVAL;
 }
@@ -181,9 +212,13 @@ struct admin_command *admin_command_new(enum admin_verb verb, const char *id, st
         (void)snprintf(c->id, sizeof c->id, "%s", id);
     if (verb == ADMIN_ADD || verb == ADMIN_ROTATE)
         ok = identity_random(c->secret, sizeof c->secret) == TEDDY_OK;
-    if (verb == ADMIN_IMPORT) {
-        c->import = import_parse(text);
+    if (verb == ADMIN_IMPORT || verb == ADMIN_BATCH_ADD) {
+        c->import = import_parse(text, verb == ADMIN_IMPORT ? c->id : "");
         ok = c->import != NULL;
+    }
+    if (verb == ADMIN_TOKEN_CREATE || verb == ADMIN_TOKEN_LIST || verb == ADMIN_TOKEN_REVOKE) {
+        c->tokens = admin_token_work_new(verb == ADMIN_TOKEN_CREATE);
+        ok = c->tokens != NULL;
     }
     if (ok)
         return c;
@@ -196,9 +231,11 @@ void admin_command_free(struct admin_command *c)
     if (c == NULL)
         return;
     import_free(c->import);
+    admin_token_work_free(c->tokens);
     free(c->devices);
     free(c->concerned);
     free(c->downlinks);
+    free(c->batches);
     if (c->body != NULL)
         wipe(c->body, strlen(c->body));
     free(c->body);
@@ -208,20 +245,14 @@ void admin_command_free(struct admin_command *c)
 
 bool admin_command_writes(const struct admin_command *c)
 {
-    return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES;
-}
-
-bool admin_command_more(struct admin_command *c)
-{
-    return c->verb == ADMIN_IMPORT && import_more(c->import, &c->job.result);
+    return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES &&
+           c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST;
 }
 
 void admin_command_wait(struct admin_command *c, struct store *store)
 {
-    do
-        (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
-                                       : store_read_wait(store, &c->job));
-    while (admin_command_more(c));
+    (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
+                                   : store_read_wait(store, &c->job));
 }
 
 const char *admin_command_closes(const struct admin_command *c)

@@ -4,13 +4,16 @@
 #ifndef ADMIN_COMMAND_H
 #define ADMIN_COMMAND_H
 
+#include "admin/import.h"
 #include "proto/span.h"
+#include "store/batches.h"
 #include "store/store.h"
 
 #define ADMIN_LIST_MAX     1000u /* devices of one page */
 #define ADMIN_LIST_DEFAULT 100u
 #define ADMIN_EXPIRES_MAX  7776000u /* seconds that a message to a toy may wait */
-#define ADMIN_ERRORS_MAX   1000u    /* bad lines of an import that are named; the rest is counted */
+#define ADMIN_ACTOR_LEN    23u
+#define ADMIN_BATCHES_MAX  1000u /* batches of one page */
 
 enum admin_verb {
     ADMIN_LIST,
@@ -27,6 +30,11 @@ enum admin_verb {
     ADMIN_SEND,
     ADMIN_MESSAGES,
     ADMIN_CLEAR,
+    ADMIN_TOKEN_CREATE,
+    ADMIN_TOKEN_LIST,
+    ADMIN_TOKEN_REVOKE,
+    ADMIN_BATCH_ADD,
+    ADMIN_BATCH_LIST,
 };
 
 /* The bounds of messages to toys: the configuration's downlink_… */
@@ -34,21 +42,27 @@ struct admin_downlinks {
     uint32_t queue_max, expiry_s, max;
 };
 
-struct import;
+struct admin_token_work;
 
 struct admin_command {
     struct store_job job; /* first: run gets this back */
     enum admin_verb verb;
-    char id[LIMIT_ID_LEN +
-            1]; /* the device's, the child's for ADMIN_FORGET, where to go on for ADMIN_LIST */
+    /* The device's; the child's for ADMIN_FORGET, the batch's for ADMIN_BATCH_…, where to go on for
+     * ADMIN_LIST, the prefix of all ids for ADMIN_IMPORT, the token's for ADMIN_TOKEN_REVOKE. */
+    char id[LIMIT_ID_LEN + 1];
+    char actor[ADMIN_ACTOR_LEN + 1]; /* who wants it: "uid:0", "token:1a2b3c4d" */
+    char prefix[LIMIT_ID_LEN + 1];   /* ADMIN_LIST: of the devices that are shown */
     uint8_t secret[LIMIT_SECRET_LEN];
     unsigned limit; /* of ADMIN_LIST */
     void *owner;    /* the caller's, untouched */
     struct import *import;
+    struct admin_token_work *tokens; /* ADMIN_TOKEN_…: token.h */
     uint64_t now_s;
     char *body;         /* ADMIN_SEND: the words, or a JSON object */
     unsigned queue_max; /* ADMIN_SEND */
     bool opens_epoch;   /* ADMIN_SEND: of who is no server, which has opened its own */
+    /* ADMIN_BATCH_ADD: as it will be; ADMIN_BATCH_LIST: of this prefix, behind this row. */
+    struct batch_row batch;
 
     /* What run found. */
     struct device_row device;
@@ -62,17 +76,25 @@ struct admin_command {
     struct downlink_row *downlinks; /* ADMIN_MESSAGES; without bodies */
     unsigned downlink_count, downlink_cap;
     uint64_t gone; /* ADMIN_SEND: expired messages, ADMIN_CLEAR: messages that left the queue */
+    struct batch_row *batches; /* ADMIN_BATCH_LIST */
+    unsigned batch_count;
+    uint64_t batch_next; /* with a prefix: the next free number */
 };
 
 /* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret.
- * ADMIN_IMPORT: text is the CSV, parsed here and not kept. NULL: out of memory, or the CSPRNG
- * failed. Threads: any. Blocks: no. Allocates: yes. */
+ * ADMIN_IMPORT, ADMIN_BATCH_ADD: text is the CSV, parsed here and not kept. NULL: out of memory, or
+ * the CSPRNG failed. Threads: any. Blocks: no. Allocates: yes. */
 struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text);
 /* ADMIN_SEND: reads {"text": …} or {"data": {…}}, with "expires_in" or without, into c. What is
  * wrong, naming the member, in why: false. *bad_json: it is no JSON object at all. */
 bool admin_command_message(struct admin_command *c, struct span json,
                            const struct admin_downlinks *bounds, bool *bad_json, char *why,
                            size_t cap);
+/* ADMIN_BATCH_ADD: the batch whose devices the CSV holds, whole and in order; its id is c's. What
+ * is wrong, or NULL. */
+const char *admin_command_batch(struct admin_command *c, const struct batch_row *batch);
+/* The id of a batch's n-th device, from 0; "" when it has none: it is too long. */
+void admin_batch_device(const struct batch_row *batch, uint64_t n, char out[LIMIT_ID_LEN + 1]);
 void admin_command_free(struct admin_command *c); /* wipes. NULL is fine */
 /* Whether it goes to store_write or to store_read. */
 bool admin_command_writes(const struct admin_command *c);
@@ -96,48 +118,7 @@ char *admin_answer_text(const struct admin_answer *a, const char *request_id);
 /* The word of the close (1008) that an open session of each device concerned gets once the command
  * is done; NULL: none is closed. */
 const char *admin_command_closes(const struct admin_command *c);
-/* After its job was done: true when the job has to be queued once more before there is an answer.
- */
-bool admin_command_more(struct admin_command *c);
 /* Runs it to its end. For tools and tests, never on a loop. */
 void admin_command_wait(struct admin_command *c, struct store *store);
-
-/* ---- CSV of an import: device_id,oob_secret; a first line of just these names is skipped, and so
- * are blank lines. ---- */
-
-struct import_row {
-    unsigned line;
-    char device_id[LIMIT_ID_LEN + 1];
-    uint8_t secret[LIMIT_SECRET_LEN];
-    bool added; /* by this import */
-};
-
-struct import_error {
-    unsigned line;
-    const char *what; /* static text */
-};
-
-struct import {
-    struct import_row *rows;
-    size_t count;
-    struct import_error errors[ADMIN_ERRORS_MAX];
-    size_t error_count;   /* all, also those there was no room to name */
-    size_t errors_before; /* the present piece */
-    size_t at;            /* its first row */
-    size_t added;         /* rows before this one are in pieces that were committed */
-    bool undoing;
-};
-
-/* NULL: out of memory. A bad line is an entry of errors. */
-struct import *import_parse(struct span csv);
-void import_free(struct import *i); /* wipes. NULL is fine */
-/* Adds a piece of the rows, so that a large file does not keep the store from claims. TEDDY_EPROTO,
- * with errors, when a line was bad or a row is refused: then nothing of the piece stays. A row that
- * is registered with this very secret is fine: an import that was cut short is repeated whole. */
-int import_run(struct store_tx *tx, struct import *i, uint64_t now_s);
-/* After a piece, whose result this is: true when there is another to run. Once a row was refused,
- * the others are still looked at, and then what was added leaves again. Otherwise *result is the
- * import's. */
-bool import_more(struct import *i, int *result);
 
 #endif

@@ -327,174 +327,52 @@ static void forget_child(void **state)
     json_decref(json);
 }
 
-static void import_good(void **state)
+static void list_of_a_prefix(void **state)
 {
+    static const char *const ids[] = {"Tedda",  "Teddx", "Teddy", "Teddy-1", "Teddy-2",
+                                      "Teddy_", "Teddz", "Te",    "teddy-3"};
+    char longest[LIMIT_ID_LEN + 1], secret[65];
     json_t *json;
     (void)state;
-    assert_int_equal(finish(command(ADMIN_IMPORT, NULL,
-                                    "\xef\xbb\xbf"
-                                    "device_id,oob_secret\r\n"
-                                    "i1," SECRET_A "\r\n\n"
-                                    " \"i2\" , \"" SECRET_B "\"\n"
-                                    "i3," SECRET_C), /* no newline at the end */
-                            &json),
-                     200);
-    assert_int_equal(json_integer_value(json_object_get(json, "imported")), 3);
-    json_decref(json);
-    claimed("i2", "kid", 1);
-    uint8_t want[32];
-    assert_int_equal(hex_decode(span_of(SECRET_B), want, 32), TEDDY_OK);
-    assert_memory_equal(look("i2", 1, TEDDY_OK).device.secret, want, 32);
-}
-
-static void import_bad(void **state)
-{
-    static const struct {
-        int line;
-        const char *part;
-    } want[] = {{2, "not device_id,oob_secret"},
-                {3, "device_id is not"},
-                {4, "64 hex digits"},
-                {5, "64 hex digits"},
-                {6, "not device_id,oob_secret"},
-                {9, "device_id is not"},
-                {7, "registered already"},
-                {8, "another device has"},
-                {10, "registered already"}};
-    json_t *json;
-    (void)state;
-    assert_int_equal(add("there", SECRET_A), 201);
-    assert_int_equal(finish(command(ADMIN_IMPORT, NULL,
-                                    "new1," SECRET_B "\n"
-                                    "nonsense\n"
-                                    "bad id," SECRET_C "\n"
-                                    "new2,abcd\n"
-                                    "new3,\n"
-                                    "new4," SECRET_C ",x\n"
-                                    "there," SECRET_C "\n"
-                                    "new5," SECRET_A "\n"
-                                    "," SECRET_C "\n"
-                                    "new1," SECRET_C "\n"),
-                            &json),
-                     422);
-    assert_string_equal(text_of(json, "code"), "bad_import");
-    json_t *errors = json_object_get(json, "errors");
-    assert_int_equal(json_array_size(errors), 9);
-    for (size_t i = 0; i < 9; i++) {
-        json_t *e = json_array_get(errors, i);
-        assert_int_equal(json_integer_value(json_object_get(e, "line")), want[i].line);
-        assert_non_null(strstr(text_of(e, "error"), want[i].part));
+    memset(longest, 'z', LIMIT_ID_LEN);
+    longest[LIMIT_ID_LEN] = '\0';
+    for (unsigned i = 0; i <= sizeof ids / sizeof ids[0]; i++) {
+        (void)snprintf(secret, sizeof secret, "%064x", i);
+        assert_int_equal(add(i < 9 ? ids[i] : longest, secret), 201);
     }
-    json_decref(json);
-    expect_problem(command(ADMIN_SHOW, "new1", ""), 404,
-                   "device_not_found"); /* whole or not at all */
-    expect_problem(command(ADMIN_IMPORT, NULL, ""), 422, "bad_import");
-    expect_problem(command(ADMIN_IMPORT, NULL, "device_id,oob_secret\n\n"), 422, "bad_import");
-    /* The names are a header on the first line alone. */
-    expect_problem(command(ADMIN_IMPORT, NULL, "\ndevice_id,oob_secret\n"), 422, "bad_import");
-}
-
-/* A row that is refused at the end of a file of many pieces takes the first ones with it; without
- * it, the file can be imported as often as one likes. */
-static void import_in_pieces(void **state)
-{
-    enum { ROWS = 1000 };
-    size_t cap = 100 * (ROWS + 1), len = 0, good;
-    char *text = malloc(cap);
-    json_t *json;
-    (void)state;
-    assert_non_null(text);
-    assert_int_equal(add("p-7", SECRET_A), 201);
-    for (unsigned i = 10; i < ROWS; i++)
-        len += (size_t)snprintf(text + len, cap - len, "p-%u,%064x\n", i, i + 1);
-    good = len;
-    len += (size_t)snprintf(text + len, cap - len, "p-7,%064x\n", 7);
-    assert_int_equal(finish(admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, len}), &json),
-                     422);
-    assert_int_equal(json_array_size(json_object_get(json, "errors")), 1);
-    json_decref(json);
-    expect_problem(command(ADMIN_SHOW, "p-10", ""), 404, "device_not_found");
-    expect_problem(command(ADMIN_SHOW, "p-999", ""), 404, "device_not_found");
-    assert_int_equal(finish(command(ADMIN_SHOW, "p-7", ""), NULL), 200);
-    for (int again = 0; again < 2; again++)
-        assert_int_equal(
-            finish(admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, good}), NULL), 200);
-    assert_int_equal(finish(command(ADMIN_SHOW, "p-10", ""), NULL), 200);
-    assert_int_equal(finish(command(ADMIN_SHOW, "p-999", ""), NULL), 200);
-    free(text);
-}
-
-/* Between two pieces others work on; what an import takes back is its own. */
-static void import_between_pieces(void **state)
-{
-    enum { ROWS = 300 };
-    size_t cap = 100 * (ROWS + 1), len = 0;
-    char *text = malloc(cap);
-    (void)state;
-    assert_non_null(text);
-    for (unsigned i = 0; i < ROWS; i++)
-        len += (size_t)snprintf(text + len, cap - len, "p-%u,%064x\n", i, i + 1);
-    len += (size_t)snprintf(text + len, cap - len, "p-7,%064x\n", ROWS + 1);
-    struct admin_command *c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, len});
-    assert_non_null(c);
-    assert_int_equal(store_write_wait(store, &c->job), TEDDY_OK);
-    assert_true(admin_command_more(c));
-    assert_int_equal(simple(ADMIN_REMOVE, "p-7"), 200);
-    assert_int_equal(simple(ADMIN_REMOVE, "p-8"), 200);
-    assert_int_equal(add("p-8", SECRET_B), 201);
-    assert_int_equal(add("p-7", SECRET_A), 201);
-    expect_problem(c, 422, "bad_import");
-    assert_int_equal(simple(ADMIN_SHOW, "p-7"), 200);
-    assert_int_equal(simple(ADMIN_SHOW, "p-8"), 200);
-    expect_problem(command(ADMIN_SHOW, "p-9", ""), 404, "device_not_found");
-    free(text);
-}
-
-/* No room for an import's next piece is nothing that a message to a toy would have met. */
-static void import_without_room(void **state)
-{
-    struct admin_command *c = command(ADMIN_IMPORT, NULL, "r1," SECRET_A);
-    struct admin_answer a;
-    (void)state;
-    c->job.result = TEDDY_EFULL;
-    admin_command_answer(c, &a);
-    assert_int_equal(a.status, 503);
-    assert_string_equal(a.code, "store_unavailable");
-    assert_non_null(strstr(a.detail, "again"));
-    admin_answer_fini(&a);
-    admin_command_free(c);
-}
-
-static void import_large(void **state)
-{
-    size_t cap = 3u << 20, len = 0;
-    char *text = malloc(cap);
-    json_t *json;
-    (void)state;
-    assert_non_null(text);
-    for (unsigned i = 0; i < 20000; i++)
-        len += (size_t)snprintf(text + len, cap - len, "bulk-%u,%064x\n", i, i + 1);
-    struct admin_command *c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, len});
-    assert_non_null(c);
+    static const struct {
+        const char *prefix, *after;
+        unsigned limit;
+        const char *first;
+        unsigned count;
+        const char *next;
+    } cases[] = {
+        {"Teddy", "", 100, "Teddy", 4, "(none)"},
+        {"Teddy-", "", 100, "Teddy-1", 2, "(none)"},
+        {"Teddy-", "", 1, "Teddy-1", 1, "Teddy-1"},
+        {"Teddy-", "Teddy-1", 1, "Teddy-2", 1, "(none)"},
+        {"Teddy-", "A", 100, "Teddy-1", 2, "(none)"},
+        {"Teddy-", "Teddz", 100, NULL, 0, "(none)"},
+        {"Teddy-3", "", 100, NULL, 0, "(none)"},
+        {"t", "", 100, "teddy-3", 1, "(none)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct admin_command *c = command(ADMIN_LIST, cases[i].after, "");
+        (void)snprintf(c->prefix, sizeof c->prefix, "%s", cases[i].prefix);
+        c->limit = cases[i].limit;
+        assert_int_equal(finish(c, &json), 200);
+        json_t *devices = json_object_get(json, "devices");
+        assert_int_equal(json_array_size(devices), cases[i].count);
+        if (cases[i].count > 0)
+            assert_string_equal(text_of(json_array_get(devices, 0), "device_id"), cases[i].first);
+        assert_string_equal(text_of(json, "next"), cases[i].next);
+        json_decref(json);
+    }
+    struct admin_command *c = command(ADMIN_LIST, "", "");
+    (void)snprintf(c->prefix, sizeof c->prefix, "%s", longest); /* one that has no room behind it */
     assert_int_equal(finish(c, &json), 200);
-    assert_int_equal(json_integer_value(json_object_get(json, "imported")), 20000);
+    assert_int_equal(json_array_size(json_object_get(json, "devices")), 1);
     json_decref(json);
-    /* Nothing but bad lines: the first thousand are named, all are counted. */
-    for (size_t i = 0; i < cap; i += 2)
-        memcpy(text + i, "x\n", 2);
-    c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, cap});
-    assert_non_null(c);
-    assert_int_equal(finish(c, &json), 422);
-    assert_int_equal(json_array_size(json_object_get(json, "errors")), ADMIN_ERRORS_MAX);
-    assert_non_null(strstr(text_of(json, "detail"), "1572864 bad lines"));
-    json_decref(json);
-    /* Every byte there is, also NUL. */
-    for (size_t i = 0; i < 4096; i++)
-        text[i] = (char)(i * 7 + i / 256);
-    c = admin_command_new(ADMIN_IMPORT, NULL, (struct span){text, 4096});
-    assert_non_null(c);
-    assert_int_equal(finish(c, NULL), 422);
-    free(text);
 }
 
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
@@ -502,18 +380,10 @@ static void import_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(add_and_show),
-        WITH_STORE(secrets_are_drawn),
-        WITH_STORE(enable_and_disable),
-        WITH_STORE(rotate_release_revoke_remove),
-        WITH_STORE(list_pages),
+        WITH_STORE(add_and_show),       WITH_STORE(secrets_are_drawn),
+        WITH_STORE(enable_and_disable), WITH_STORE(rotate_release_revoke_remove),
+        WITH_STORE(list_pages),         WITH_STORE(list_of_a_prefix),
         WITH_STORE(forget_child),
-        WITH_STORE(import_good),
-        WITH_STORE(import_bad),
-        WITH_STORE(import_large),
-        WITH_STORE(import_in_pieces),
-        WITH_STORE(import_between_pieces),
-        WITH_STORE(import_without_room),
     };
     if (mkdtemp(dir) == NULL)
         return 1;

@@ -1,3 +1,4 @@
+/* Who may call what: the one place where a caller becomes a role and an actor. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,49 +8,152 @@
 #include "ops/log.h"
 #include "proto/text.h"
 
+/* Who came, as far as it was found out. */
+struct caller {
+    enum route_role role;
+    char prefix[LIMIT_ID_LEN + 1]; /* of the devices it may look after; "" for all */
+};
+
+static void log_refused(const struct http_request *req, const char *code)
+{
+    LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_S("code", code),
+        LOG_S("actor", req->actor[0] != '\0' ? req->actor : "-"),
+        LOG_S("request_id", req->request_id));
+}
+
 /* The Unix socket's peer shows its uid. */
-static bool gate_socket(struct http_request *req, const struct conn *c)
+static bool gate_socket(struct http_request *req, const struct conn *c, struct caller *who)
 {
     uint32_t uid = 0;
+    bool known = conn_peer_uid(c, &uid) == TEDDY_OK;
 
-    if (conn_peer_uid(c, &uid) == TEDDY_OK && (uid == 0 || uid == geteuid()))
+    if (known)
+        (void)snprintf(req->actor, sizeof req->actor, "uid:%u", uid);
+    if (known && (uid == 0 || uid == geteuid())) {
+        who->role = ROLE_OWNER;
         return true;
-    LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_N("uid", uid),
-        LOG_S("request_id", req->request_id));
+    }
+    log_refused(req, "forbidden");
     http_problem(req, 403, "forbidden", "Only the server's own user and root may administer it.");
     return false;
 }
 
-static bool gate_https(struct http_request *req)
+/* A wrong token costs its address one of its failures; without one left it is not even told that it
+ * is wrong. */
+static bool refuse_bearer(struct http_request *req, int status, const char *code,
+                          const char *detail)
 {
-    const struct admin_context *a = admin_context_of(req);
     uint32_t retry_after_s;
 
-    if (admin_bearer_ok(a, req))
-        return true;
-    LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name),
-        LOG_S("request_id", req->request_id));
-    if (!ratelimit_take_address(a->failures, &req->client, loop_now_ms(req->loop),
-                                &retry_after_s)) {
+    log_refused(req, code);
+    if (!ratelimit_take_address(admin_context_of(req)->failures, &req->client,
+                                loop_now_ms(req->loop), &retry_after_s)) {
         http_problem_retry(req, 429, "rate_limited", "Too many wrong tokens from this address.",
                            retry_after_s);
         return false;
     }
-    http_set_field(req, "WWW-Authenticate", "Bearer");
-    http_problem(req, 401, "bad_admin_token",
-                 "Authorization: Bearer with the admin token is needed.");
+    if (status == 401)
+        http_set_field(req, "WWW-Authenticate", "Bearer");
+    http_problem(req, status, code, detail);
     return false;
 }
 
-bool admin_gate(struct http_request *req)
+static bool gate_https(struct http_request *req, struct caller *who)
+{
+    struct admin_token_row t;
+
+    if (admin_bearer_in_query(req))
+        return refuse_bearer(req, 400, "token_in_query",
+                             "A token never stands in a query, which others log. Revoke it.");
+    switch (admin_bearer(req, &t)) {
+    case ADMIN_TOKEN_BAD:
+        break;
+    case ADMIN_TOKEN_EXPIRED:
+        (void)snprintf(req->actor, sizeof req->actor, "token:%s", t.id);
+        return refuse_bearer(req, 401, "admin_token_expired",
+                             "This admin token has expired; make another.");
+    case ADMIN_TOKEN_GOOD:
+        (void)snprintf(req->actor, sizeof req->actor, "token:%s", t.id);
+        (void)snprintf(who->prefix, sizeof who->prefix, "%s", t.prefix);
+        if (!route_role_parse(span_of(t.role), &who->role))
+            who->role = ROLE_NONE;
+        return true;
+    }
+    return refuse_bearer(req, 401, "bad_admin_token",
+                         "Authorization: Bearer with an admin token in force is needed, once.");
+}
+
+static bool role_ok(struct http_request *req, const struct caller *who)
+{
+    char detail[96];
+
+    if (who->role >= req->route->role)
+        return true;
+    log_refused(req, "role_too_low");
+    (void)snprintf(detail, sizeof detail, "This needs the role %s; the token has %s.",
+                   route_role_name(req->route->role), route_role_name(who->role));
+    http_problem(req, 403, "role_too_low", detail);
+    return false;
+}
+
+/* Of a route with {device_id} in it, and nothing else, a prefix can tell whether it may. */
+static bool in_scope(const struct http_request *req, const struct caller *who)
+{
+    static const char device[] = "{device_id}";
+    const char *param = strchr(req->route->pattern, '{');
+    size_t len = strlen(who->prefix);
+
+    return param != NULL && strncmp(param, device, sizeof device - 1) == 0 &&
+           req->params[0].len >= len && memcmp(req->params[0].p, who->prefix, len) == 0;
+}
+
+static bool scope_ok(struct http_request *req, const struct caller *who)
+{
+    char detail[LIMIT_ID_LEN + 96];
+
+    if (who->prefix[0] == '\0' || in_scope(req, who))
+        return true;
+    log_refused(req, "out_of_scope");
+    (void)snprintf(detail, sizeof detail, "The token is good for devices %s... and nothing else.",
+                   who->prefix);
+    http_problem(req, 403, "out_of_scope", detail);
+    return false;
+}
+
+static bool find_caller(struct http_request *req, struct caller *who)
 {
     const struct conn *c = http_conn(req);
 
+    *who = (struct caller){.role = ROLE_NONE};
     if (c == NULL) { /* who has left shows nothing any more */
         http_problem(req, 403, "forbidden", "The connection is gone.");
         return false;
     }
-    return conn_is_tls(c) ? gate_https(req) : gate_socket(req, c);
+    return conn_is_tls(c) ? gate_https(req, who) : gate_socket(req, c, who);
+}
+
+bool admin_gate(struct http_request *req)
+{
+    struct caller who;
+
+    return find_caller(req, &who) && role_ok(req, &who) && scope_ok(req, &who);
+}
+
+bool admin_gate_body(struct http_request *req)
+{
+    struct caller who;
+
+    return find_caller(req, &who) && role_ok(req, &who);
+}
+
+bool admin_gate_list(struct http_request *req, char prefix[LIMIT_ID_LEN + 1])
+{
+    struct caller who;
+
+    if (!find_caller(req, &who) || !role_ok(req, &who))
+        return false;
+    memcpy(prefix, who.prefix, sizeof who.prefix);
+    return true;
 }
 
 void admin_respond_json(struct http_request *req, int status, json_t *json)

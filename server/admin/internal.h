@@ -5,19 +5,35 @@
 #include <jansson.h>
 
 #include "admin/admin.h"
+#include "admin/token.h"
 
 static inline const struct admin_context *admin_context_of(const struct http_request *req)
 {
     return req->plane->context;
 }
 
-/* True when the peer is the server's own user or root, by its socket, or, over HTTPS, bears the
- * admin token; otherwise the request has been answered (403, 401, 429). */
+/* True when the caller may use the request's route: by the socket the server's own user or root,
+ * who are owners, over HTTPS who bears an admin token of the role that the route needs, and for
+ * the device in its path when the token is for some devices only. req->actor then says who it is.
+ * Otherwise the request has been answered (400, 401, 403, 429). */
 bool admin_gate(struct http_request *req);
-/* True when the request has exactly one Authorization, a Bearer of the token. */
-bool admin_bearer_ok(const struct admin_context *a, const struct http_request *req);
+/* The same for a list that shows only the devices whose id begins with prefix ("": all): what a
+ * token for some devices may use too. */
+bool admin_gate_list(struct http_request *req, char prefix[LIMIT_ID_LEN + 1]);
+/* What the one Authorization of the request bears. *out is the token's row unless it is bad. */
+enum admin_token_verdict admin_bearer(const struct http_request *req, struct admin_token_row *out);
+/* True when somebody put a token where it would be logged. */
+bool admin_bearer_in_query(const struct http_request *req);
+/* Queues the command for the store and answers once it is done; takes it over. NULL: out of memory.
+ */
+void admin_submit(struct http_request *req, struct admin_command *command);
 /* Answers with the object, whose reference is taken; NULL: 500. */
 void admin_respond_json(struct http_request *req, int status, json_t *json);
+/* Queues the command, which it takes over, and answers once it is done; NULL: out of memory. */
+void admin_submit(struct http_request *req, struct admin_command *command);
+/* The query's parameter of this name, whose form is an id's, or "" when it is not given; false: the
+ * request has been answered (422). */
+bool admin_query_id(struct http_request *req, const char *name, char out[LIMIT_ID_LEN + 1]);
 /* A whole number of the query between 1 and max, or the default; false: the request has been
  * answered (422). */
 bool admin_query_limit(struct http_request *req, unsigned def, unsigned max, unsigned *out);

@@ -74,7 +74,7 @@ static void answer(struct loop *loop, struct loop_task *task)
     }
     admin_keys_changed(&c->op, c->rc, c->err, &a);
     LOG(a.code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", c->req->route->name),
-        LOG_S("id", c->op.key.kid), LOG_N("status", a.status),
+        LOG_S("id", c->op.key.kid), LOG_S("actor", c->req->actor), LOG_N("status", a.status),
         LOG_S("request_id", c->req->request_id));
     respond(c->req, &a);
     free(c);

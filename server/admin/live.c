@@ -23,6 +23,7 @@ struct round {
     bool draining;
     json_t *list; /* NULL: only counted */
     unsigned limit;
+    char prefix[LIMIT_ID_LEN + 1]; /* of the devices that are shown and counted */
     bool failed;
     void (*finish)(struct round *r);
 };
@@ -43,10 +44,14 @@ static json_t *time_text(uint64_t s)
 static bool each_session(void *arg, const struct session_info *info)
 {
     struct round *r = arg;
+    bool counts = r->prefix[0] != '\0';
     char id[24];
 
+    if (strncmp(info->device_id, r->prefix, strlen(r->prefix)) != 0)
+        return true;
+    r->sessions += counts;
     if (json_array_size(r->list) >= r->limit)
-        return false;
+        return counts;
     (void)snprintf(id, sizeof id, "%016llx", (unsigned long long)info->id);
     json_t *row =
         json_pack("{s:s, s:s, s:s, s:o, s:I, s:b, s:s}", "id", id, "device_id", info->device_id,
@@ -77,14 +82,16 @@ static void visit(struct loop *loop, struct loop_task *task)
         return;
     }
     struct hub *hub = r->context->hubs[r->at++];
-    r->sessions += hub_sessions(hub);
+    if (r->prefix[0] == '\0')
+        r->sessions += hub_sessions(hub);
     r->draining |= hub_draining(hub, &code, &word);
     if (r->list != NULL && !r->failed)
         hub_each(hub, each_session, r);
     go_on(r);
 }
 
-static void start_round(struct http_request *req, json_t *list, unsigned limit,
+/* prefix "": all sessions. */
+static void start_round(struct http_request *req, json_t *list, unsigned limit, const char *prefix,
                         void (*finish)(struct round *r))
 {
     struct round *r = calloc(1, sizeof *r);
@@ -101,6 +108,7 @@ static void start_round(struct http_request *req, json_t *list, unsigned limit,
                         .list = list,
                         .limit = limit,
                         .finish = finish};
+    (void)snprintf(r->prefix, sizeof r->prefix, "%s", prefix);
     go_on(r);
 }
 
@@ -115,16 +123,18 @@ static void finish_sessions(struct round *r)
 
 void admin_session_list(struct http_request *req)
 {
+    char prefix[LIMIT_ID_LEN + 1];
     unsigned limit;
     json_t *list;
 
-    if (!admin_gate(req) || !admin_query_limit(req, SESSIONS_DEFAULT, SESSIONS_MAX, &limit))
+    if (!admin_gate_list(req, prefix) ||
+        !admin_query_limit(req, SESSIONS_DEFAULT, SESSIONS_MAX, &limit))
         return;
     list = json_array();
     if (list == NULL)
         http_problem(req, 500, "internal", "Out of memory.");
     else
-        start_round(req, list, limit, finish_sessions);
+        start_round(req, list, limit, prefix, finish_sessions);
 }
 
 static void finish_status(struct round *r)
@@ -145,7 +155,7 @@ static void finish_status(struct round *r)
 void admin_status(struct http_request *req)
 {
     if (admin_gate(req))
-        start_round(req, NULL, 0, finish_status);
+        start_round(req, NULL, 0, "", finish_status);
 }
 
 void admin_route_list(struct http_request *req)
@@ -157,8 +167,9 @@ void admin_route_list(struct http_request *req)
     list = json_array();
     for (size_t i = 0; i < req->plane->route_count; i++) {
         const struct route *r = &req->plane->routes[i];
-        json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "method", r->method, "pattern", r->pattern,
-                                "who", route_who_name(r->who), "handler", r->name);
+        json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s}", "method", r->method, "pattern",
+                                r->pattern, "who", route_who_name(r->who), "handler", r->name,
+                                "role", route_role_name(r->role));
         if (json_array_append_new(list, row) != 0) {
             json_decref(list);
             list = NULL;
@@ -174,7 +185,7 @@ void admin_drain(struct http_request *req)
 
     if (!admin_gate(req))
         return;
-    LOG(LOG_INFO, "admin", LOG_S("handler", req->route->name),
+    LOG(LOG_INFO, "admin", LOG_S("handler", req->route->name), LOG_S("actor", req->actor),
         LOG_S("request_id", req->request_id));
     admin_respond_json(req, 202, json_pack("{s:b}", "draining", 1));
     ctx->drain(ctx->drain_context);

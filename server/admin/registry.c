@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/internal.h"
+#include "admin/token.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
 #include "proto/ids.h"
@@ -42,8 +43,8 @@ static void log_command(const struct pending *p, const struct admin_answer *a)
 {
     if (admin_command_writes(p->command))
         LOG(a->code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", p->req->route->name),
-            LOG_S("id", p->command->id), LOG_N("status", a->status),
-            LOG_S("request_id", p->req->request_id));
+            LOG_S("id", p->command->id), LOG_S("actor", p->command->actor),
+            LOG_N("status", a->status), LOG_S("request_id", p->req->request_id));
 }
 
 static void count_message(const struct pending *p)
@@ -98,19 +99,14 @@ static void done_on_store(struct store_job *job)
 {
     struct pending *p = ((struct admin_command *)job)->owner;
 
-    if (admin_command_more(p->command)) {
-        int rc = store_write(p->context->store, job);
-        if (rc == TEDDY_OK)
-            return; /* perhaps it is done already, and gone */
-        job->result = rc;
-    }
     close_concerned(p);
     wake_device(p);
+    if (job->result == TEDDY_OK && p->command->tokens != NULL && admin_command_writes(p->command))
+        admin_tokens_take(p->context->tokens, p->command->tokens);
     loop_post(p->loop, &p->task);
 }
 
-/* Takes the command over; NULL: out of memory. */
-static void submit(struct http_request *req, struct admin_command *command)
+void admin_submit(struct http_request *req, struct admin_command *command)
 {
     const struct admin_context *ctx = admin_context_of(req);
     struct pending *p = command != NULL ? calloc(1, sizeof *p) : NULL;
@@ -123,6 +119,7 @@ static void submit(struct http_request *req, struct admin_command *command)
     *p = (struct pending){
         .task = {.run = answer}, .loop = req->loop, .req = req, .context = ctx, .command = command};
     command->owner = p;
+    (void)snprintf(command->actor, sizeof command->actor, "%s", req->actor);
     command->job.done = done_on_store;
     int rc = admin_command_writes(command) ? store_write(ctx->store, &command->job)
                                            : store_read(ctx->store, &command->job);
@@ -148,12 +145,28 @@ static bool path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1])
     return true;
 }
 
+bool admin_query_id(struct http_request *req, const char *name, char out[LIMIT_ID_LEN + 1])
+{
+    char detail[96];
+    size_t len = 0;
+    int rc = http_query(req, name, out, LIMIT_ID_LEN + 1, &len);
+
+    if (rc == TEDDY_ENOTFOUND)
+        out[0] = '\0';
+    if (rc == TEDDY_ENOTFOUND || (rc == TEDDY_OK && id_ok((struct span){out, len})))
+        return true;
+    (void)snprintf(detail, sizeof detail, "%s has 1 to 64 of A-Z a-z 0-9 _ -, and is given once.",
+                   name);
+    http_problem(req, 422, "bad_query", detail);
+    return false;
+}
+
 static void on_id(struct http_request *req, enum admin_verb verb)
 {
     char id[LIMIT_ID_LEN + 1];
 
     if (admin_gate(req) && path_id(req, id))
-        submit(req, admin_command_new(verb, id, (struct span){"", 0}));
+        admin_submit(req, admin_command_new(verb, id, (struct span){"", 0}));
 }
 
 void admin_device_show(struct http_request *req)
@@ -212,7 +225,7 @@ void admin_device_send(struct http_request *req)
     c = admin_command_new(ADMIN_SEND, id, (struct span){"", 0});
     if (c == NULL || admin_command_message(c, req->body, &admin_context_of(req)->downlinks,
                                            &bad_json, why, sizeof why)) {
-        submit(req, c);
+        admin_submit(req, c);
         return;
     }
     admin_command_free(c);
@@ -226,30 +239,27 @@ void admin_child_forget(struct http_request *req)
 
 void admin_device_import(struct http_request *req)
 {
-    if (admin_gate(req))
-        submit(req, admin_command_new(ADMIN_IMPORT, NULL, req->body));
+    char prefix[LIMIT_ID_LEN + 1];
+
+    if (admin_gate(req) && admin_query_id(req, "prefix", prefix))
+        admin_submit(req, admin_command_new(ADMIN_IMPORT, prefix, req->body));
 }
 
 void admin_device_list(struct http_request *req)
 {
-    char after[LIMIT_ID_LEN + 1] = "";
+    char after[LIMIT_ID_LEN + 1], prefix[LIMIT_ID_LEN + 1];
     struct admin_command *c;
     unsigned limit;
-    size_t len = 0;
 
-    if (!admin_gate(req))
+    if (!admin_gate_list(req, prefix) || !admin_query_id(req, "after", after) ||
+        !admin_query_limit(req, ADMIN_LIST_DEFAULT, ADMIN_LIST_MAX, &limit))
         return;
-    int rc = http_query(req, "after", after, sizeof after, &len);
-    if (rc != TEDDY_ENOTFOUND && (rc != TEDDY_OK || !id_ok((struct span){after, len}))) {
-        http_problem(req, 422, "bad_query", "after is a device id, given once.");
-        return;
-    }
-    if (!admin_query_limit(req, ADMIN_LIST_DEFAULT, ADMIN_LIST_MAX, &limit))
-        return;
-    c = admin_command_new(ADMIN_LIST, rc == TEDDY_OK ? after : NULL, (struct span){"", 0});
-    if (c != NULL)
+    c = admin_command_new(ADMIN_LIST, after, (struct span){"", 0});
+    if (c != NULL) {
         c->limit = limit;
-    submit(req, c);
+        memcpy(c->prefix, prefix, sizeof c->prefix);
+    }
+    admin_submit(req, c);
 }
 
 /* {"device_id": …, "oob_secret"?: "64 hex digits"} into a command. What is wrong, or NULL. */
@@ -304,7 +314,7 @@ void admin_device_add(struct http_request *req)
     wrong = c != NULL ? read_add(body, c) : NULL;
     free_add(body);
     if (wrong == NULL) {
-        submit(req, c);
+        admin_submit(req, c);
         return;
     }
     admin_command_free(c);

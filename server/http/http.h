@@ -27,7 +27,8 @@ struct http_request {
     struct span query;                   /* behind `?`, or empty */
     struct span params[HTTP_PARAMS_MAX]; /* what the pattern's {…} matched, in order */
     struct span body;
-    char request_id[17];            /* 16 hex digits; in the log and in every problem */
+    char actor[24];      /* who it comes from, once its handler knows: "uid:0", "token:1a2b3c4d" */
+    char request_id[17]; /* 16 hex digits; in the log and in every problem */
     struct sockaddr_storage client; /* the peer, or what a trusted proxy says it is */
     uint64_t start_ms;
     void *internal; /* http's own */
@@ -52,6 +53,9 @@ struct http_plane {
      * it with 429 and *retry_after_s. NULL: all may. */
     bool (*admit)(const struct http_plane *plane, const struct sockaddr_storage *client,
                   uint64_t now_ms, uint32_t *retry_after_s);
+    /* Asked of a request with a body, once its route is known and before the body is read: false
+     * has answered it. NULL: none is asked. */
+    bool (*gate)(struct http_request *req);
     /* Asked before a path's 405, 413, 415 or 417: false answers 429 and *retry_after_s instead.
      * NULL: all may. */
     bool (*may_fail)(const struct http_request *req, uint32_t *retry_after_s);

@@ -121,6 +121,12 @@ static bool judge_route(struct request *r)
     return r->body_want <= r->pub.route->body_max || too_large(r);
 }
 
+static bool judge_gate(struct request *r)
+{
+    const struct http_plane *p = r->pub.plane;
+    return r->body_want == 0 || !p->gate || p->gate(&r->pub);
+}
+
 /* type/subtype, whatever its parameters. */
 static bool media_is(struct span value, const char *media)
 {
@@ -158,5 +164,5 @@ bool request_judge(struct request *r)
     if (!split_target(r))
         return refuse(r, 400, "bad_target",
                       "The request's target is neither a path nor an http URL.");
-    return judge_rate(r) && judge_route(r) && judge_media(r) && judge_expect(r);
+    return judge_rate(r) && judge_route(r) && judge_gate(r) && judge_media(r) && judge_expect(r);
 }

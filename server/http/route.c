@@ -77,6 +77,17 @@ bool route_conflict(const struct route *routes, size_t count, const struct route
     return false;
 }
 
+const struct route *route_bad_role(const struct route *routes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct route *r = &routes[i];
+        bool reads = span_is(span_of(r->method), "GET");
+        if ((r->who == ROUTE_ADMIN) != (r->role != ROLE_NONE) || (r->role == ROLE_VIEWER && !reads))
+            return r;
+    }
+    return NULL;
+}
+
 static void add_method(struct writer *allow, const char *method)
 {
     if (allow->len > 0)
@@ -137,4 +148,26 @@ const char *route_who_name(enum route_who who)
         return "metrics";
     }
     return "unknown";
+}
+
+static const char *const role_names[] = {
+    [ROLE_NONE] = "-",
+    [ROLE_VIEWER] = "viewer",
+    [ROLE_OPERATOR] = "operator",
+    [ROLE_OWNER] = "owner",
+};
+
+const char *route_role_name(enum route_role role)
+{
+    return role <= ROLE_OWNER ? role_names[role] : "unknown";
+}
+
+bool route_role_parse(struct span name, enum route_role *out)
+{
+    for (enum route_role r = ROLE_VIEWER; r <= ROLE_OWNER; r++)
+        if (span_is(name, role_names[r])) {
+            *out = r;
+            return true;
+        }
+    return false;
 }

@@ -16,8 +16,16 @@ enum route_who {
     ROUTE_NONE =
         1u << 0, /* anybody: the route itself decides (a claim's signature, a refresh token) */
     ROUTE_DEVICE = 1u << 1,  /* a toy, by its access token */
-    ROUTE_ADMIN = 1u << 2,   /* the Unix socket's owner or root */
+    ROUTE_ADMIN = 1u << 2,   /* an administrator: by the Unix socket, or by an admin token */
     ROUTE_METRICS = 1u << 3, /* the metrics listener */
+};
+
+/* What an administrator's token must at least be good for; each includes those before it. */
+enum route_role {
+    ROLE_NONE,     /* the route is no administrator's */
+    ROLE_VIEWER,   /* reads */
+    ROLE_OPERATOR, /* looks after toys */
+    ROLE_OWNER,    /* secrets, tokens, what cannot be undone */
 };
 
 struct route {
@@ -29,11 +37,15 @@ struct route {
     void (*handle)(struct http_request *req);
     size_t body_max;   /* bytes; 0: no body is taken */
     const char *media; /* the body's media type, or NULL for any */
+    enum route_role role;
 };
 
 /* Finds two routes that could match the same request; false when there is none. */
 bool route_conflict(const struct route *routes, size_t count, const struct route **a,
                     const struct route **b);
+/* The first route whose role cannot be meant: an administrator's without one, another with one, or
+ * one that changes something open to viewers. NULL: there is none. */
+const struct route *route_bad_role(const struct route *routes, size_t count);
 
 /* TEDDY_OK with *out; TEDDY_ENOTFOUND: no pattern fits (404); TEDDY_EUNSUPPORTED: patterns fit, the
  * method does not (405), and allow holds the methods that would ("GET, POST"). HEAD is served as
@@ -48,5 +60,8 @@ bool route_body_max(const struct route *routes, size_t count, unsigned offers, s
                     size_t *max);
 
 const char *route_who_name(enum route_who who);
+const char *route_role_name(enum route_role role); /* "viewer"; "-" for ROLE_NONE */
+/* False: no such role. */
+bool route_role_parse(struct span name, enum route_role *out);
 
 #endif

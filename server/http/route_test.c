@@ -114,13 +114,50 @@ static void finds_conflicts(void **state)
 static void knows_the_largest_body(void **state)
 {
     (void)state;
-    const struct route some[] = {{"POST", "/x", ROUTE_NONE, "a", NULL, 10, NULL},
-                                 {"PUT", "/x", ROUTE_NONE, "b", NULL, 20, NULL},
-                                 {"PATCH", "/x", ROUTE_ADMIN, "c", NULL, 30, NULL}};
+    const struct route some[] = {{"POST", "/x", ROUTE_NONE, "a", NULL, 10, NULL, ROLE_NONE},
+                                 {"PUT", "/x", ROUTE_NONE, "b", NULL, 20, NULL, ROLE_NONE},
+                                 {"PATCH", "/x", ROUTE_ADMIN, "c", NULL, 30, NULL, ROLE_OWNER}};
     size_t max;
     assert_true(route_body_max(some, 3, ROUTE_NONE, span_of("/x"), &max));
     assert_int_equal(max, 20);
     assert_false(route_body_max(some, 3, ROUTE_NONE, span_of("/y"), &max));
+}
+
+static const struct route *bad_role(const char *method, enum route_who who, enum route_role role)
+{
+    static struct route some[2];
+    some[0] = (struct route){"GET", "/a", ROUTE_NONE, "a", NULL, 0, NULL, ROLE_NONE};
+    some[1] = (struct route){method, "/b", who, "b", NULL, 0, NULL, role};
+    const struct route *bad = route_bad_role(some, 2);
+    assert_true(bad == NULL || bad == &some[1]);
+    return bad;
+}
+
+static void finds_bad_roles(void **state)
+{
+    (void)state;
+    assert_null(bad_role("GET", ROUTE_ADMIN, ROLE_VIEWER));
+    assert_null(bad_role("GET", ROUTE_ADMIN, ROLE_OWNER));
+    assert_null(bad_role("POST", ROUTE_ADMIN, ROLE_OPERATOR));
+    assert_null(bad_role("GET", ROUTE_METRICS, ROLE_NONE));
+    assert_non_null(bad_role("GET", ROUTE_ADMIN, ROLE_NONE));
+    assert_non_null(bad_role("GET", ROUTE_DEVICE, ROLE_VIEWER));
+    assert_non_null(bad_role("POST", ROUTE_ADMIN, ROLE_VIEWER));
+    assert_non_null(bad_role("DELETE", ROUTE_ADMIN, ROLE_VIEWER));
+}
+
+static void knows_roles_by_name(void **state)
+{
+    (void)state;
+    enum route_role role = ROLE_NONE;
+    for (enum route_role r = ROLE_VIEWER; r <= ROLE_OWNER; r++) {
+        assert_true(route_role_parse(span_of(route_role_name(r)), &role));
+        assert_int_equal(role, r);
+    }
+    assert_false(route_role_parse(span_of("-"), &role));
+    assert_false(route_role_parse(span_of("Owner"), &role));
+    assert_false(route_role_parse(span_of("owner "), &role));
+    assert_false(route_role_parse(span_of(""), &role));
 }
 
 int main(void)
@@ -131,6 +168,8 @@ int main(void)
         cmocka_unit_test(bounds_parameters),
         cmocka_unit_test(finds_conflicts),
         cmocka_unit_test(knows_the_largest_body),
+        cmocka_unit_test(finds_bad_roles),
+        cmocka_unit_test(knows_roles_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

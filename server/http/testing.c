@@ -118,18 +118,18 @@ static void upgrade_here(struct http_request *req)
 }
 
 static const struct route routes[] = {
-    {"GET", "/hello", ROUTE_NONE, "hello", hello, 0, NULL},
-    {"POST", "/claim", ROUTE_NONE, "claim", echo_body, 4096, "application/json"},
-    {"PUT", "/any", ROUTE_NONE, "any", echo_body, 4096, NULL},
-    {"DELETE", "/nothing", ROUTE_NONE, "nothing", no_content, 0, NULL},
-    {"GET", "/big", ROUTE_NONE, "big", big, 0, NULL},
-    {"GET", "/fields", ROUTE_NONE, "fields", fields, 0, NULL},
-    {"GET", "/later/{text}", ROUTE_NONE, "later", later, 0, NULL},
-    {"GET", "/forget", ROUTE_NONE, "forget", forget, 0, NULL},
-    {"GET", "/ws/{id}", ROUTE_DEVICE, "ws", upgrade, 0, NULL},
-    {"GET", "/ws-moved/{id}", ROUTE_DEVICE, "ws_moved", upgrade_moved, 0, NULL},
-    {"GET", "/ws-here/{id}", ROUTE_DEVICE, "ws_here", upgrade_here, 0, NULL},
-    {"GET", "/admin", ROUTE_ADMIN, "admin", hello, 0, NULL},
+    {"GET", "/hello", ROUTE_NONE, "hello", hello, 0, NULL, ROLE_NONE},
+    {"POST", "/claim", ROUTE_NONE, "claim", echo_body, 4096, "application/json", ROLE_NONE},
+    {"PUT", "/any", ROUTE_NONE, "any", echo_body, 4096, NULL, ROLE_NONE},
+    {"DELETE", "/nothing", ROUTE_NONE, "nothing", no_content, 0, NULL, ROLE_NONE},
+    {"GET", "/big", ROUTE_NONE, "big", big, 0, NULL, ROLE_NONE},
+    {"GET", "/fields", ROUTE_NONE, "fields", fields, 0, NULL, ROLE_NONE},
+    {"GET", "/later/{text}", ROUTE_NONE, "later", later, 0, NULL, ROLE_NONE},
+    {"GET", "/forget", ROUTE_NONE, "forget", forget, 0, NULL, ROLE_NONE},
+    {"GET", "/ws/{id}", ROUTE_DEVICE, "ws", upgrade, 0, NULL, ROLE_NONE},
+    {"GET", "/ws-moved/{id}", ROUTE_DEVICE, "ws_moved", upgrade_moved, 0, NULL, ROLE_NONE},
+    {"GET", "/ws-here/{id}", ROUTE_DEVICE, "ws_here", upgrade_here, 0, NULL, ROLE_NONE},
+    {"GET", "/admin", ROUTE_ADMIN, "admin", hello, 0, NULL, ROLE_VIEWER},
 };
 
 static void accepted(struct loop *loop, int fd, const struct sockaddr_storage *peer, void *user)

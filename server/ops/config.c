@@ -25,7 +25,7 @@ static int usage(struct config_load *l, const char *flag, const char *what)
 /* One flag with its value (NULL: none was given). */
 static int take_flag(struct config_load *l, const char *name, const char *value)
 {
-    char key_name[64], why[320], flag[68], hint[96];
+    char key_name[64], why[320], flag[68], hint[112];
     int key = -1;
 
     (void)snprintf(key_name, sizeof key_name, "%s", name);
@@ -121,7 +121,7 @@ static int take_variable(struct config_load *l, const char *variable)
 {
     const char *equals = strchr(variable, '=');
     size_t len = equals != NULL ? (size_t)(equals - variable) : 0;
-    char name[80], key_name[80], spelt[96], why[320], hint[96];
+    char name[80], key_name[80], spelt[96], why[320], hint[112];
     int key = -1;
 
     if (equals == NULL)

@@ -24,8 +24,7 @@
     S(data, "", "Data directory: database, keys, certificate, admin socket. Default: $STATE_DIRECTORY, else $XDG_DATA_HOME/teddy, else ~/.local/share/teddy") \
     S(listen, "127.0.0.1:8443", "HOST:PORT to serve on; port 0 picks one. PORT in the environment replaces it by 0.0.0.0:PORT") \
     S(metrics_listen, "", "HOST:PORT of /metrics, or PORT for loopback; empty for none. Keep it on loopback or a private network") \
-    S(admin_listen, "", "HOST:PORT of the admin API over HTTPS, or PORT for loopback, for bearers of the admin token; empty for none: the admin socket is always there") \
-    S(admin_token_file, "", "File of mode 0600 whose one line is the admin token: 32 to 128 of A-Z a-z 0-9 - . _ ~") \
+    S(admin_listen, "", "HOST:PORT of the admin API over HTTPS, or PORT for loopback, for bearers of admin tokens (teddyctl admin-token create); empty for none: the admin socket is always there") \
     B(tls, true, "Serve TLS. off (--no-tls) beyond loopback needs trusted_proxies") \
     S(tls_cert, "", "PEM chain, leaf first; empty for a development certificate made in the data directory") \
     S(tls_key, "", "PEM private key of tls_cert") \

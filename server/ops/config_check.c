@@ -106,8 +106,6 @@ static int check_listen(struct config_load *l)
         return clash(
             l, (struct pair){"tls", "listen"},
             "without TLS beyond loopback, trusted_proxies must name the proxy that does TLS");
-    if ((c->admin_listen[0] != '\0') != (c->admin_token_file[0] != '\0'))
-        return clash(l, (struct pair){"admin_listen", "admin_token_file"}, "give both or neither");
     if (!c->tls && c->admin_listen[0] != '\0')
         return clash(l, (struct pair){"tls", "admin_listen"},
                      "an admin token is never taken without TLS");

@@ -73,7 +73,7 @@ static int take(void *user, const char *section, const char *name, const char *v
 {
     struct reading *r = user;
     struct config_load *l = r->load;
-    char why[320], shown[68], hint[96];
+    char why[320], shown[68], hint[112];
     int key = config_find(name);
 
     (void)section;

@@ -210,6 +210,11 @@ void config_suggest(const char *name, enum config_from as, char *out, size_t cap
     (void)snprintf(lower, sizeof lower, "%s", name);
     for (char *p = lower; *p != '\0'; p++)
         *p = (char)(*p == '-' ? '_' : tolower((unsigned char)*p));
+    if (strcmp(lower, "admin_token_file") == 0) {
+        (void)snprintf(out, cap, "; it is gone: remove it, and make tokens with '%s'",
+                       "teddyctl admin-token create");
+        return;
+    }
     for (unsigned i = 0; i < CONFIG_KEYS; i++) {
         unsigned d = distance(lower, config_keys[i].name);
         if (d < best && d < strlen(config_keys[i].name)) {

@@ -41,7 +41,8 @@ void config_defaults(struct config *c);
 /* Sets a key from text. False: what is wrong is in why ("is not a whole number; allowed: 0 to 64
  * threads"). */
 bool config_set(struct config *c, unsigned key, const char *value, char *why, size_t cap);
-/* "; did you mean '…'?" with the nearest key as that place spells it, or "". */
+/* "; did you mean '…'?" with the nearest key as that place spells it, what to do about a key that
+ * there was once, or "". */
 void config_suggest(const char *name, enum config_from as, char *out, size_t cap);
 /* A key as that place spells it: loops, TEDDY_LOOPS, --loops. */
 void config_spell(const char *name, enum config_from as, char *out, size_t cap);

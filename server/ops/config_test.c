@@ -126,6 +126,9 @@ static void file_errors(void **state)
         {"\n\nlisen = x\n", ":3: unknown key 'lisen'; did you mean 'listen'?"},
         {"zebra_crossing = 1\n", ":1: unknown key 'zebra_crossing'"},
         {"Loops = 1\n", "did you mean 'loops'?"},
+        {"admin_token_file = /x\n", ":1: unknown key 'admin_token_file'; it is gone: remove it, "
+                                    "and make tokens with 'teddyctl "
+                                    "admin-token create'"},
         {"loops = many\n", ":1: loops: 'many' is not a whole number; allowed: 0 to 64 threads"},
         {"loops = 65\n", ":1: loops: '65' is out of range; allowed: 0 to 64 threads"},
         {"loops = -1\n", "'-1' is not a whole number"},
@@ -198,6 +201,9 @@ static void environment_errors(void **state)
            "environment variable TEDDY_LISEN: no such setting; did you mean 'TEDDY_LISTEN'?");
     setenv("TEDDY_loops", "1", 1);
     expect(load(NULL), TEDDY_EPROTO, "did you mean 'TEDDY_LOOPS'?");
+    setenv("TEDDY_ADMIN_TOKEN_FILE", "/x", 1);
+    expect(load(NULL), TEDDY_EPROTO, "make tokens with 'teddyctl admin-token create'");
+    unsetenv("TEDDY_ADMIN_TOKEN_FILE");
     setenv("TEDDY_", "1", 1);
     expect(load(NULL), TEDDY_EPROTO, "TEDDY_: no such setting");
     setenv("TEDDY_LOOPS", "65", 1);
@@ -214,6 +220,8 @@ static void flag_errors(void **state)
     (void)state;
     expect(load("--lisen", "x", NULL), TEDDY_EINVAL,
            "--lisen: unknown flag; did you mean '--listen'?");
+    expect(load("--admin-token-file", "/x", NULL), TEDDY_EINVAL,
+           "make tokens with 'teddyctl admin-token create'");
     expect(load("--log_level=info", NULL), TEDDY_EINVAL, "did you mean '--log-level'?");
     expect(load("--xylophone", NULL), TEDDY_EINVAL, "--xylophone: unknown flag; see --help");
     expect(load("--listen", NULL), TEDDY_EINVAL, "--listen: needs a value");
@@ -282,8 +290,7 @@ static void listen_forms(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect(load("--listen", bad[i], NULL), TEDDY_EINVAL, "is not HOST:PORT");
     expect(load("--metrics-listen", "x", NULL), TEDDY_EINVAL, "metrics_listen (--metrics-listen)");
-    expect(load("--admin-listen", "x", "--admin-token-file", "f", NULL), TEDDY_EINVAL,
-           "admin_listen (--admin-listen)");
+    expect(load("--admin-listen", "x", NULL), TEDDY_EINVAL, "admin_listen (--admin-listen)");
     char host[16];
     uint16_t port;
     assert_int_equal(config_host_port("9464", host, sizeof host, &port), TEDDY_OK);

@@ -1,5 +1,6 @@
 /* Devices: the registry's rows. */
 #include "proto/text.h"
+#include "store/batches.h"
 #include "store/internal.h"
 
 #define DEVICE_COLUMNS                                                                             \
@@ -91,7 +92,7 @@ int store_device_remove(struct store_tx *tx, const char *device_id)
 }
 
 /* The device's own present secret counts too: under it the replay rows must stay. */
-static int secret_unused(struct store_tx *tx, const uint8_t secret[LIMIT_SECRET_LEN])
+int store_secret_unused(struct store_tx *tx, const uint8_t secret[LIMIT_SECRET_LEN])
 {
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_DEVICE_SECRET_USED, "SELECT 1 FROM device WHERE secret = ?1");
@@ -106,7 +107,7 @@ int store_device_secret(struct store_tx *tx, const char *device_id,
     int64_t row = 0;
     int err = device_row_of(tx, device_id, &row);
     if (err == TEDDY_OK)
-        err = secret_unused(tx, secret);
+        err = store_secret_unused(tx, secret);
     if (err != TEDDY_OK)
         return err;
     sqlite3_stmt *st =

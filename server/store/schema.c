@@ -87,6 +87,30 @@ static const char *const steps[] = {
     " FROM family f WHERE f.device_row = device.row AND f.revoked = 0"
     " AND f.child_id = device.child_id;"
     "DROP TABLE family;",
+
+    "CREATE TABLE admin_token ("
+    " row INTEGER PRIMARY KEY," /* their order */
+    " id TEXT NOT NULL UNIQUE,"
+    " sha256 BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32)," /* of its text, which is not kept */
+    " role TEXT NOT NULL,"
+    " prefix TEXT NOT NULL,"
+    " name TEXT NOT NULL,"
+    " created_s INTEGER NOT NULL,"
+    " expires_s INTEGER NOT NULL,"
+    " revoked_s INTEGER NOT NULL DEFAULT 0,"
+    " used_s INTEGER NOT NULL DEFAULT 0"
+    ") STRICT;",
+
+    "CREATE TABLE batch ("
+    " n INTEGER PRIMARY KEY,"
+    " id TEXT NOT NULL UNIQUE CHECK (length(id) = 16),"
+    " prefix TEXT NOT NULL,"
+    " first INTEGER NOT NULL,"
+    " count INTEGER NOT NULL,"
+    " digits INTEGER NOT NULL,"
+    " created_s INTEGER NOT NULL,"
+    " manifest_sha256 BLOB NOT NULL CHECK (length(manifest_sha256) = 32)"
+    ") STRICT;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

@@ -236,6 +236,20 @@ class Server:
             answer = read_all(s)
         return status_of(answer), json.loads(answer.split(b"\r\n\r\n", 1)[1])
 
+    def admin_token(self, role, *options):
+        return self.ctl("admin-token", "create", "--role", role, *options).stdout.strip()
+
+    def admin_url(self):
+        """Of the admin API over HTTPS; the configuration must have admin_listen."""
+        host, port = self.log.wait(r"admin_listening host=([^ ]+) port=(\d+)").groups()
+        return f"https://{host}:{port}/api/v1/admin"
+
+    def ask_admin(self, method, path, token=None, source=None, **kw):
+        """A request over HTTPS with this token."""
+        headers = {**kw.pop("headers", {}), **({"Authorization": "Bearer " + token} if token else {})}
+        with self.session(source) as s:
+            return s.request(method, self.admin_url() + path, headers=headers, timeout=PATIENCE, **kw)
+
     def metric(self, name):
         """A counter's value; the configuration must have metrics_listen."""
         port = self.log.wait(r"event=metrics_listening .*port=(\d+)")[1]

@@ -40,21 +40,9 @@ class Spec(Case):
         shown = self.server.ctl("routes").stdout
         served = {(m, p) for m, p, who in re.findall(r"(?m)^(\w+)\s+(/\S*)\s+(\w+)", shown) if who in ("none", "device")}
         paths = self.load("openapi.yaml")["paths"]
+        # Those of administrators: test_admin_spec.py.
         self.assertEqual(served, {(method.upper(), path) for path in paths for method in paths[path]
                                   if not path.startswith("/api/v1/admin/")})
-
-    def test_keys(self):
-        paths, schema = self.load("openapi.yaml")["paths"], self.load("openapi.yaml")["components"]["schemas"]["Key"]
-        status, made = self.server.admin("POST", "/keys", b'{"alg":"ES256"}')
-        self.assertIn(str(status), paths["/api/v1/admin/keys"]["post"]["responses"])
-        status, shown = self.server.admin("GET", "/keys")
-        self.assertIn(str(status), paths["/api/v1/admin/keys"]["get"]["responses"])
-        status, retired = self.server.admin("POST", f"/keys/{made['kid']}/retire")
-        self.assertIn(str(status), paths["/api/v1/admin/keys/{kid}/retire"]["post"]["responses"])
-        self.assertIn(retired.pop("successor"), [key["kid"] for key in shown["keys"]])
-        for key in [made, retired, *shown["keys"]]:
-            self.assertEqual(set(key), set(schema["required"]))
-            self.assertIn(key["state"], schema["properties"]["state"]["enum"])
 
     def test_answers(self):
         api = self.load("openapi.yaml")
