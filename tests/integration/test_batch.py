@@ -126,12 +126,13 @@ class Batches(unittest.TestCase):
         return json.loads(self.ok("--json", *self.command(count, out, prefix, *more)))
 
     def registry(self):
-        """The ids of devices and batches, from another process's view."""
+        """The ids of devices and batches, from another process's view, at one moment."""
         path = os.path.join(self.data, "teddy.db")
         if not os.path.exists(path):
             return set(), {}
         with closing(sqlite3.connect(path, timeout=PATIENCE)) as db:
             try:
+                db.execute("begin")  # a server may commit between the two
                 return ({row[0] for row in db.execute("select device_id from device")},
                         {row[0]: row[1:] for row in db.execute("select id, prefix, first, count, digits from batch")})
             except sqlite3.OperationalError as e:  # killed before it had made them
