@@ -32,7 +32,8 @@ struct admin_context {
     void (*drain)(void *drain_context); /* starts the permanent drain, once; any thread */
     void *drain_context;
     struct ratelimit *failures; /* wrong tokens per address */
-    uint8_t token_sha256[32];   /* of the admin token; unused without a listener over HTTPS */
+    const struct master_key *master;
+    uint8_t token_sha256[32]; /* of the admin token; unused without a listener over HTTPS */
 };
 
 /* Reads the admin token's file: a regular file that only its owner may read, with one line of 32 to
@@ -54,6 +55,8 @@ void admin_device_send(struct http_request *req);
 void admin_device_messages(struct http_request *req);
 void admin_device_clear(struct http_request *req);
 void admin_child_forget(struct http_request *req);
+void admin_master_key_status(struct http_request *req);
+void admin_master_key_rotate(struct http_request *req);
 void admin_session_list(struct http_request *req);
 void admin_route_list(struct http_request *req);
 void admin_status(struct http_request *req);
@@ -79,6 +82,8 @@ void admin_drain(struct http_request *req);
     ADMIN_ROW("GET", ADMIN_DEVICE "/messages", admin_device_messages, 0, NULL), \
     ADMIN_ROW("DELETE", ADMIN_DEVICE "/messages", admin_device_clear, 0, NULL), \
     ADMIN_ROW("POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
+    ADMIN_ROW("GET", ENDPOINT_ADMIN "/master-key", admin_master_key_status, 0, NULL), \
+    ADMIN_ROW("POST", ENDPOINT_ADMIN "/master-key/rotate", admin_master_key_rotate, 0, NULL), \
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \
     ADMIN_ROW("GET", ENDPOINT_ADMIN "/status", admin_status, 0, NULL), \

@@ -4,6 +4,7 @@
 #ifndef ADMIN_COMMAND_H
 #define ADMIN_COMMAND_H
 
+#include "identity/master_key.h"
 #include "proto/span.h"
 #include "store/store.h"
 
@@ -27,6 +28,8 @@ enum admin_verb {
     ADMIN_SEND,
     ADMIN_MESSAGES,
     ADMIN_CLEAR,
+    ADMIN_MASTER_STATUS,
+    ADMIN_MASTER_ROTATE,
 };
 
 /* The bounds of messages to toys: the configuration's downlink_… */
@@ -41,18 +44,19 @@ struct admin_command {
     enum admin_verb verb;
     char id[LIMIT_ID_LEN +
             1]; /* the device's, the child's for ADMIN_FORGET, where to go on for ADMIN_LIST */
-    uint8_t secret[LIMIT_SECRET_LEN];
-    unsigned limit; /* of ADMIN_LIST */
-    void *owner;    /* the caller's, untouched */
+    uint8_t secret[LIMIT_SECRET_LEN]; /* of ADMIN_MASTER_ROTATE: the new master key */
+    unsigned limit;                   /* of ADMIN_LIST */
+    void *owner;                      /* the caller's, untouched */
     struct import *import;
     uint64_t now_s;
-    char *body;         /* ADMIN_SEND: the words, or a JSON object */
-    unsigned queue_max; /* ADMIN_SEND */
-    bool opens_epoch;   /* ADMIN_SEND: of who is no server, which has opened its own */
+    char *body;                      /* ADMIN_SEND: the words, or a JSON object */
+    unsigned queue_max;              /* ADMIN_SEND */
+    bool opens_epoch;                /* ADMIN_SEND: of who is no server, which has opened its own */
+    const struct master_key *master; /* ADMIN_MASTER_…: the caller's */
 
     /* What run found. */
     struct device_row device;
-    struct device_row *devices; /* ADMIN_LIST; their secrets are left out */
+    struct device_row *devices; /* ADMIN_LIST */
     unsigned device_count;
     bool more;
     char (*concerned)[LIMIT_ID_LEN + 1]; /* ADMIN_FORGET: the devices that had the child */
@@ -61,10 +65,12 @@ struct admin_command {
     struct downlink_row downlink;   /* ADMIN_SEND */
     struct downlink_row *downlinks; /* ADMIN_MESSAGES; without bodies */
     unsigned downlink_count, downlink_cap;
+    struct master_found *found; /* ADMIN_MASTER_… */
     uint64_t gone; /* ADMIN_SEND: expired messages, ADMIN_CLEAR: messages that left the queue */
 };
 
-/* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret.
+/* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret,
+ * ADMIN_MASTER_ROTATE a key.
  * ADMIN_IMPORT: text is the CSV, parsed here and not kept. NULL: out of memory, or the CSPRNG
  * failed. Threads: any. Blocks: no. Allocates: yes. */
 struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text);
@@ -101,6 +107,27 @@ const char *admin_command_closes(const struct admin_command *c);
 bool admin_command_more(struct admin_command *c);
 /* Runs it to its end. For tools and tests, never on a loop. */
 void admin_command_wait(struct admin_command *c, struct store *store);
+
+/* ---- The master key (docs/operations.md). Rotating it runs twice: the file gets the new key
+ * beside the old one and the data key is put under the new one; once that is committed, the old one
+ * leaves the file. Whatever ends it between leaves a file that opens the database, and the next
+ * start, or the next rotation, finishes it. ---- */
+
+struct master_found {
+    uint8_t sealed_id[SEAL_ID_LEN]; /* what the database is sealed under */
+    uint64_t since_s;
+    uint8_t id[SEAL_MASTERS][SEAL_ID_LEN]; /* what the source holds */
+    unsigned count;
+    bool rewrapped; /* the first run is committed */
+    char why[256];  /* of a failure */
+};
+
+int master_status_run(struct store_tx *tx, struct admin_command *c);
+int master_rotate_run(struct store_tx *tx, struct admin_command *c);
+/* After a run: true when the second is due. */
+bool master_rotate_more(struct admin_command *c);
+/* The reply; *out is zero. */
+void master_answer(const struct admin_command *c, struct admin_answer *out);
 
 /* ---- CSV of an import: device_id,oob_secret; a first line of just these names is skipped, and so
  * are blank lines. ---- */

@@ -126,8 +126,9 @@ static int add_row(struct store_tx *tx, struct import *i, struct import_row *row
 {
     struct device_row there;
     int rc = store_device_get(tx, row->device_id, &there);
-    bool same = rc == TEDDY_OK && ct_equal(there.secret, row->secret, sizeof row->secret);
-    wipe(&there, sizeof there);
+    bool same = false;
+    if (rc == TEDDY_OK && store_device_has_secret(tx, &there, row->secret, &same) != TEDDY_OK)
+        return TEDDY_ESTORE;
     row->added = false;
     if (same)
         return TEDDY_OK;
@@ -150,8 +151,9 @@ static int remove_row(struct store_tx *tx, const struct import_row *row)
     if (!row->added)
         return TEDDY_OK;
     int rc = store_device_get(tx, row->device_id, &there);
-    bool same = rc == TEDDY_OK && ct_equal(there.secret, row->secret, sizeof row->secret);
-    wipe(&there, sizeof there);
+    bool same = false;
+    if (rc == TEDDY_OK)
+        rc = store_device_has_secret(tx, &there, row->secret, &same);
     if (same)
         rc = store_device_remove(tx, row->device_id);
     return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;

@@ -224,6 +224,28 @@ void admin_child_forget(struct http_request *req)
     on_id(req, ADMIN_FORGET);
 }
 
+static void on_master_key(struct http_request *req, enum admin_verb verb)
+{
+    struct admin_command *c;
+
+    if (!admin_gate(req))
+        return;
+    c = admin_command_new(verb, NULL, (struct span){"", 0});
+    if (c != NULL)
+        c->master = admin_context_of(req)->master;
+    submit(req, c);
+}
+
+void admin_master_key_status(struct http_request *req)
+{
+    on_master_key(req, ADMIN_MASTER_STATUS);
+}
+
+void admin_master_key_rotate(struct http_request *req)
+{
+    on_master_key(req, ADMIN_MASTER_ROTATE);
+}
+
 void admin_device_import(struct http_request *req)
 {
     if (admin_gate(req))
