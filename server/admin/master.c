@@ -61,11 +61,13 @@ static int rewrap(struct store_tx *tx, const struct admin_command *c, struct sea
     return rc == TEDDY_OK ? store_seal_rewrap(tx, keys, c->now_s) : rc;
 }
 
-static int drop_old(const struct admin_command *c, struct seal_master *keys)
+/* Somebody may have put another key there meanwhile: then nothing is taken out. */
+static int drop_old(struct store_tx *tx, const struct admin_command *c, struct seal_master *keys)
 {
     struct master_found *f = c->found;
     keys->count = 1;
-    return master_key_write(c->master, keys, f->why, sizeof f->why);
+    int rc = store_seal_fits(tx, keys);
+    return rc == TEDDY_OK ? master_key_write(c->master, keys, f->why, sizeof f->why) : rc;
 }
 
 int master_rotate_run(struct store_tx *tx, struct admin_command *c)
@@ -77,7 +79,7 @@ int master_rotate_run(struct store_tx *tx, struct admin_command *c)
         return TEDDY_EINVAL;
     int rc = master_key_read(c->master, &keys, f->why, sizeof f->why);
     if (rc == TEDDY_OK)
-        rc = f->rewrapped ? drop_old(c, &keys) : rewrap(tx, c, &keys);
+        rc = f->rewrapped ? drop_old(tx, c, &keys) : rewrap(tx, c, &keys);
     if (rc == TEDDY_OK)
         rc = name_keys(f, &keys);
     if (rc == TEDDY_OK)

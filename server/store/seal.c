@@ -1,5 +1,6 @@
 /* The data key of a database: made, unwrapped at each start, put under another master key. And the
  * step that seals what an older release kept in the clear. */
+#include <malloc.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 
@@ -137,7 +138,7 @@ static int first_master(const struct store_options *o, char *err, size_t cap)
 
 /* Millions of rows change places in the index of secrets: with the usual cache each would be
  * written many times over. */
-#define UPGRADE_CACHE "PRAGMA cache_size=-262144"
+#define UPGRADE_CACHE "PRAGMA cache_size=-98304"
 #define USUAL_CACHE   "PRAGMA cache_size=-32768"
 
 int seal_upgrade(struct store_tx *tx, const struct store_options *o, int version, char *err,
@@ -263,7 +264,11 @@ static int sweep(struct store_tx *tx, const struct store_options *o, char *err, 
     bool ok = cut_log(tx) && sqlite3_exec(tx->db, "VACUUM", NULL, NULL, NULL) == SQLITE_OK &&
               cut_log(tx) &&
               sqlite3_exec(tx->db, "UPDATE seal_key SET swept = 1", NULL, NULL, NULL) == SQLITE_OK;
-    return ok ? TEDDY_OK : tx_explain(tx, o->path, err, cap);
+    if (!ok)
+        return tx_explain(tx, o->path, err, cap);
+    (void)sqlite3_db_release_memory(tx->db);
+    (void)malloc_trim(0); /* it was written by way of the memory, as large as the database */
+    return TEDDY_OK;
 }
 
 int seal_start(struct store_tx *tx, const struct store_options *o, bool writer, char *err,
