@@ -119,12 +119,14 @@ struct master_found {
     uint8_t id[SEAL_MASTERS][SEAL_ID_LEN]; /* what the source holds */
     unsigned count;
     bool rewrapped; /* the first run is committed */
+    bool moved;     /* it put the data key under another key */
     char why[256];  /* of a failure */
 };
 
 int master_status_run(struct store_tx *tx, struct admin_command *c);
 int master_rotate_run(struct store_tx *tx, struct admin_command *c);
-/* After a run: true when the second is due. */
+/* After a run: true when another is due: the second; or both once more, as the first found a file
+ * with two keys whose newest was in force, and so the second has only taken the old one out. */
 bool master_rotate_more(struct admin_command *c);
 /* The reply; *out is zero. */
 void master_answer(const struct admin_command *c, struct admin_answer *out);

@@ -45,20 +45,40 @@ static void put_new_first(const struct admin_command *c, struct seal_master *key
     keys->count = 2;
 }
 
+static int check_fits(struct store_tx *tx, const struct admin_command *c,
+                      const struct seal_master *keys)
+{
+    int rc = store_seal_fits(tx, keys);
+    if (rc == TEDDY_EAUTH)
+        snprintf(c->found->why, sizeof c->found->why,
+                 "The key in %.150s is not the one that the database is under.", c->master->path);
+    return rc;
+}
+
+static int move(struct store_tx *tx, const struct admin_command *c, const struct seal_master *keys)
+{
+    uint8_t before[SEAL_ID_LEN], after[SEAL_ID_LEN];
+    uint64_t since_s;
+    int rc = store_seal_state(tx, before, &since_s);
+    if (rc == TEDDY_OK)
+        rc = store_seal_rewrap(tx, keys, c->now_s);
+    if (rc == TEDDY_OK)
+        rc = store_seal_state(tx, after, &since_s);
+    c->found->moved = rc == TEDDY_OK && memcmp(before, after, sizeof before) != 0;
+    return rc;
+}
+
 /* The file first: the data key is never under a key that is not kept. Run again it finds its own
  * two keys. */
 static int rewrap(struct store_tx *tx, const struct admin_command *c, struct seal_master *keys)
 {
     struct master_found *f = c->found;
-    int rc = store_seal_fits(tx, keys);
-    if (rc == TEDDY_EAUTH)
-        snprintf(f->why, sizeof f->why,
-                 "The key in %.150s is not the one that the database is under.", c->master->path);
+    int rc = check_fits(tx, c, keys);
     if (rc != TEDDY_OK)
         return rc;
     put_new_first(c, keys);
     rc = master_key_write(c->master, keys, f->why, sizeof f->why);
-    return rc == TEDDY_OK ? store_seal_rewrap(tx, keys, c->now_s) : rc;
+    return rc == TEDDY_OK ? move(tx, c, keys) : rc;
 }
 
 /* Somebody may have put another key there meanwhile: then nothing is taken out. */
@@ -66,7 +86,7 @@ static int drop_old(struct store_tx *tx, const struct admin_command *c, struct s
 {
     struct master_found *f = c->found;
     keys->count = 1;
-    int rc = store_seal_fits(tx, keys);
+    int rc = check_fits(tx, c, keys);
     return rc == TEDDY_OK ? master_key_write(c->master, keys, f->why, sizeof f->why) : rc;
 }
 
@@ -90,10 +110,11 @@ int master_rotate_run(struct store_tx *tx, struct admin_command *c)
 
 bool master_rotate_more(struct admin_command *c)
 {
-    bool first = !c->found->rewrapped && c->job.result == TEDDY_OK;
-    if (first)
-        c->found->rewrapped = true;
-    return first;
+    struct master_found *f = c->found;
+    if (c->job.result != TEDDY_OK || (f->rewrapped && f->moved))
+        return false;
+    f->rewrapped = !f->rewrapped;
+    return true;
 }
 
 static json_t *id_json(const uint8_t id[SEAL_ID_LEN])
@@ -144,7 +165,7 @@ void master_answer(const struct admin_command *c, struct admin_answer *out)
 {
     int rc = c->job.result;
     /* That the old key could not leave the file is no failure of the rotation. */
-    if (rc == TEDDY_OK || (c->found->rewrapped && c->verb == ADMIN_MASTER_ROTATE)) {
+    if (rc == TEDDY_OK || (c->found->rewrapped && c->found->moved)) {
         out->status = 200;
         out->body = state_text(c);
         if (out->body == NULL)
