@@ -369,6 +369,21 @@ static int run_status(struct ctl *ctl, const char *arg)
     return rc;
 }
 
+static int run_master_key(struct ctl *ctl, const char *arg)
+{
+    struct ctl_call call = {.verb = ctl->command->admin};
+    json_t *reply = NULL;
+    int rc = link_call(ctl, &call, "", &reply);
+
+    (void)arg;
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE)
+        rc = print_object(reply);
+    json_decref(reply);
+    return rc;
+}
+
 static int run_drain(struct ctl *ctl, const char *arg)
 {
     json_t *reply = NULL;
@@ -462,6 +477,12 @@ const struct ctl_command ctl_commands[] = {
      "List method, pattern, who may call, handler, role needed", "  teddyctl routes\n"},
     {"status", NULL, "", 0, run_status, ADMIN_LIST, false, false, "Show the running server's state",
      "  teddyctl status\n  teddyctl --json status\n"},
+    {"master-key", "status", "", 0, run_master_key, ADMIN_MASTER_STATUS, false, false,
+     "Show where the key that seals the secrets comes from, and its name",
+     "  teddyctl master-key status\n  teddyctl --json master-key status\n"},
+    {"master-key", "rotate", "", 0, run_master_key, ADMIN_MASTER_ROTATE, false, false,
+     "Replace the key that seals the secrets; nothing is interrupted",
+     "  teddyctl master-key rotate\n"},
     {"drain", NULL, "", 0, run_drain, ADMIN_LIST, false, false,
      "Send the toys elsewhere (1001 going_away) and end the server", "  teddyctl drain\n"},
 };

@@ -33,7 +33,8 @@ struct ctl {
     const char *words[8];             /* what is no option */
     int word_count;
     const struct ctl_command *command;
-    char dir[3072]; /* the data directory */
+    char dir[3072];            /* the data directory */
+    char master_key_file[512]; /* as configured; "": none */
 };
 
 struct ctl_command {

@@ -87,6 +87,9 @@ static int find_config(const struct ctl *ctl, struct config *c)
     if (ctl->data[0] == '\0' || strlen(ctl->data) >= sizeof c->data)
         return usage("--data takes a directory, at most %zu bytes", sizeof c->data - 1);
     memcpy(c->data, ctl->data, strlen(ctl->data));
+    const char *key_file = getenv("TEDDY_MASTER_KEY_FILE");
+    if (key_file != NULL)
+        (void)snprintf(c->master_key_file, sizeof c->master_key_file, "%s", key_file);
     c->downlink_queue_max = CONFIG_DOWNLINK_QUEUE_MAX;
     c->downlink_expiry_s = CONFIG_DOWNLINK_EXPIRY_S;
     c->downlink_max = CONFIG_DOWNLINK_MAX;
@@ -106,6 +109,7 @@ static int find_dir(struct ctl *ctl, bool make, bool quiet)
     ctl->es256 = strcmp(c.jwt_alg, "ES256") == 0;
     ctl->downlinks =
         (struct admin_downlinks){c.downlink_queue_max, c.downlink_expiry_s, c.downlink_max};
+    memcpy(ctl->master_key_file, c.master_key_file, sizeof ctl->master_key_file);
     rc = config_data_dir(&c, make, ctl->dir, sizeof ctl->dir, err, sizeof err);
     if (rc == TEDDY_ENOTFOUND && quiet)
         return NO_SERVER;
@@ -190,6 +194,7 @@ static const char *hint(const char *code)
         {"key_not_found", " teddyctl key list shows those that are."},
         {"admin_token_not_found", " teddyctl admin-token list shows those that are."},
         {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
+        {"master_key_file", " The old key is still good."},
         {"forbidden", " Run teddyctl as that user."},
     };
 
@@ -322,6 +327,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_TOKEN_REVOKE] = {"POST", "/admin-tokens/", "/revoke"},
         [ADMIN_BATCH_ADD] = {"POST", "/batches", ""},
         [ADMIN_BATCH_LIST] = {"GET", "/batches", ""},
+        [ADMIN_MASTER_STATUS] = {"GET", "/master-key", ""},
+        [ADMIN_MASTER_ROTATE] = {"POST", "/master-key/rotate", ""},
     };
     const char *id = call->id != NULL ? call->id : "";
     bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST &&
@@ -403,16 +410,25 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
                       json_t **reply)
 {
     char path[sizeof ctl->dir + 32], err[512];
-    struct store_options options = {.path = path};
+    struct master_key master;
+    struct store_options options = {.path = path, .master = &master.keys};
     struct admin_command *c = NULL;
     struct store *store = NULL;
     int rc;
 
     (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
-    if (store_open(&options, &store, err, sizeof err) != TEDDY_OK)
+    rc = master_key_find(&master, ctl->master_key_file, ctl->dir, err, sizeof err);
+    if (rc == TEDDY_OK)
+        rc = store_open(&options, &store, err, sizeof err);
+    if (rc == TEDDY_OK && master_key_settle(&master, err, sizeof err) != TEDDY_OK)
+        (void)fail("%s", err); /* it is found again at the next start */
+    master_key_forget(&master);
+    if (rc != TEDDY_OK)
         return fail("%s", err);
     c = admin_command_new(call->verb, call->batch != NULL ? call->batch->id : call->id, call->text);
     rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
+    if (c != NULL)
+        c->master = &master;
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
     admin_command_free(c);

@@ -62,6 +62,19 @@ int print_json(const json_t *json)
     return flushed();
 }
 
+/* An array of words. */
+static void words(const json_t *array, char out[CELL_MAX])
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < json_array_size(array) && len < CELL_MAX; i++) {
+        const char *word = json_string_value(json_array_get(array, i));
+        int n = snprintf(out + len, CELL_MAX - len, "%s%s", i > 0 ? " " : "",
+                         word != NULL ? word : "?");
+        len += n > 0 ? (size_t)n : 0;
+    }
+}
+
 static void cell(const json_t *value, char out[CELL_MAX])
 {
     if (json_is_string(value))
@@ -70,6 +83,8 @@ static void cell(const json_t *value, char out[CELL_MAX])
         (void)snprintf(out, CELL_MAX, "%lld", (long long)json_integer_value(value));
     else if (json_is_boolean(value))
         (void)snprintf(out, CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
+    else if (json_array_size(value) > 0)
+        words(value, out);
     else
         (void)snprintf(out, CELL_MAX, "-");
     clean(out);

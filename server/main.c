@@ -9,6 +9,7 @@
 #include "api/session_refresh.h"
 #include "ops/datalock.h"
 #include "ops/log.h"
+#include "proto/writer.h"
 #include "teddyd.h"
 
 struct tls_files server_tls_files(const struct server *s)
@@ -51,6 +52,40 @@ static int open_epoch(struct server *s)
     return rc;
 }
 
+static void say_sealing(uint64_t done, uint64_t all)
+{
+    LOG(LOG_INFO, "sealing_secrets", LOG_N("done", done), LOG_N("devices", all));
+}
+
+/* The database, whose secrets are sealed under the master key. */
+static int open_store(struct server *s)
+{
+    char path[PATH_MAX], why[ERROR_MAX], id[2 * SEAL_ID_LEN + 1];
+    struct master_key *m = &s->master;
+    int rc = master_key_find(m, s->app.config.master_key_file, s->data, s->error, sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
+    snprintf(path, sizeof path, "%s/teddy.db", s->data);
+    struct store_options options = {.path = path,
+                                    .master = &m->keys,
+                                    .sealing = say_sealing,
+                                    .readers = s->app.config.store_readers,
+                                    .failed = store_failed};
+    rc = store_open(&options, &s->app.store, s->error, sizeof s->error);
+    if (rc == TEDDY_OK && master_key_settle(m, why, sizeof why) != TEDDY_OK)
+        LOG(LOG_WARN, "master_key", LOG_S("warning", why));
+    master_key_forget(m);
+    if (rc != TEDDY_OK)
+        return rc;
+    struct writer w = writer_on(id, sizeof id);
+    writer_hex(&w, m->id[0], SEAL_ID_LEN);
+    if (writer_end(&w) == TEDDY_OK)
+        LOG(LOG_INFO, m->made ? "master_key_made" : "master_key",
+            LOG_S("source", master_key_source(m)), LOG_S("from", m->from), LOG_S("id", id),
+            LOG_N("keys", m->keys.count));
+    return rc;
+}
+
 static int open_data(struct server *s)
 {
     int rc =
@@ -60,13 +95,9 @@ static int open_data(struct server *s)
     rc = data_lock(s->data, &s->lock_fd, s->error, sizeof s->error);
     if (rc != TEDDY_OK)
         return rc;
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/teddy.db", s->data);
     s->app.claim_policy =
         strcmp(s->app.config.claim_policy, "allow") == 0 ? CLAIM_ALLOW : CLAIM_REQUIRE_RELEASE;
-    struct store_options options = {
-        .path = path, .readers = s->app.config.store_readers, .failed = store_failed};
-    rc = store_open(&options, &s->app.store, s->error, sizeof s->error);
+    rc = open_store(s);
     return rc != TEDDY_OK ? rc : open_epoch(s);
 }
 
@@ -188,6 +219,7 @@ static int open_admin(struct server *s)
         .keys = &s->app.keys,
         .keys_change = jwt_keys_change,
         .keys_context = s,
+        .master = &s->master,
     };
     int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
     if (rc != TEDDY_OK)

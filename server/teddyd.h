@@ -8,6 +8,7 @@
 #include "admin/admin.h"
 #include "api/app.h"
 #include "identity/keyring.h"
+#include "identity/master_key.h"
 #include "net/listener.h"
 #include "net/tls.h"
 #include "net/tls_tickets.h"
@@ -40,6 +41,7 @@ struct server {
     char cert[PATH_MAX], key[PATH_MAX]; /* the TLS files in use */
     char error[ERROR_MAX];              /* why a step of the start failed */
 
+    struct master_key master; /* forgotten once the store is open; its names stay */
     int lock_fd;
     void *processor_shared;
     struct tls_context *tls;     /* NULL with tls off */

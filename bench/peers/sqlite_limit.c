@@ -19,6 +19,7 @@ enum { NONCE = 24, MAC = 32, ID = 16, TTL_S = 86400 };
 static const char settings[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
                                "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=WAL;"
                                "PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;"
+                               "PRAGMA secure_delete=ON;"
                                "PRAGMA wal_autocheckpoint=8000;";
 
 static sqlite3 *db;

@@ -40,6 +40,7 @@ struct admin_context {
     void *keys_context;
     struct ratelimit *failures;  /* wrong tokens per address */
     struct admin_tokens *tokens; /* who may come over HTTPS */
+    const struct master_key *master;
 };
 
 /* The plane's gate: a stranger's body is not even read. */
@@ -61,6 +62,8 @@ void admin_device_clear(struct http_request *req);
 void admin_child_forget(struct http_request *req);
 void admin_batch_add(struct http_request *req);
 void admin_batch_list(struct http_request *req);
+void admin_master_key_status(struct http_request *req);
+void admin_master_key_rotate(struct http_request *req);
 void admin_session_list(struct http_request *req);
 void admin_route_list(struct http_request *req);
 void admin_status(struct http_request *req);
@@ -94,6 +97,8 @@ void admin_token_revoke(struct http_request *req);
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/batches", admin_batch_add, ADMIN_BODY_MAX, "text/csv"), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/batches", admin_batch_list, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "GET", ENDPOINT_ADMIN "/master-key", admin_master_key_status, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/master-key/rotate", admin_master_key_rotate, 0, NULL), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/sessions", admin_session_list, 0, NULL), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/routes", admin_route_list, 0, NULL), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/status", admin_status, 0, NULL), \

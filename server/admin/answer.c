@@ -314,6 +314,11 @@ static void succeed(const struct admin_command *c, struct admin_answer *out)
 void admin_command_answer(const struct admin_command *c, struct admin_answer *out)
 {
     *out = (struct admin_answer){0};
+    if (c->found != NULL) {
+        master_answer(c, out);
+        out->len = out->body != NULL ? strlen(out->body) : 0;
+        return;
+    }
     switch (c->job.result) {
     case TEDDY_OK:
         succeed(c, out);

@@ -19,9 +19,7 @@ static bool each_device(void *arg, const struct device_row *row)
         c->more = true;
         return false;
     }
-    struct device_row *to = &c->devices[c->device_count++];
-    *to = *row;
-    wipe(to->secret, sizeof to->secret);
+    c->devices[c->device_count++] = *row;
     return true;
 }
 
@@ -185,6 +183,10 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
         return batch_run_add(tx, c);
     case ADMIN_BATCH_LIST:
         return batch_run_list(tx, c);
+    case ADMIN_MASTER_STATUS:
+        return master_status_run(tx, c);
+    case ADMIN_MASTER_ROTATE:
+        return master_rotate_run(tx, c);
     }
     return TEDDY_EINVAL;
 }
@@ -210,8 +212,12 @@ struct admin_command *admin_command_new(enum admin_verb verb, const char *id, st
     c->now_s = (uint64_t)time(NULL);
     if (id != NULL)
         (void)snprintf(c->id, sizeof c->id, "%s", id);
-    if (verb == ADMIN_ADD || verb == ADMIN_ROTATE)
-        ok = identity_random(c->secret, sizeof c->secret) == TEDDY_OK;
+    if (verb == ADMIN_MASTER_STATUS || verb == ADMIN_MASTER_ROTATE) {
+        c->found = calloc(1, sizeof *c->found);
+        ok = c->found != NULL;
+    }
+    if (verb == ADMIN_ADD || verb == ADMIN_ROTATE || verb == ADMIN_MASTER_ROTATE)
+        ok = ok && identity_random(c->secret, sizeof c->secret) == TEDDY_OK;
     if (verb == ADMIN_IMPORT || verb == ADMIN_BATCH_ADD) {
         c->import = import_parse(text, verb == ADMIN_IMPORT ? c->id : "");
         ok = c->import != NULL;
@@ -236,6 +242,7 @@ void admin_command_free(struct admin_command *c)
     free(c->concerned);
     free(c->downlinks);
     free(c->batches);
+    free(c->found);
     if (c->body != NULL)
         wipe(c->body, strlen(c->body));
     free(c->body);
@@ -246,13 +253,21 @@ void admin_command_free(struct admin_command *c)
 bool admin_command_writes(const struct admin_command *c)
 {
     return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES &&
-           c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST;
+           c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST &&
+           c->verb != ADMIN_MASTER_STATUS;
+}
+
+bool admin_command_more(struct admin_command *c)
+{
+    return c->verb == ADMIN_MASTER_ROTATE && master_rotate_more(c);
 }
 
 void admin_command_wait(struct admin_command *c, struct store *store)
 {
-    (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
-                                   : store_read_wait(store, &c->job));
+    do
+        (void)(admin_command_writes(c) ? store_write_wait(store, &c->job)
+                                       : store_read_wait(store, &c->job));
+    while (admin_command_more(c));
 }
 
 const char *admin_command_closes(const struct admin_command *c)

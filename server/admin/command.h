@@ -5,6 +5,7 @@
 #define ADMIN_COMMAND_H
 
 #include "admin/import.h"
+#include "identity/master_key.h"
 #include "proto/span.h"
 #include "store/batches.h"
 #include "store/store.h"
@@ -35,6 +36,8 @@ enum admin_verb {
     ADMIN_TOKEN_REVOKE,
     ADMIN_BATCH_ADD,
     ADMIN_BATCH_LIST,
+    ADMIN_MASTER_STATUS,
+    ADMIN_MASTER_ROTATE,
 };
 
 /* The bounds of messages to toys: the configuration's downlink_… */
@@ -50,11 +53,11 @@ struct admin_command {
     /* The device's; the child's for ADMIN_FORGET, the batch's for ADMIN_BATCH_…, where to go on for
      * ADMIN_LIST, the prefix of all ids for ADMIN_IMPORT, the token's for ADMIN_TOKEN_REVOKE. */
     char id[LIMIT_ID_LEN + 1];
-    char actor[ADMIN_ACTOR_LEN + 1]; /* who wants it: "uid:0", "token:1a2b3c4d" */
-    char prefix[LIMIT_ID_LEN + 1];   /* ADMIN_LIST: of the devices that are shown */
-    uint8_t secret[LIMIT_SECRET_LEN];
-    unsigned limit; /* of ADMIN_LIST */
-    void *owner;    /* the caller's, untouched */
+    char actor[ADMIN_ACTOR_LEN + 1];  /* who wants it: "uid:0", "token:1a2b3c4d" */
+    char prefix[LIMIT_ID_LEN + 1];    /* ADMIN_LIST: of the devices that are shown */
+    uint8_t secret[LIMIT_SECRET_LEN]; /* of ADMIN_MASTER_ROTATE: the new master key */
+    unsigned limit;                   /* of ADMIN_LIST */
+    void *owner;                      /* the caller's, untouched */
     struct import *import;
     struct admin_token_work *tokens; /* ADMIN_TOKEN_…: token.h */
     uint64_t now_s;
@@ -63,10 +66,11 @@ struct admin_command {
     bool opens_epoch;   /* ADMIN_SEND: of who is no server, which has opened its own */
     /* ADMIN_BATCH_ADD: as it will be; ADMIN_BATCH_LIST: of this prefix, behind this row. */
     struct batch_row batch;
+    const struct master_key *master; /* ADMIN_MASTER_…: the caller's */
 
     /* What run found. */
     struct device_row device;
-    struct device_row *devices; /* ADMIN_LIST; their secrets are left out */
+    struct device_row *devices; /* ADMIN_LIST */
     unsigned device_count;
     bool more;
     char (*concerned)[LIMIT_ID_LEN + 1]; /* ADMIN_FORGET: the devices that had the child */
@@ -75,15 +79,16 @@ struct admin_command {
     struct downlink_row downlink;   /* ADMIN_SEND */
     struct downlink_row *downlinks; /* ADMIN_MESSAGES; without bodies */
     unsigned downlink_count, downlink_cap;
+    struct master_found *found; /* ADMIN_MASTER_… */
     uint64_t gone; /* ADMIN_SEND: expired messages, ADMIN_CLEAR: messages that left the queue */
     struct batch_row *batches; /* ADMIN_BATCH_LIST */
     unsigned batch_count;
     uint64_t batch_next; /* with a prefix: the next free number */
 };
 
-/* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret.
- * ADMIN_IMPORT, ADMIN_BATCH_ADD: text is the CSV, parsed here and not kept. NULL: out of memory, or
- * the CSPRNG failed. Threads: any. Blocks: no. Allocates: yes. */
+/* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret,
+ * ADMIN_MASTER_ROTATE a key. ADMIN_IMPORT, ADMIN_BATCH_ADD: text is the CSV, parsed here and not
+ * kept. NULL: out of memory, or the CSPRNG failed. Threads: any. Blocks: no. Allocates: yes. */
 struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text);
 /* ADMIN_SEND: reads {"text": …} or {"data": {…}}, with "expires_in" or without, into c. What is
  * wrong, naming the member, in why: false. *bad_json: it is no JSON object at all. */
@@ -118,7 +123,32 @@ char *admin_answer_text(const struct admin_answer *a, const char *request_id);
 /* The word of the close (1008) that an open session of each device concerned gets once the command
  * is done; NULL: none is closed. */
 const char *admin_command_closes(const struct admin_command *c);
+/* After a run, with its result: true when it is to be run once more. On the store's thread. */
+bool admin_command_more(struct admin_command *c);
 /* Runs it to its end. For tools and tests, never on a loop. */
 void admin_command_wait(struct admin_command *c, struct store *store);
+
+/* ---- The master key (docs/operations.md). Rotating it runs twice: the file gets the new key
+ * beside the old one and the data key is put under the new one; once that is committed, the old one
+ * leaves the file. Whatever ends it between leaves a file that opens the database, and the next
+ * start, or the next rotation, finishes it. ---- */
+
+struct master_found {
+    uint8_t sealed_id[SEAL_ID_LEN]; /* what the database is sealed under */
+    uint64_t since_s;
+    uint8_t id[SEAL_MASTERS][SEAL_ID_LEN]; /* what the source holds */
+    unsigned count;
+    bool rewrapped; /* the first run is committed */
+    bool moved;     /* it put the data key under another key */
+    char why[256];  /* of a failure */
+};
+
+int master_status_run(struct store_tx *tx, struct admin_command *c);
+int master_rotate_run(struct store_tx *tx, struct admin_command *c);
+/* After a run: true when another is due: the second; or both once more, as the first found a file
+ * with two keys whose newest was in force, and so the second has only taken the old one out. */
+bool master_rotate_more(struct admin_command *c);
+/* The reply; *out is zero. */
+void master_answer(const struct admin_command *c, struct admin_answer *out);
 
 #endif

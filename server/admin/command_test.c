@@ -26,7 +26,8 @@ static struct store *store;
 static int open_store(void **state)
 {
     char path[64], err[256];
-    struct store_options options = {.path = path};
+    struct seal_master master = {.key = {{1, 2, 3}}, .count = 1, .from = "the test"};
+    struct store_options options = {.path = path, .master = &master};
     (void)state;
     (void)snprintf(path, sizeof path, "%s/teddy.db", dir);
     return store_open(&options, &store, err, sizeof err) == TEDDY_OK ? 0 : -1;
@@ -118,6 +119,7 @@ struct probe {
     struct device_row device;
     struct family_row family;
     bool seen;
+    uint8_t secret[LIMIT_SECRET_LEN];
 };
 
 static int run_claimed(struct store_tx *tx, struct store_job *job)
@@ -149,6 +151,8 @@ static int run_look(struct store_tx *tx, struct store_job *job)
     int rc = store_device_get(tx, p->id, &p->device);
     if (rc == TEDDY_OK)
         rc = store_claim_seen(tx, p->device.row, "nonce-12", mac, &p->seen);
+    if (rc == TEDDY_OK)
+        rc = store_device_unseal(tx, &p->device, p->secret);
     return rc == TEDDY_OK ? store_family_get(tx, p->id, p->sid, &p->family) : rc;
 }
 
@@ -175,7 +179,7 @@ static void add_and_show(void **state)
     claimed("Teddy-1", "child1", 1);
     struct probe p = look("Teddy-1", 1, TEDDY_OK);
     assert_int_equal(hex_decode(span_of(secret), bytes, 32), TEDDY_OK);
-    assert_memory_equal(p.device.secret, bytes, 32);
+    assert_memory_equal(p.secret, bytes, 32);
     assert_int_equal(finish(command(ADMIN_SHOW, "Teddy-1", ""), &json), 200);
     char *all = json_dumps(json, 0);
     assert_null(strstr(all, secret));

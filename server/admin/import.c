@@ -310,9 +310,10 @@ static int look_up(struct store_tx *tx, struct import *i, const struct import_ro
 {
     struct device_row there;
     int rc = store_device_get(tx, row->device_id, &there);
-    bool same = rc == TEDDY_OK && ct_equal(there.secret, row->secret, sizeof row->secret);
+    bool same = false;
 
-    wipe(&there, sizeof there);
+    if (rc == TEDDY_OK)
+        rc = store_device_has_secret(tx, &there, row->secret, &same);
     if (same)
         i->already++;
     else if (rc == TEDDY_OK)

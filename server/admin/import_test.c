@@ -28,7 +28,8 @@ static struct store *store;
 static int open_store(void **state)
 {
     char path[64], err[256];
-    struct store_options options = {.path = path, .unsafe_no_sync = true};
+    struct seal_master master = {.key = {{1, 2, 3}}, .count = 1, .from = "the test"};
+    struct store_options options = {.path = path, .master = &master, .unsafe_no_sync = true};
     (void)state;
     (void)snprintf(path, sizeof path, "%s/teddy.db", dir);
     return store_open(&options, &store, err, sizeof err) == TEDDY_OK ? 0 : -1;

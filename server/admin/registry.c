@@ -99,6 +99,12 @@ static void done_on_store(struct store_job *job)
 {
     struct pending *p = ((struct admin_command *)job)->owner;
 
+    if (admin_command_more(p->command)) {
+        int rc = store_write(p->context->store, job);
+        if (rc == TEDDY_OK)
+            return; /* perhaps it is done already, and gone */
+        job->result = rc;
+    }
     close_concerned(p);
     wake_device(p);
     if (job->result == TEDDY_OK && p->command->tokens != NULL && admin_command_writes(p->command))
@@ -235,6 +241,28 @@ void admin_device_send(struct http_request *req)
 void admin_child_forget(struct http_request *req)
 {
     on_id(req, ADMIN_FORGET);
+}
+
+static void on_master_key(struct http_request *req, enum admin_verb verb)
+{
+    struct admin_command *c;
+
+    if (!admin_gate(req))
+        return;
+    c = admin_command_new(verb, NULL, (struct span){"", 0});
+    if (c != NULL)
+        c->master = admin_context_of(req)->master;
+    admin_submit(req, c);
+}
+
+void admin_master_key_status(struct http_request *req)
+{
+    on_master_key(req, ADMIN_MASTER_STATUS);
+}
+
+void admin_master_key_rotate(struct http_request *req)
+{
+    on_master_key(req, ADMIN_MASTER_ROTATE);
 }
 
 void admin_device_import(struct http_request *req)

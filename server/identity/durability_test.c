@@ -335,8 +335,11 @@ static int register_toy(struct store_tx *tx, void *arg)
 /* One life of a server, ended by the power; returns what is wrong afterwards, or NULL. */
 static const char *live_and_die(uint64_t seed, bool unsynced, unsigned *answered)
 {
-    struct store_options o = {
-        .path = place.path, .vfs = LOSSY_VFS, .readers = 2, .unsafe_no_sync = unsynced};
+    struct store_options o = {.path = place.path,
+                              .master = test_master(),
+                              .vfs = LOSSY_VFS,
+                              .readers = 2,
+                              .unsafe_no_sync = unsynced};
     struct shift shifts[THREADS];
     pthread_t threads[THREADS];
     uint64_t random = seed;

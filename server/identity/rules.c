@@ -4,7 +4,8 @@
 
 /* Both forms that the nonce has are always computed and compared: how long it takes tells nothing
  * about which one was near. */
-static int signature_check(const struct claim *c, const struct device_row *d, bool *valid)
+static int signature_check(const struct claim *c, const uint8_t secret[LIMIT_SECRET_LEN],
+                           bool *valid)
 {
     uint8_t message[CLAIM_SIGNED_MAX], mac[LIMIT_MAC_LEN];
     bool any = false;
@@ -13,7 +14,7 @@ static int signature_check(const struct claim *c, const struct device_row *d, bo
         size_t len = claim_signed_bytes(c->device_id, c->child_id, c->nonce, decoded != 0, message);
         if (len == 0) /* it has no such form: everybody can see that */
             continue;
-        err = identity_hmac_sha256(d->secret, sizeof d->secret, message, len, mac);
+        err = identity_hmac_sha256(secret, LIMIT_SECRET_LEN, message, len, mac);
         any |= ct_equal(mac, c->mac, sizeof mac);
     }
     wipe(mac, sizeof mac);
@@ -36,6 +37,7 @@ static enum verdict policy_check(const struct claim *c, enum claim_policy policy
 int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
                 struct device_row *device, enum verdict *verdict)
 {
+    uint8_t secret[LIMIT_SECRET_LEN];
     bool valid = false;
     int err = store_device_get(tx, claim->device_id, device);
     if (err == TEDDY_ENOTFOUND) {
@@ -43,8 +45,10 @@ int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_polic
         return TEDDY_OK;
     }
     if (err == TEDDY_OK)
-        err = signature_check(claim, device, &valid);
-    wipe(device->secret, sizeof device->secret);
+        err = store_device_unseal(tx, device, secret);
+    if (err == TEDDY_OK)
+        err = signature_check(claim, secret, &valid);
+    wipe(secret, sizeof secret);
     if (err != TEDDY_OK)
         return err;
     *verdict = valid ? policy_check(claim, policy, device) : VERDICT_INVALID_SIGNATURE;

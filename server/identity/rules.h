@@ -23,7 +23,7 @@ enum verdict {
 
 enum claim_policy { CLAIM_REQUIRE_RELEASE, CLAIM_ALLOW };
 
-/* Checks 3 to 5, reading only; *device is the row found, its secret wiped. Returns TEDDY_OK with
+/* Checks 3 to 5, reading only; *device is the row found. Returns TEDDY_OK with
  * *verdict, or TEDDY_ESTORE. */
 int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
                 struct device_row *device, enum verdict *verdict);

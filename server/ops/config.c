@@ -129,7 +129,8 @@ static int take_variable(struct config_load *l, const char *variable)
     len = len < sizeof name ? len : sizeof name - 1;
     memcpy(name, variable, len);
     name[len] = '\0';
-    if (strcmp(name, "TEDDY_CONFIG") == 0)
+    /* Not settings: the one names the file of them, the other is a secret (master_key_file). */
+    if (strcmp(name, "TEDDY_CONFIG") == 0 || strcmp(name, "TEDDY_MASTER_KEY") == 0)
         return TEDDY_OK;
     for (int i = 0; i < CONFIG_KEYS && key < 0; i++) {
         config_spell(config_keys[i].name, FROM_ENV, spelt, sizeof spelt);

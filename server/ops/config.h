@@ -22,6 +22,7 @@
 /* clang-format off */
 #define CONFIG_MAP(S, N, B, E) \
     S(data, "", "Data directory: database, keys, certificate, admin socket. Default: $STATE_DIRECTORY, else $XDG_DATA_HOME/teddy, else ~/.local/share/teddy") \
+    S(master_key_file, "", "File of mode 0600 with the key that seals the toys' secrets: 64 hex digits. Before it count the systemd credential teddy-master-key and TEDDY_MASTER_KEY in the environment. Empty: master.key in the data directory, made at the first start") \
     S(listen, "127.0.0.1:8443", "HOST:PORT to serve on; port 0 picks one. PORT in the environment replaces it by 0.0.0.0:PORT") \
     S(metrics_listen, "", "HOST:PORT of /metrics, or PORT for loopback; empty for none. Keep it on loopback or a private network") \
     S(admin_listen, "", "HOST:PORT of the admin API over HTTPS, or PORT for loopback, for bearers of admin tokens (teddyctl admin-token create); empty for none: the admin socket is always there") \

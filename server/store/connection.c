@@ -38,6 +38,12 @@ static int result_of(struct store_tx *tx, int rc)
     }
 }
 
+int tx_damaged(struct store_tx *tx)
+{
+    broke(tx, SQLITE_CORRUPT);
+    return TEDDY_ESTORE;
+}
+
 sqlite3_stmt *tx_stmt(struct store_tx *tx, enum stmt_id id, const char *sql)
 {
     if (tx->stmts[id] == NULL && sqlite3_prepare_v3(tx->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
@@ -102,10 +108,8 @@ int column_text(struct store_tx *tx, sqlite3_stmt *st, int at, char *out, size_t
 {
     const unsigned char *text = sqlite3_column_text(st, at);
     size_t len = (size_t)sqlite3_column_bytes(st, at);
-    if (text == NULL || len >= cap) {
-        broke(tx, SQLITE_CORRUPT);
-        return TEDDY_ESTORE;
-    }
+    if (text == NULL || len >= cap)
+        return tx_damaged(tx);
     memcpy(out, text, len);
     out[len] = 0;
     return TEDDY_OK;
@@ -114,10 +118,8 @@ int column_text(struct store_tx *tx, sqlite3_stmt *st, int at, char *out, size_t
 int column_blob(struct store_tx *tx, sqlite3_stmt *st, int at, void *out, size_t len)
 {
     const void *data = sqlite3_column_blob(st, at);
-    if (data == NULL || (size_t)sqlite3_column_bytes(st, at) != len) {
-        broke(tx, SQLITE_CORRUPT);
-        return TEDDY_ESTORE;
-    }
+    if (data == NULL || (size_t)sqlite3_column_bytes(st, at) != len)
+        return tx_damaged(tx);
     memcpy(out, data, len);
     return TEDDY_OK;
 }
@@ -211,9 +213,11 @@ static bool pragmas(struct store_tx *tx, const struct store_options *o, bool wri
 {
     static const char common[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA "
                                  "temp_store=MEMORY;";
-    const char *own = !writer             ? "PRAGMA query_only=ON; PRAGMA cache_size=-256;"
-                      : o->unsafe_no_sync ? "PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;"
-                                          : "PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;";
+    const char *own =
+        !writer ? "PRAGMA query_only=ON; PRAGMA cache_size=-256;"
+        : o->unsafe_no_sync
+            ? "PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA secure_delete=ON;"
+            : "PRAGMA synchronous=FULL; PRAGMA cache_size=-32768; PRAGMA secure_delete=ON;";
     return sqlite3_exec(tx->db, common, NULL, NULL, NULL) == SQLITE_OK &&
            sqlite3_exec(tx->db, own, NULL, NULL, NULL) == SQLITE_OK;
 }
@@ -253,10 +257,11 @@ int tx_open(struct store_tx *tx, const struct store_options *o, const char *vfs,
         return r;
     if (!pragmas(tx, o, writer))
         return tx_explain(tx, o->path, err, cap);
-    if (!writer)
-        return TEDDY_OK;
-    r = enter_wal(tx, o->path, err, cap);
-    return r != TEDDY_OK ? r : schema_upgrade(tx, o->path, version, err, cap);
+    if (writer)
+        r = enter_wal(tx, o->path, err, cap);
+    if (writer && r == TEDDY_OK)
+        r = seal_upgrade(tx, o, version, err, cap);
+    return r != TEDDY_OK ? r : seal_start(tx, o, writer, err, cap);
 }
 
 void tx_close(struct store_tx *tx)
@@ -264,5 +269,6 @@ void tx_close(struct store_tx *tx)
     for (size_t i = 0; i < STMT_COUNT; i++)
         sqlite3_finalize(tx->stmts[i]);
     sqlite3_close_v2(tx->db);
+    seal_box_free(tx->box);
     *tx = (struct store_tx){0};
 }

@@ -4,7 +4,7 @@
 #include "store/internal.h"
 
 #define DEVICE_COLUMNS                                                                             \
-    "row, device_id, secret, secret_rev, enabled, child_id, firmware_version, created_s, "         \
+    "row, device_id, sealed, secret_rev, enabled, child_id, firmware_version, created_s, "         \
     "claimed_s, seen_s"
 
 static int read_row(struct store_tx *tx, sqlite3_stmt *st, struct device_row *out)
@@ -17,21 +17,57 @@ static int read_row(struct store_tx *tx, sqlite3_stmt *st, struct device_row *ou
     out->claimed_s = column_u64(st, 8);
     out->seen_s = column_u64(st, 9);
     if (column_text(tx, st, 1, out->device_id, sizeof out->device_id) != TEDDY_OK ||
-        column_blob(tx, st, 2, out->secret, sizeof out->secret) != TEDDY_OK ||
+        column_blob(tx, st, 2, out->sealed, sizeof out->sealed) != TEDDY_OK ||
         column_text(tx, st, 5, out->child_id, sizeof out->child_id) != TEDDY_OK)
         return TEDDY_ESTORE;
     return column_text(tx, st, 6, out->firmware_version, sizeof out->firmware_version);
 }
 
+/* A secret as it is kept: never in the clear, and still no two devices can have the same. */
+struct sealed_secret {
+    uint8_t fingerprint[SEAL_MAC_LEN], sealed[SEALED_LEN];
+};
+
+static int seal_for(struct store_tx *tx, const char *device_id,
+                    const uint8_t secret[LIMIT_SECRET_LEN], struct sealed_secret *out)
+{
+    if (seal_box_fingerprint(tx->box, secret, out->fingerprint) != TEDDY_OK ||
+        seal_box_shut(tx->box, device_id, secret, out->sealed) != TEDDY_OK)
+        return tx_damaged(tx);
+    return TEDDY_OK;
+}
+
+int store_device_unseal(struct store_tx *tx, const struct device_row *device,
+                        uint8_t secret[LIMIT_SECRET_LEN])
+{
+    int err = seal_box_open(tx->box, device->device_id, device->sealed, secret);
+    return err == TEDDY_OK ? TEDDY_OK : tx_damaged(tx);
+}
+
+int store_device_has_secret(struct store_tx *tx, const struct device_row *device,
+                            const uint8_t secret[LIMIT_SECRET_LEN], bool *same)
+{
+    uint8_t own[LIMIT_SECRET_LEN];
+    int err = store_device_unseal(tx, device, own);
+    *same = err == TEDDY_OK && ct_equal(own, secret, sizeof own);
+    wipe(own, sizeof own);
+    return err;
+}
+
 int store_device_add(struct store_tx *tx, const char *device_id,
                      const uint8_t secret[LIMIT_SECRET_LEN], uint64_t now_s)
 {
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_DEVICE_ADD,
-                "INSERT INTO device (device_id, secret, created_s) VALUES (?1, ?2, ?3)");
+    struct sealed_secret s;
+    int err = seal_for(tx, device_id, secret, &s);
+    if (err != TEDDY_OK)
+        return err;
+    sqlite3_stmt *st = tx_stmt(
+        tx, STMT_DEVICE_ADD,
+        "INSERT INTO device (device_id, fingerprint, sealed, created_s) VALUES (?1, ?2, ?3, ?4)");
     bind_text(st, 1, device_id);
-    bind_blob(st, 2, secret, LIMIT_SECRET_LEN);
-    bind_u64(st, 3, now_s);
+    bind_blob(st, 2, s.fingerprint, sizeof s.fingerprint);
+    bind_blob(st, 3, s.sealed, sizeof s.sealed);
+    bind_u64(st, 4, now_s);
     return tx_run(tx, st);
 }
 
@@ -53,7 +89,6 @@ static int device_row_of(struct store_tx *tx, const char *device_id, int64_t *ro
     if (err != TEDDY_OK)
         return err;
     *row = device.row;
-    wipe(&device, sizeof device);
     return TEDDY_OK;
 }
 
@@ -71,7 +106,6 @@ int store_device_list(struct store_tx *tx, const char *after,
         if (err != TEDDY_OK || !each(arg, &row))
             break;
     }
-    wipe(&row, sizeof row);
     return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
 }
 
@@ -92,29 +126,41 @@ int store_device_remove(struct store_tx *tx, const char *device_id)
 }
 
 /* The device's own present secret counts too: under it the replay rows must stay. */
-int store_secret_unused(struct store_tx *tx, const uint8_t secret[LIMIT_SECRET_LEN])
+static int secret_unused(struct store_tx *tx, const uint8_t fingerprint[SEAL_MAC_LEN])
 {
     sqlite3_stmt *st =
-        tx_stmt(tx, STMT_DEVICE_SECRET_USED, "SELECT 1 FROM device WHERE secret = ?1");
-    bind_blob(st, 1, secret, LIMIT_SECRET_LEN);
+        tx_stmt(tx, STMT_DEVICE_SECRET_USED, "SELECT 1 FROM device WHERE fingerprint = ?1");
+    bind_blob(st, 1, fingerprint, SEAL_MAC_LEN);
     int err = tx_end(st, tx_row(tx, st));
     return err == TEDDY_OK ? TEDDY_EDUP : err == TEDDY_ENOTFOUND ? TEDDY_OK : err;
+}
+
+int store_secret_unused(struct store_tx *tx, const uint8_t secret[LIMIT_SECRET_LEN])
+{
+    uint8_t fingerprint[SEAL_MAC_LEN];
+    if (seal_box_fingerprint(tx->box, secret, fingerprint) != TEDDY_OK)
+        return tx_damaged(tx);
+    return secret_unused(tx, fingerprint);
 }
 
 int store_device_secret(struct store_tx *tx, const char *device_id,
                         const uint8_t secret[LIMIT_SECRET_LEN])
 {
+    struct sealed_secret s;
     int64_t row = 0;
     int err = device_row_of(tx, device_id, &row);
     if (err == TEDDY_OK)
-        err = store_secret_unused(tx, secret);
+        err = seal_for(tx, device_id, secret, &s);
+    if (err == TEDDY_OK)
+        err = secret_unused(tx, s.fingerprint);
     if (err != TEDDY_OK)
         return err;
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_DEVICE_SECRET,
-                "UPDATE device SET secret = ?2, secret_rev = secret_rev + 1 WHERE row = ?1");
+    sqlite3_stmt *st = tx_stmt(tx, STMT_DEVICE_SECRET,
+                               "UPDATE device SET fingerprint = ?2, sealed = ?3,"
+                               " secret_rev = secret_rev + 1 WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)row);
-    bind_blob(st, 2, secret, LIMIT_SECRET_LEN);
+    bind_blob(st, 2, s.fingerprint, sizeof s.fingerprint);
+    bind_blob(st, 3, s.sealed, sizeof s.sealed);
     err = tx_change(tx, st);
     if (err == TEDDY_OK)
         err = store_claim_clear(tx, row);

@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
+#include "store/seal.h"
 #include "store/store.h"
 
 /* One slot per statement; each is prepared at its first use on a connection and kept until the
@@ -64,6 +65,9 @@ enum stmt_id {
     STMT_BATCH_GET,
     STMT_BATCH_LIST,
     STMT_BATCH_NEXT,
+    /* seal */
+    STMT_SEAL_GET,
+    STMT_SEAL_PUT,
     STMT_COUNT
 };
 
@@ -73,6 +77,7 @@ struct store_tx {
     void (*failed)(const char *what, const char *advice, int code);
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
+    struct seal_box *box; /* shuts and opens secrets */
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
@@ -106,9 +111,16 @@ int tx_explain(const struct store_tx *tx, const char *path, char *err, size_t ca
 /* Refuses a database that is not ours or is newer than this program, without changing it. */
 TEDDY_MUST_CHECK int schema_check(struct store_tx *tx, const char *path, int *version, char *err,
                                   size_t cap);
-/* Brings the schema from version to the present one. */
+/* Brings the schema from version to the present one. Its steps call what seal_upgrade lends. */
 TEDDY_MUST_CHECK int schema_upgrade(struct store_tx *tx, const char *path, int version, char *err,
                                     size_t cap);
+
+/* The same, sealing what an older release kept in the clear; makes the first master key. */
+TEDDY_MUST_CHECK int seal_upgrade(struct store_tx *tx, const struct store_options *o, int version,
+                                  char *err, size_t cap);
+/* Unwraps the data key; the writer also finishes what a rotation or an upgrade left. */
+TEDDY_MUST_CHECK int seal_start(struct store_tx *tx, const struct store_options *o, bool writer,
+                                char *err, size_t cap);
 
 /* The statement of that slot, ready to be bound; NULL (which the calls below take as a failure)
  * when it cannot be prepared. */
@@ -135,6 +147,8 @@ void bind_u64(sqlite3_stmt *st, int at, uint64_t n);
 int column_text(struct store_tx *tx, sqlite3_stmt *st, int at, char *out, size_t cap);
 int column_blob(struct store_tx *tx, sqlite3_stmt *st, int at, void *out, size_t len);
 uint64_t column_u64(sqlite3_stmt *st, int at);
+/* What a column holds is not what this program wrote: TEDDY_ESTORE. */
+int tx_damaged(struct store_tx *tx);
 
 /* Forgets what a device's former secret signed. */
 int store_claim_clear(struct store_tx *tx, int64_t device_row);

@@ -32,6 +32,21 @@ static void add_device(struct store_tx *tx, const char *id, unsigned n)
     assert_int_equal(store_device_add(tx, id, secret, 100), TEDDY_OK);
 }
 
+static void assert_secret(struct store_tx *tx, const struct device_row *row,
+                          const uint8_t want[LIMIT_SECRET_LEN])
+{
+    uint8_t secret[LIMIT_SECRET_LEN], other[LIMIT_SECRET_LEN];
+    bool same = false;
+    assert_int_equal(store_device_unseal(tx, row, secret), TEDDY_OK);
+    assert_memory_equal(secret, want, sizeof secret);
+    assert_int_equal(store_device_has_secret(tx, row, want, &same), TEDDY_OK);
+    assert_true(same);
+    memcpy(other, want, sizeof other);
+    other[LIMIT_SECRET_LEN - 1] ^= 1;
+    assert_int_equal(store_device_has_secret(tx, row, other, &same), TEDDY_OK);
+    assert_false(same);
+}
+
 static struct device_row device(struct store_tx *tx, const char *id)
 {
     struct device_row row;
@@ -74,7 +89,7 @@ static int device_body(struct store_tx *tx, void *arg)
     assert_string_equal(row.device_id, longest);
     row = device(tx, "toy");
     secret_of(1, secret);
-    assert_memory_equal(row.secret, secret, sizeof secret);
+    assert_secret(tx, &row, secret);
     assert_true(row.enabled);
     assert_string_equal(row.child_id, "");
     assert_int_equal(row.created_s, 100);
@@ -212,7 +227,8 @@ static int secret_body(struct store_tx *tx, void *arg)
     assert_int_equal(store_device_secret(tx, "nobody", secret), TEDDY_ENOTFOUND);
     assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_OK);
     assert_int_equal(device(tx, "a").secret_rev, a.secret_rev + 1);
-    assert_memory_equal(device(tx, "a").secret, secret, sizeof secret);
+    a = device(tx, "a");
+    assert_secret(tx, &a, secret);
     assert_string_equal(device(tx, "a").child_id, "kid");
     assert_int_equal(store_claim_seen(tx, a.row, "nonce-one", mac, &seen), TEDDY_OK);
     assert_false(seen);

@@ -111,6 +111,24 @@ static const char *const steps[] = {
     " created_s INTEGER NOT NULL,"
     " manifest_sha256 BLOB NOT NULL CHECK (length(manifest_sha256) = 32)"
     ") STRICT;",
+
+    /* The functions seal_… are lent by seal_upgrade. The column that held the secrets holds their
+     * fingerprints, which are as long and as unique. swept: nothing in the clear can be left in the
+     * file, as there never was anything. */
+    "CREATE TABLE seal_key ("
+    " only INTEGER PRIMARY KEY CHECK (only = 0)," /* one row */
+    " wrapped BLOB NOT NULL CHECK (length(wrapped) = 60),"
+    " master_id BLOB NOT NULL CHECK (length(master_id) = 8),"
+    " since_s INTEGER NOT NULL,"
+    " swept INTEGER NOT NULL CHECK (swept IN (0, 1))"
+    ") STRICT;"
+    "INSERT INTO seal_key (only, wrapped, master_id, since_s, swept)"
+    " SELECT 0, seal_data_key(), seal_master_id(), unixepoch(), user_version = 0"
+    " FROM pragma_user_version;"
+    "ALTER TABLE device RENAME COLUMN secret TO fingerprint;"
+    "ALTER TABLE device ADD COLUMN sealed BLOB CHECK (length(sealed) = 60);"
+    "UPDATE device SET sealed = seal_secret(device_id, fingerprint),"
+    " fingerprint = seal_fingerprint(fingerprint);",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

@@ -11,14 +11,20 @@
 
 #include "proto/downlink.h"
 #include "proto/limits.h"
+#include "store/seal_box.h"
 #include "teddy/err.h"
 
 struct store;
+struct seal_master;
 struct store_tx; /* a snapshot or the group's transaction; only within a job's run */
 
 struct store_options {
-    const char *path;   /* the database file, made (0600) when missing */
-    const char *vfs;    /* SQLite VFS, NULL for the default */
+    const char *path;           /* the database file, made (0600) when missing */
+    const char *vfs;            /* SQLite VFS, NULL for the default */
+    struct seal_master *master; /* what secrets are sealed under (store/seal.h); needed */
+    /* Told how many devices' secrets have been sealed, of a database that an older release made.
+     * NULL: nobody is. */
+    void (*sealing)(uint64_t done, uint64_t all);
     unsigned readers;   /* threads, default 1 */
     unsigned queue_max; /* jobs waiting per queue, default 4096 */
     unsigned group_max; /* write jobs per commit, default 512 */
@@ -66,8 +72,8 @@ void store_stats(const struct store *s, uint64_t *commits, uint64_t *jobs, unsig
 struct device_row {
     int64_t row;
     char device_id[LIMIT_ID_LEN + 1];
-    uint8_t secret[LIMIT_SECRET_LEN];
-    uint64_t secret_rev; /* counts rotations */
+    uint8_t sealed[SEALED_LEN]; /* the secret: store_device_unseal */
+    uint64_t secret_rev;        /* counts rotations */
     bool enabled;
     char child_id[LIMIT_ID_LEN + 1]; /* "" when not bound */
     char firmware_version[LIMIT_FIRMWARE_LEN + 1];
@@ -77,6 +83,13 @@ struct device_row {
 int store_device_add(struct store_tx *tx, const char *device_id,
                      const uint8_t secret[LIMIT_SECRET_LEN], uint64_t now_s);
 int store_device_get(struct store_tx *tx, const char *device_id, struct device_row *out);
+/* The secret of a device that was just read; the caller wipes it. TEDDY_ESTORE: it is damaged, or
+ * another device's. */
+int store_device_unseal(struct store_tx *tx, const struct device_row *device,
+                        uint8_t secret[LIMIT_SECRET_LEN]);
+/* Whether that is its secret. */
+int store_device_has_secret(struct store_tx *tx, const struct device_row *device,
+                            const uint8_t secret[LIMIT_SECRET_LEN], bool *same);
 /* In order of device_id, starting behind `after` ("" for the first); each is called until it
  * returns false. */
 int store_device_list(struct store_tx *tx, const char *after,

@@ -14,7 +14,7 @@ static int setup(void **state)
 {
     (void)state;
     place_make(&place);
-    options = (struct store_options){.path = place.path, .readers = 2};
+    options = (struct store_options){.path = place.path, .master = test_master(), .readers = 2};
     return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "store/seal.h"
 #include "store/store.h"
 
 struct place {
@@ -38,9 +39,19 @@ static inline void place_remove(struct place *p)
     assert_int_equal(rmdir(p->dir), 0);
 }
 
-static inline struct store *must_open(const struct store_options *o)
+/* The same master key for all who give none. */
+static inline struct seal_master *test_master(void)
 {
+    static struct seal_master m = {.key = {{1, 2, 3}}, .count = 1, .from = "the test"};
+    return &m;
+}
+
+static inline struct store *must_open(const struct store_options *given)
+{
+    struct store_options with_master = *given, *o = &with_master;
     struct store *s = NULL;
+    if (o->master == NULL)
+        o->master = test_master();
     char err[512] = "";
     if (store_open(o, &s, err, sizeof err) != TEDDY_OK)
         fail_msg("%s", err);

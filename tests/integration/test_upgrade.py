@@ -1,6 +1,10 @@
 """A data directory of an older release: all that its toys have stays good."""
 
 import json
+import os
+import random
+import subprocess
+import time
 
 from harness import Case, closed, closing, hello, main, receive, unb64url
 
@@ -35,11 +39,23 @@ def columns(db):
     return db.execute("pragma table_info(device)").fetchall()
 
 
+def make_unsealed(db, toys, version=3):
+    """Before the secrets were sealed. What was deleted stays in the free room of pages, as it did then."""
+    kept = ["device", "claim_key", "downlink", "server", "admin_token", "batch"][:version + 1]
+    db.execute("pragma secure_delete = off")
+    for table, in db.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'").fetchall():
+        if table not in kept:
+            db.execute(f"drop table {table}")
+    db.execute("alter table device drop column sealed")
+    db.execute("alter table device rename column fingerprint to secret")
+    for toy in toys:
+        db.execute("update device set secret = ? where device_id = ?", (bytes.fromhex(toy.secret), toy.device_id))
+    db.execute(f"pragma user_version = {version}")
+
+
 def make_schema_2(db, superseded):
-    """What the release before would have kept of the same toys."""
+    """The release before schema 3."""
     names = ", ".join(FAMILY)
-    later = [name for name, in db.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")
-             if name not in ("device", "claim_key", "downlink", "server")]
     db.executescript(SCHEMA_2)
     db.execute(f"insert into family ({names}, device_row) select {names}, row from device where sid is not null")
     db.execute(f"insert into family ({names}, device_row, revoked) select ?, {', '.join(FAMILY[1:])}, row, 1"
@@ -47,22 +63,97 @@ def make_schema_2(db, superseded):
     for name in FAMILY:
         if name != "child_id":
             db.execute(f"alter table device drop column {name}")
-    for table in later:
-        db.execute(f"drop table {table}")
     db.execute("pragma user_version = 2")
 
 
+class FromUnsealed(Case):
+    CONFIG = {"claims_per_device_min": 0}
+
+    def plain(self, toy, where):
+        with open(os.path.join(self.server.data, where), "rb") as f:
+            return bytes.fromhex(toy.secret) in f.read()
+
+    def downgrade(self, toys, removed, version=3):
+        """To an older schema; the log is left as a power cut leaves it, and so is a removed toy."""
+        with closing(self.server.database()) as db:
+            db.execute("pragma journal_mode = wal")
+            make_unsealed(db, toys + removed, version)
+            for toy in removed:
+                db.execute("delete from device where device_id = ?", (toy.device_id,))
+            db.execute("pragma wal_checkpoint(truncate)")
+            db.execute("update device set created_s = created_s + 1")  # all rows, in the log too
+            left = os.path.join(self.server.data, "teddy.db-wal")
+            with open(left, "rb") as f:
+                wal = f.read()
+        with open(left, "wb") as f:
+            f.write(wal)
+
+    def test_no_plain_secret_stays(self):
+        server, toys, removed = self.server, [self.server.add() for _ in range(40)], [self.server.add() for _ in range(9)]
+        body = toys[0].body()
+        toys[0].post_claim(body)
+        shown = server.ctl("device", "list").stdout
+        server.terminate()
+        self.downgrade(toys, removed)
+        for toy in toys:
+            self.assertTrue(self.plain(toy, "teddy.db-wal"), "there is something to seal")
+        self.assertTrue(any(self.plain(toy, "teddy.db") for toy in removed), "and to sweep")
+        server.start()
+        count = len(shown.splitlines()) - len(removed)
+        self.assertIn(f"event=sealing_secrets done={count} devices={count}", server.log.text())
+        for running in (True, False):
+            for toy in toys + removed:
+                for name in os.listdir(server.data):
+                    if os.path.isfile(os.path.join(server.data, name)):
+                        self.assertFalse(self.plain(toy, name), name)
+            if running:
+                self.problem(toys[0].post_claim(body), 409, "nonce_replayed")
+                for toy in toys[1:10]:
+                    toy.claim()
+                refused = server.ctl("device", "add", "other", "--secret", toys[5].secret, check=False)
+                self.assertIn("Another device has this secret", refused.stderr)
+                listed = server.ctl("device", "list").stdout.splitlines()
+                self.assertEqual(len(listed), count)
+                self.assertLessEqual({t.device_id for t in toys}, {row.split("\t")[0] for row in listed})
+                server.terminate()
+
+    def test_killed_while_sealing(self):
+        """Whatever moment a kill strikes, the next start has sealed all."""
+        server, toys = self.server, [self.server.add() for _ in range(60)]
+        for n in range(12):
+            server.terminate()
+            self.downgrade(toys, [], 3 + n % 3)
+            began = time.monotonic()
+            server.start()
+            takes = time.monotonic() - began
+            server.terminate()
+            self.downgrade(toys, [], 3 + n % 3)
+            process = subprocess.Popen(server.arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            try:
+                process.wait(random.random() * takes)
+            except subprocess.TimeoutExpired:
+                pass
+            process.kill()
+            process.wait()
+            server.start()
+            random.choice(toys).claim()
+            for name in ("teddy.db", "teddy.db-wal"):
+                self.assertFalse([t.device_id for t in toys if self.plain(t, name)])
+
+
 class FromSchema2(Case):
-    async def upgrade(self, superseded):
+    async def upgrade(self, superseded, toys):
         self.server.terminate()
         with closing(self.server.database()) as db:
-            before, version = columns(db), db.execute("pragma user_version").fetchone()
+            before, version = columns(db), db.execute("pragma user_version").fetchone()[0]
+            make_unsealed(db, toys)
             make_schema_2(db, superseded)
             self.assertLess(len(columns(db)), len(before))
         self.server.start()
         with closing(self.server.database()) as db:
-            self.assertEqual(columns(db), before)
-            self.assertEqual(db.execute("pragma user_version").fetchone(), version)
+            self.assertEqual({c[1:] for c in columns(db)}, {c[1:] for c in before})
+            self.assertEqual(db.execute("pragma user_version").fetchone()[0], version)
 
     async def test_all_is_found_again(self):
         server, talker, rotated, released, new = self.server, *[self.server.add() for _ in range(4)]
@@ -78,7 +169,7 @@ class FromSchema2(Case):
         server.ctl("device", "disable", new.device_id)
         shown = server.ctl("device", "list").stdout
 
-        await self.upgrade((sid(first["access"]), talker.device_id))
+        await self.upgrade((sid(first["access"]), talker.device_id), [talker, rotated, released, new])
 
         self.assertEqual(server.ctl("device", "list").stdout, shown)
         self.problem(talker.post_claim(body), 409, "nonce_replayed")
