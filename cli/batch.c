@@ -1,7 +1,10 @@
 /* teddyctl batch: the toys of a production run. The order is what makes a batch exist whole or not
  * at all: its files are on the disk, then one transaction of the registry has all of its devices,
- * then its directory gets its name. Whoever comes after a crash finds by the manifest's id on which
- * side of the transaction it was. */
+ * then its directory gets its name. Whoever comes after a crash sends what is whole again: the
+ * server may still be at the first request, so that a registry that does not have the batch may
+ * have it a moment later. Which of the two makes it does not matter: the batch's id is in both, and
+ * there is one of an id. So its files, the only ones with its secrets, are thrown away for one
+ * reason: others have its ids, and then no request can ever make it. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -132,6 +135,8 @@ static void batch_fini(struct batch *b)
         wipe(b->csv, b->csv_len);
     free(b->secrets);
     free(b->csv);
+    b->secrets = NULL;
+    b->csv = NULL;
 }
 
 /* ---- The transaction, and what is known after it ---- */
@@ -152,31 +157,45 @@ static int ask_registry(struct ctl *ctl, const struct batch_row *row, bool *ther
     return rc;
 }
 
-static int add_batch(struct ctl *ctl, const struct batch *b, bool *there)
+/* What is known of a batch that was sent. */
+enum sent {
+    SENT_THERE,   /* by this request or by another of the same */
+    SENT_TAKEN,   /* others have its ids: it is not there, and will not be */
+    SENT_UNKNOWN, /* no answer, or the refusal of this request alone; a line has been printed */
+};
+
+static enum sent add_batch(struct ctl *ctl, const struct batch *b)
 {
     struct ctl_call call = {
         .verb = ADMIN_BATCH_ADD, .batch = &b->row, .text = {b->csv, b->csv_len}};
+    enum sent sent = SENT_UNKNOWN;
     json_t *reply = NULL;
-    int rc = link_call(ctl, &call, "nvs-values.csv", &reply);
+    int rc = link_call(ctl, &call, NULL, &reply);
+    const char *code = json_string_value(json_object_get(reply, "code"));
 
+    if (rc == CTL_DONE || (code != NULL && strcmp(code, "batch_exists") == 0))
+        sent = SENT_THERE;
+    else if (code != NULL && strcmp(code, "batch_conflict") == 0)
+        sent = SENT_TAKEN;
+    if (sent != SENT_THERE && reply != NULL)
+        (void)link_refused(reply, "nvs-values.csv");
     json_decref(reply);
-    *there = rc == CTL_DONE;
-    return rc;
+    return sent;
 }
 
-/* What was refused leaves nothing; where no answer came, it may be there all the same. */
+/* Where no answer came, it may be there all the same, or will be. */
 static int register_batch(struct ctl *ctl, const struct batch *b, struct package *p)
 {
-    bool there = false;
-    int rc = add_batch(ctl, b, &there);
+    enum sent sent = add_batch(ctl, b);
+    bool there = sent == SENT_THERE;
 
-    if (rc != CTL_DONE && ask_registry(ctl, &b->row, &there) != CTL_DONE)
-        return fail("%s is kept: run the same command again to finish it or begin anew",
-                    p->partial);
-    if (there)
-        return package_finish(p);
-    package_discard(p);
-    return rc;
+    if (sent == SENT_TAKEN) {
+        package_discard(p);
+        return CTL_FAILED;
+    }
+    if (!there && (ask_registry(ctl, &b->row, &there) != CTL_DONE || !there))
+        return fail("%s is kept: run the same command again to finish it", p->partial);
+    return package_finish(p);
 }
 
 /* ---- The command ---- */
@@ -193,7 +212,7 @@ static int print_batch(const struct ctl *ctl, const struct batch_row *row, const
     if (!ctl->json) {
         (void)printf("batch %s: %llu device%s, %s to %s, in %s (%s%.1f s)\n", row->id,
                      (unsigned long long)row->count, row->count == 1 ? "" : "s", first, last,
-                     p->path, resumed ? "registered before, finished now; " : "", seconds);
+                     p->path, resumed ? "begun before, finished now; " : "", seconds);
         return CTL_DONE;
     }
     json = json_pack("{s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:b, s:f}", "id", row->id, "prefix",
@@ -232,25 +251,71 @@ static int create(struct ctl *ctl, struct batch *b, struct package *p)
     return register_batch(ctl, b, p);
 }
 
-/* What another run left: its batch is taken up when the registry has it, and thrown away when not.
- */
-static int take_up(struct ctl *ctl, struct batch *b, struct package *p,
-                   const struct batch_row *left, bool *resumed)
+/* Whether what is asked for is what another run left. */
+static bool is_asked(const struct ctl *ctl, const struct batch_row *asked,
+                     const struct batch_row *left)
 {
-    int rc = left->id[0] != '\0' ? ask_registry(ctl, left, resumed) : CTL_DONE;
+    return left->count == asked->count && strcmp(left->prefix, asked->prefix) == 0 &&
+           (ctl->batch.first == NULL || left->first == asked->first) &&
+           (ctl->batch.digits == NULL || left->digits == asked->digits);
+}
+
+static int finish_another(struct package *p, const struct batch_row *left)
+{
+    int rc = package_finish(p);
+
+    return rc != CTL_DONE
+               ? rc
+               : fail("%s is batch %s, an earlier one that was interrupted: %llu devices, prefix "
+                      "%s; say another --out for this one",
+                      p->path, left->id, (unsigned long long)left->count, left->prefix);
+}
+
+/* What another run left and is whole: it may have been sent, and the registry may get it yet. */
+static int finish_left(struct ctl *ctl, struct batch *b, struct package *p,
+                       const struct batch_row *left)
+{
+    bool asked = is_asked(ctl, &b->row, left), there = false;
+    int rc = ask_registry(ctl, left, &there);
 
     if (rc != CTL_DONE)
         return rc;
-    if (!*resumed)
-        return package_clear(p);
-    bool same = left->count == b->row.count && strcmp(left->prefix, b->row.prefix) == 0;
+    if (there && !asked)
+        return finish_another(p, left);
+    if (!asked)
+        return fail("%s is batch %s of an earlier run, which may be registered yet: finish it with "
+                    "its own --count %llu --prefix %s --first %llu --digits %u, or remove it",
+                    p->partial, left->id, (unsigned long long)left->count, left->prefix,
+                    (unsigned long long)left->first, left->digits);
     b->row = *left;
-    rc = package_finish(p);
-    if (rc == CTL_DONE && !same)
-        rc = fail("%s is batch %s, an earlier one that was interrupted: %llu devices, prefix %s; "
-                  "say another --out for this one",
-                  p->path, left->id, (unsigned long long)left->count, left->prefix);
-    return rc;
+    return there ? package_finish(p) : register_batch(ctl, b, p);
+}
+
+/* A registered batch has files that were whole: it is not its own run that has damaged them. */
+static int clear_left(struct ctl *ctl, struct batch *b, struct package *p,
+                      const struct batch_row *left)
+{
+    bool there = false;
+    int rc = left->id[0] != '\0' ? ask_registry(ctl, left, &there) : CTL_DONE;
+
+    if (rc == CTL_DONE && there)
+        rc = fail("%s is batch %s, which is registered, but its files are not those that its "
+                  "manifest lists",
+                  p->partial, left->id);
+    batch_fini(b);
+    return rc == CTL_DONE ? package_clear(p) : rc;
+}
+
+/* What another run left. Where a file is missing or not as the manifest has it, that run had not
+ * synced them all, and so had sent nothing: *resumed false, and the files are gone. */
+static int take_up(struct ctl *ctl, struct batch *b, struct package *p,
+                   const struct batch_row *left, bool *resumed)
+{
+    int rc = left->id[0] != '\0' ? package_load(p, b, resumed) : CTL_DONE;
+
+    if (rc != CTL_DONE)
+        return rc;
+    return *resumed ? finish_left(ctl, b, p, left) : clear_left(ctl, b, p, left);
 }
 
 int run_batch_create(struct ctl *ctl, const char *arg)

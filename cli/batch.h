@@ -31,11 +31,15 @@ void progress_end(struct progress *p);
 struct package {
     char path[4000], partial[4008]; /* DIR, and DIR.partial while it is being written */
     int dir;                        /* DIR.partial, locked */
+    json_t *manifest;               /* of what another run left; NULL: none */
 };
 
 /* Begins to write, or takes up what another left. *left: the batch of its manifest, whose id is ""
  * when it has none. CTL_FAILED: DIR exists, or may not be made, or somebody is at it. */
 int package_open(struct package *p, const char *dir, struct batch_row *left);
+/* Whether all files are there as the manifest of what was left lists them; then they are on the
+ * disk, and nvs-values.csv is in b. */
+int package_load(const struct package *p, struct batch *b, bool *whole);
 /* Removes the files of a batch, and nothing else. */
 int package_clear(struct package *p);
 /* A file with its digest. Threads: any, with names of their own. */

@@ -111,8 +111,11 @@ struct ctl_call {
     bool begins; /* ADMIN_BATCH_LIST: makes the registry when there is none */
 };
 /* The answer of a command on the registry, *reply new; on failure a line has been printed (for an
- * import its bad lines too, named by `file`). */
+ * import its bad lines too, named by `file`). file NULL: a refusal is not printed, *reply is its
+ * problem+json, with a code; NULL: there was none, and a line has been printed. */
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply);
+/* Prints such a refusal; CTL_FAILED. */
+int link_refused(const json_t *problem, const char *file);
 /* What is asked of the running server, or, when none runs, done here under the lock of its data
  * directory. */
 struct ctl_work {

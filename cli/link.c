@@ -204,14 +204,12 @@ static const char *hint(const char *code)
     return "";
 }
 
-static int refused(const json_t *problem, long status, const char *file)
+int link_refused(const json_t *problem, const char *file)
 {
     const char *detail = json_string_value(json_object_get(problem, "detail"));
     const char *code = json_string_value(json_object_get(problem, "code"));
     const json_t *errors = json_object_get(problem, "errors");
 
-    if (detail == NULL)
-        return fail("the server answered with status %ld", status);
     for (size_t i = 0; i < json_array_size(errors); i++) {
         const json_t *e = json_array_get(errors, i);
         const char *what = json_string_value(json_object_get(e, "error"));
@@ -219,7 +217,7 @@ static int refused(const json_t *problem, long status, const char *file)
                       (long long)json_integer_value(json_object_get(e, "line")),
                       what != NULL ? what : "bad");
     }
-    return fail("%s%s", detail, code != NULL ? hint(code) : "");
+    return fail("%s%s", detail != NULL ? detail : "refused", code != NULL ? hint(code) : "");
 }
 
 /* The server's or our own answer as JSON. */
@@ -232,7 +230,13 @@ static int take_reply(const char *text, size_t len, long status, const char *fil
         *reply = json;
         return rc;
     }
-    rc = refused(json, status, file);
+    if (file == NULL && json_is_string(json_object_get(json, "code"))) {
+        *reply = json;
+        return CTL_FAILED;
+    }
+    rc = json_is_string(json_object_get(json, "detail"))
+             ? link_refused(json, file != NULL ? file : "")
+             : fail("the server answered with status %ld", status);
     json_decref(json);
     return rc;
 }

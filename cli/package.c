@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
 #include "cli/batch.h"
+#include "proto/ids.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 
@@ -60,8 +62,7 @@ static void read_left(const json_t *manifest, struct batch_row *left)
     const char *id = json_string_value(json_object_get(manifest, "batch"));
     const char *prefix = json_string_value(json_object_get(manifest, "prefix"));
 
-    if (id == NULL || prefix == NULL || strlen(id) >= sizeof left->id ||
-        strlen(prefix) >= sizeof left->prefix)
+    if (id == NULL || prefix == NULL || strlen(id) != STORE_BATCH_ID_LEN || !id_ok(span_of(prefix)))
         return;
     (void)snprintf(left->prefix, sizeof left->prefix, "%s", prefix);
     left->first = (uint64_t)json_integer_value(json_object_get(manifest, "first"));
@@ -71,19 +72,18 @@ static void read_left(const json_t *manifest, struct batch_row *left)
 }
 
 /* A manifest that is not whole was never told to the registry. */
-static int find_left(const struct package *p, struct batch_row *left)
+static int find_left(struct package *p, struct batch_row *left)
 {
     int fd = openat(p->dir, MANIFEST, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
     char *text = malloc(MANIFEST_MAX);
     size_t len = f != NULL && text != NULL ? fread(text, 1, MANIFEST_MAX, f) : 0;
-    json_t *manifest = len > 0 && len < MANIFEST_MAX ? json_loadb(text, len, 0, NULL) : NULL;
 
+    p->manifest = len > 0 && len < MANIFEST_MAX ? json_loadb(text, len, 0, NULL) : NULL;
     memset(left, 0, sizeof *left);
-    if (manifest != NULL &&
+    if (p->manifest != NULL &&
         EVP_Digest(text, len, left->manifest_sha256, NULL, EVP_sha256(), NULL) == 1)
-        read_left(manifest, left);
-    json_decref(manifest);
+        read_left(p->manifest, left);
     free(text);
     if (f != NULL)
         (void)fclose(f);
@@ -96,6 +96,7 @@ int package_open(struct package *p, const char *dir, struct batch_row *left)
     int rc = set_names(p, dir);
 
     p->dir = -1;
+    p->manifest = NULL;
     if (rc != CTL_DONE)
         return rc;
     if (lstat(p->path, &st) == 0)
@@ -116,6 +117,92 @@ static bool is_ours(const char *name)
     return strcmp(name, NVS_CONFIG) == 0 || strcmp(name, NVS_VALUES) == 0 ||
            strcmp(name, MANIFEST) == 0 ||
            (strncmp(name, "labels-", 7) == 0 && strstr(name, ".svg") != NULL);
+}
+
+static int sync_parent(const struct package *p)
+{
+    char parent[sizeof p->path];
+    const char *slash = strrchr(p->path, '/');
+    int fd, rc;
+
+    (void)snprintf(parent, sizeof parent, "%.*s",
+                   slash == NULL      ? 1
+                   : slash == p->path ? 1
+                                      : (int)(slash - p->path),
+                   slash == NULL ? "." : p->path);
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rc = fd >= 0 && fsync(fd) == 0 ? CTL_DONE : cannot(parent, "synced");
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
+}
+
+/* Thousands of small files: one syncfs takes as long as a few fsync. */
+static int sync_all(const struct package *p)
+{
+    return syncfs(p->dir) == 0 ? sync_parent(p) : cannot(p->partial, "synced");
+}
+
+/* A file that the manifest lists, malloc'd; *text NULL: it is not what is listed. */
+static int load_file(const struct package *p, const json_t *entry, char **text, size_t *len)
+{
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    const char *listed = json_string_value(json_object_get(entry, "sha256"));
+    json_int_t size = json_integer_value(json_object_get(entry, "size"));
+    char path[sizeof p->partial + 64], hex[2 * SHA256_LEN + 1];
+    struct writer w = writer_on(hex, sizeof hex);
+    uint8_t sha256[SHA256_LEN];
+    struct stat st;
+
+    *text = NULL;
+    if (name == NULL || listed == NULL || strlen(name) > 62 || strchr(name, '/') != NULL ||
+        !is_ours(name))
+        return CTL_DONE;
+    if (fstatat(p->dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? CTL_DONE : cannot(p->partial, "read");
+    if (!S_ISREG(st.st_mode) || st.st_size != size || size > (json_int_t)ADMIN_BODY_MAX)
+        return CTL_DONE;
+    (void)snprintf(path, sizeof path, "%s/%s", p->partial, name);
+    if (read_file(path, (size_t)size, text, len) != CTL_DONE)
+        return CTL_FAILED;
+    if (EVP_Digest(*text, *len, sha256, NULL, EVP_sha256(), NULL) != 1)
+        return fail("SHA-256 cannot be had from OpenSSL");
+    writer_hex(&w, sha256, sizeof sha256);
+    (void)writer_end(&w);
+    if (strcmp(hex, listed) != 0) {
+        wipe(*text, *len);
+        free(*text);
+        *text = NULL;
+    }
+    return CTL_DONE;
+}
+
+/* Synced again: its run may have been killed before it had done so. */
+int package_load(const struct package *p, struct batch *b, bool *whole)
+{
+    const json_t *files = json_object_get(p->manifest, "files"), *entry;
+    int rc = CTL_DONE;
+    size_t i;
+
+    *whole = true;
+    json_array_foreach(files, i, entry)
+    {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        char *text = NULL;
+        size_t len = 0;
+        rc = load_file(p, entry, &text, &len);
+        *whole = text != NULL;
+        if (*whole && b->csv == NULL && strcmp(name, NVS_VALUES) == 0) {
+            b->csv = text;
+            b->csv_len = len;
+        } else {
+            free(text);
+        }
+        if (rc != CTL_DONE || !*whole)
+            return rc;
+    }
+    *whole = b->csv != NULL;
+    return *whole ? sync_all(p) : CTL_DONE;
 }
 
 /* The manifest goes first: what is left without one is nothing that could be taken up. */
@@ -234,25 +321,6 @@ static int write_text(const struct package *p, json_t *files, const char *name, 
     return rc == CTL_DONE ? list_file(files, name, len, sha256) : rc;
 }
 
-static int sync_parent(const struct package *p)
-{
-    char parent[sizeof p->path];
-    const char *slash = strrchr(p->path, '/');
-    int fd, rc;
-
-    (void)snprintf(parent, sizeof parent, "%.*s",
-                   slash == NULL      ? 1
-                   : slash == p->path ? 1
-                                      : (int)(slash - p->path),
-                   slash == NULL ? "." : p->path);
-    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    rc = fd >= 0 && fsync(fd) == 0 ? CTL_DONE : cannot(parent, "synced");
-    if (fd >= 0)
-        (void)close(fd);
-    return rc;
-}
-
-/* Thousands of small files: one syncfs takes as long as a few fsync. */
 int package_write(const struct package *p, struct batch *b, struct progress *progress)
 {
     json_t *files = json_array();
@@ -267,9 +335,7 @@ int package_write(const struct package *p, struct batch *b, struct progress *pro
     if (rc == CTL_DONE)
         rc = write_manifest(p, &b->row, files);
     json_decref(files);
-    if (rc == CTL_DONE && syncfs(p->dir) != 0)
-        rc = cannot(p->partial, "synced");
-    return rc == CTL_DONE ? sync_parent(p) : rc;
+    return rc == CTL_DONE ? sync_all(p) : rc;
 }
 
 /* Not every file system can be told to keep what has the name already. */
@@ -298,4 +364,6 @@ void package_close(struct package *p)
     if (p->dir >= 0)
         (void)close(p->dir);
     p->dir = -1;
+    json_decref(p->manifest);
+    p->manifest = NULL;
 }

@@ -3,13 +3,14 @@ and that a batch exists whole or not at all, whoever is killed and when."""
 
 import csv
 import hashlib
+import http.server
 import json
 import os
 import pty
 import random
 import re
 import shutil
-import signal
+import socketserver
 import sqlite3
 import subprocess
 import tempfile
@@ -90,6 +91,45 @@ def decode(svg, number):
         read = subprocess.run(["zbarimg", "--nodbus", "--quiet", "--raw", f.name], stdout=subprocess.PIPE, text=True,
                               stderr=subprocess.DEVNULL)
     return read.stdout.splitlines()
+
+
+class Between(socketserver.ThreadingUnixStreamServer):
+    """A data directory whose admin socket is this test's own. answer(method, path, body): the (status, object) of a request, which
+    ask() has from the server; None: no answer, the connection ends."""
+
+    def __init__(self, folder, server):
+        self.server = server
+        self.answer = self.ask
+        self.data = os.path.join(folder, "between")
+        os.mkdir(self.data, 0o700)
+        super().__init__(os.path.join(self.data, "admin.sock"), self.Handler)
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def ask(self, method, path, body):
+        return self.server.admin(method, path.removeprefix("/api/v1/admin"), body, "text/csv")
+
+    def close(self):
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def reply(self):
+            length = self.headers["Content-Length"]
+            answer = self.server.answer(self.command, self.path, self.rfile.read(int(length)) if length else None)
+            if answer is None:
+                return
+            body = json.dumps(answer[1]).encode()
+            self.send_response(answer[0])
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = reply
+
+        def log_message(self, *_):
+            pass
 
 
 class Batches(unittest.TestCase):
@@ -350,8 +390,27 @@ class WholeOrNotAtAll(Batches):
         for query in ("prefix=a%20b", "after=x", "id=a&id=b", "after=9999999999999999999"):
             self.assertEqual(server.admin("GET", "/batches?" + query)[0], 422, query)
 
+    def left(self, out=None, count=30):
+        """What a run leaves that is killed once its request is under way: (manifest, the request)."""
+        out, held = out or self.out, []
+        between = Between(tempfile.mkdtemp(dir=self.folder), self.server)
+
+        def answer(method, path, body):
+            if method == "POST":
+                process.kill()
+                process.wait()
+                return held.append((method, path, body))
+            return between.ask(method, path, body)
+
+        between.answer = answer
+        with subprocess.Popen([program("teddyctl"), "--data", between.data, *self.command(count, out)], env=env()) as process:
+            process.wait(4 * PATIENCE)
+        between.close()
+        self.assertEqual(len(held), 1)
+        return check_manifest(out + ".partial"), held[0]
+
     def test_killed_before_the_transaction(self):
-        """What is in DIR.partial and not in the registry is thrown away, also a manifest that is not whole."""
+        """What is not whole was not sent: it is thrown away, also a manifest that is not whole."""
         self.ok("device", "add", "begun")
         for manifest in (None, b"", b'{"batch": "01234', b"\xff" * 100, b"[]", b"{}",
                          json.dumps({"batch": "0123456789abcdef", "prefix": PREFIX, "first": 1, "count": 9, "digits": 6}).encode()):
@@ -367,6 +426,119 @@ class WholeOrNotAtAll(Batches):
                         f.write(manifest)
                 self.assertFalse(self.create(3, out)["resumed"])
                 self.check_whole(out)
+        # What is whole may have been sent: it is the one that is finished.
+        self.server = self.serve()
+        manifest, _ = self.left()
+        with open(os.path.join(self.out + ".partial", "nvs-values.csv"), "rb") as f:
+            values = f.read()
+        self.server.terminate()
+        again = self.create(30)
+        self.assertEqual((again["id"], again["resumed"]), (manifest["batch"], True))
+        self.check_whole()
+        with open(os.path.join(self.out, "nvs-values.csv"), "rb") as f:
+            self.assertEqual(f.read(), values)
+
+    def test_a_damaged_file_was_not_sent(self):
+        self.server = self.serve()
+
+        def cut(path):
+            os.truncate(path, os.path.getsize(path) - 1)
+
+        def alter(path):
+            with open(path, "r+b") as f:
+                f.seek(-2, os.SEEK_END)
+                last = f.read(1)
+                f.seek(-2, os.SEEK_END)
+                f.write(b"0" if last != b"0" else b"1")
+
+        for name in ("nvs-values.csv", "nvs-config.csv", "labels-00001.svg"):
+            for damage in (cut, alter, os.unlink):
+                with self.subTest(name, damage=damage.__name__):
+                    out = tempfile.mktemp(dir=self.folder)
+                    manifest, _ = self.left(out)
+                    damage(os.path.join(out + ".partial", name))
+                    again = self.create(30, out)
+                    self.assertFalse(again["resumed"])
+                    self.assertNotEqual(again["id"], manifest["batch"])
+                    self.check_whole(out)
+                    self.assertNotIn(manifest["batch"], self.registry()[1])
+        # Nor is a registered one thrown away when somebody has damaged it since.
+        os.rename(out, out + ".partial")
+        alter(os.path.join(out + ".partial", "labels-00001.svg"))
+        self.refused(1, f"batch {again['id']}, which is registered, but its files are not", *self.command(30, out))
+        self.assertEqual(len(devices_of(out + ".partial")), 30)
+
+    def test_killed_while_the_server_works(self):
+        """The request of who was killed is done at any moment of the second run: its devices are those of DIR."""
+        self.server = self.serve()
+        between = Between(self.folder, self.server)
+        self.addCleanup(between.close)
+        for n, moment in enumerate(("after its question", "before it is done", "afterwards")):
+            with self.subTest(moment):
+                out = os.path.join(self.folder, str(n))
+                manifest, request = self.left(out)
+                asked, late = [], []
+
+                def answer(method, path, body):
+                    if method == "GET" and "id=" in path and not asked:
+                        asked.append(between.ask(method, path, body))
+                        self.assertEqual(asked[0][1]["batches"], [])
+                        return asked[0]
+                    # It has been told that the registry does not have it, and now the registry gets it.
+                    if not late and (moment == "after its question" or moment == "before it is done" and method == "POST"):
+                        late.append(between.ask(*request))
+                    return between.ask(method, path, body)
+
+                between.answer = answer
+                again = self.create_at(between.data, 30, out)
+                if not late:
+                    late.append(between.ask(*request))
+                self.assertEqual(late[0][0], 409 if moment == "afterwards" else 201)
+                self.assertEqual((again["id"], again["resumed"]), (manifest["batch"], True))
+                self.check_whole(out)
+                devices, batches = self.registry()
+                self.assertEqual((len(devices), len(batches)), (30 * (n + 1), n + 1))
+
+    def create_at(self, data, count, out):
+        return json.loads(self.ok("--json", *self.command(count, out), data=data))
+
+    def test_kept_until_it_is_known(self):
+        """No answer, or a refusal that says nothing of the batch: it may be registered yet. Ids of others: it cannot."""
+        self.server = self.serve()
+        between = Between(self.folder, self.server)
+        self.addCleanup(between.close)
+        problem = (503, {"status": 503, "code": "store_unavailable", "detail": "Not now."})
+        for n, bad in enumerate((None, problem)):
+            with self.subTest(bad):
+                out = os.path.join(self.folder, str(n))
+                between.answer = lambda method, *rest: bad if method == "POST" else between.ask(method, *rest)
+                self.refused(1, "partial is kept: run the same command again to finish it", *self.command(30, out),
+                             data=between.data)
+                manifest = check_manifest(out + ".partial")
+                self.refused(1, "partial is kept", *self.command(30, out), data=between.data)
+                again = self.create(30, out)
+                self.assertEqual((again["id"], again["resumed"]), (manifest["batch"], True))
+                self.check_whole(out)
+        manifest, request = self.left()
+        self.ok("device", "add", manifest["last_id"])
+        self.refused(1, "others have some of its ids", *self.command(30))
+        self.assertFalse(os.path.exists(self.out + ".partial"))
+        self.assertEqual(between.ask(*request)[1]["code"], "batch_conflict")
+        self.assertFalse(self.create(30)["resumed"])
+        self.check_whole()
+
+    def test_other_options_than_what_was_left(self):
+        self.server = self.serve()
+        manifest, _ = self.left()
+        lies = f"is batch {manifest['batch']} of an earlier run.*--count 30 --prefix {PREFIX} --first 1 --digits 6, or remove it"
+        for other in (self.command(31), self.command(30, None, "Other-"), self.command(30, None, PREFIX, "--first", "2"),
+                      self.command(30, None, PREFIX, "--digits", "7")):
+            with self.subTest(other):
+                self.refused(1, lies, *other)
+                self.assertEqual(check_manifest(self.out + ".partial"), manifest)
+        self.assertEqual(self.registry(), (set(), {}))
+        self.assertEqual(self.create(30, None, PREFIX, "--first", "1", "--digits", "6")["id"], manifest["batch"])
+        self.check_whole()
 
     def test_killed_after_the_transaction(self):
         """Registered, and not renamed yet: the same command finishes it, and another says what it found."""
@@ -376,7 +548,7 @@ class WholeOrNotAtAll(Batches):
         self.assertEqual((again["id"], again["resumed"]), (said["id"], True))
         self.check_whole()
         os.rename(self.out, self.out + ".partial")
-        self.assertIn("registered before, finished now", self.ok(*self.command(30)))
+        self.assertIn("begun before, finished now", self.ok(*self.command(30)))
         os.rename(self.out, self.out + ".partial")
         self.refused(1, f"is batch {said['id']}, an earlier one.*30 devices", *self.command(31))
         self.check_whole()
@@ -438,10 +610,11 @@ class WholeOrNotAtAll(Batches):
                 if os.path.exists(out):
                     self.assertFalse(os.path.exists(out + ".partial"))
                 else:
-                    before = len(batches)
-                    resumed = self.create(count, out)["resumed"]
-                    self.assertEqual(len(self.registry()[1]), before + (0 if resumed else 1))
-                self.check_whole(out)
+                    again = self.create(count, out)
+                    # Of a server that still worked when it was looked at, the batch is this one too.
+                    self.assertEqual(set(self.registry()[1]), {*batches, again["id"]})
+                manifest, _ = self.check_whole(out)
+                self.assertEqual(len(self.registry()[1]), n + 2, manifest["batch"])
         devices, batches = self.registry()
         self.assertEqual((len(batches), len(devices)), (rounds + 1, count * (rounds + 1)))
         return seen
