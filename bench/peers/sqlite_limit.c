@@ -15,12 +15,12 @@
 
 enum { NONCE = 24, MAC = 32, ID = 16, TTL_S = 86400 };
 
-/* With no reader, checkpointing at each commit from 8,000 pages on is what the writer does. */
+/* With no reader, checkpointing at each commit from 16,000 pages on is what the writer does. */
 static const char settings[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
                                "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=WAL;"
                                "PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;"
                                "PRAGMA secure_delete=ON;"
-                               "PRAGMA wal_autocheckpoint=8000;";
+                               "PRAGMA wal_autocheckpoint=16000;";
 
 static sqlite3 *db;
 

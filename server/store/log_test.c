@@ -71,7 +71,7 @@ static off_t grow_log(struct store *s)
     return st.st_size;
 }
 
-/* Past its bound the snapshot makes it grow; the next time that it is copied back, within 32 MiB,
+/* Past its bound the snapshot makes it grow; the next time that it is copied back, within 64 MiB,
  * it is cut. */
 static void a_log_that_a_reader_held_is_cut_off(void **state)
 {
@@ -86,13 +86,13 @@ static void a_log_that_a_reader_held_is_cut_off(void **state)
     assert_int_equal(pthread_create(&reader, NULL, hold_on, args), 0);
     while (sem_wait(&sem[0]) != 0)
         continue;
-    while (grow_log(s) < 72 * MIB)
+    while (grow_log(s) < 104 * MIB)
         continue;
     sem_post(&sem[1]);
     pthread_join(reader, &wrong);
     assert_null(wrong);
-    off_t length = 72 * MIB;
-    for (int i = 0; i < 9 && length >= 72 * MIB; i++)
+    off_t length = 104 * MIB;
+    for (int i = 0; i < 17 && length >= 104 * MIB; i++)
         length = grow_log(s);
     assert_in_range(length, 0, 8 * MIB);
     store_close(s);
@@ -135,7 +135,7 @@ static void a_log_beside_a_busy_reader_keeps_its_bound(void **state)
     assert_int_equal(read(told[0], &byte, 1), 1);
     s = must_open(&options);
     for (int i = 0; i < 60; i++)
-        assert_in_range(grow_log(s), 0, 96 * MIB);
+        assert_in_range(grow_log(s), 0, 128 * MIB);
     assert_int_equal(waitpid(reader, NULL, WNOHANG), 0); /* it read to the end */
     kill(reader, SIGKILL);
     waitpid(reader, NULL, 0);

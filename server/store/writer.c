@@ -7,8 +7,8 @@
  * hold a snapshot for one batch; for another program's, that lasts for longer than all the tries,
  * the log grows on, at first by RETRY_PAGES until it is tried again and each time by twice as many,
  * so that claims are not kept waiting for nothing. */
-#define CHECKPOINT_PAGES 8000
-#define WAL_PAGES_MAX    16000
+#define CHECKPOINT_PAGES 16000
+#define WAL_PAGES_MAX    24000
 #define RETRY_PAGES      250
 #define CUT_TRIES        4
 #define CUT_BUSY_MS      50
