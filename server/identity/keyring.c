@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "identity/key_file.h"
 #include "identity/keys.h"
 
 /* The set being made, and the document it is kept in: array[i] is k->key[i]. */
@@ -348,7 +349,7 @@ int keyring_run(const char *path, const struct keyring_policy *p, const struct k
     struct ring r = {.path = path, .policy = p, .op = op, .now_s = now_s, .err = err, .cap = cap};
     *out = NULL;
     if (op->verb == KEYRING_START)
-        keys_file_tidy(path);
+        key_file_tidy(path);
     int rc = keys_file_read(path, &r.doc, err, cap);
     if (rc == TEDDY_ENOTFOUND) {
         r.doc = json_pack("{s:[]}", "keys");

@@ -55,7 +55,5 @@ TEDDY_MUST_CHECK int keys_file_read(const char *path, json_t **doc, char *err, s
 /* Replaces it as a whole: power loss leaves the old or the new. Who was killed at it leaves a file
  * beside it, which the next one removes. TEDDY_EIO with err. */
 TEDDY_MUST_CHECK int keys_file_write(const char *path, const json_t *doc, char *err, size_t cap);
-/* Removes what somebody who was killed at that left. */
-void keys_file_tidy(const char *path);
 
 #endif

@@ -2,13 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "identity/key_file.h"
 #include "identity/keys.h"
 #include "proto/text.h"
 
@@ -104,65 +103,6 @@ int keys_file_read(const char *path, json_t **doc, char *err, size_t cap)
     return r;
 }
 
-static bool write_synced(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text += n;
-        len -= (size_t)n;
-    }
-    return fsync(fd) == 0;
-}
-
-static bool sync_directory_of(char *path)
-{
-    int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    close(fd);
-    return ok;
-}
-
-/* One name: what a crash left is replaced, and does not gather. */
-static bool name_beside(const char *path, char out[PATH_MAX])
-{
-    errno = ENAMETOOLONG;
-    return snprintf(out, PATH_MAX, "%s.new", path) < PATH_MAX;
-}
-
-void keys_file_tidy(const char *path)
-{
-    char temporary[PATH_MAX];
-    if (name_beside(path, temporary))
-        (void)unlink(temporary);
-}
-
-static int replace(const char *path, const char *text, char *err, size_t cap)
-{
-    char temporary[PATH_MAX];
-    if (!name_beside(path, temporary))
-        return fail(path, "cannot be written", err, cap);
-    (void)unlink(temporary);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail(path, "cannot be written", err, cap);
-    bool ok = write_synced(fd, text, strlen(text));
-    ok = close(fd) == 0 && ok;
-    ok = ok && rename(temporary, path) == 0;
-    if (!ok) {
-        int r = fail(path, "cannot be written", err, cap);
-        unlink(temporary);
-        return r;
-    }
-    return sync_directory_of(temporary) ? TEDDY_OK
-                                        : fail(path, "its directory cannot be synced", err, cap);
-}
-
 int keys_file_write(const char *path, const json_t *doc, char *err, size_t cap)
 {
     char *text = json_dumps(doc, JSON_INDENT(2));
@@ -170,7 +110,9 @@ int keys_file_write(const char *path, const json_t *doc, char *err, size_t cap)
         snprintf(err, cap, "keys %s: out of memory", path);
         return TEDDY_ENOMEM;
     }
-    int r = replace(path, text, err, cap);
+    int r = key_file_replace(path, text, strlen(text)) == TEDDY_OK
+                ? TEDDY_OK
+                : fail(path, "cannot be written", err, cap);
     wipe(text, strlen(text));
     free(text);
     return r;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "identity/key_file.h"
 #include "identity/master_key_file.h"
 #include "proto/text.h"
 #include "proto/writer.h"
@@ -196,7 +197,7 @@ int master_key_settle(struct master_key *m, char *err, size_t cap)
 {
     if (!master_key_in_file(m))
         return TEDDY_OK;
-    master_file_tidy(m->path);
+    key_file_tidy(m->path);
     if (m->keys.count < 2)
         return TEDDY_OK;
     m->keys.count = 1;

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "identity/key_file.h"
 
 static int fail(const char *path, const char *what, char *err, size_t cap)
 {
@@ -71,62 +71,9 @@ int master_file_read(const char *path, bool granted, char text[MASTER_FILE_MAX +
     return rc;
 }
 
-static bool write_synced(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text += n;
-        len -= (size_t)n;
-    }
-    return fsync(fd) == 0;
-}
-
-static bool sync_directory_of(char *path)
-{
-    int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    close(fd);
-    return ok;
-}
-
-static bool name_new(const char *path, char out[PATH_MAX])
-{
-    return snprintf(out, PATH_MAX, "%s.new", path) < PATH_MAX;
-}
-
-void master_file_tidy(const char *path)
-{
-    char temporary[PATH_MAX];
-    if (name_new(path, temporary))
-        (void)unlink(temporary);
-}
-
 int master_file_write(const char *path, const char *text, size_t len, char *err, size_t cap)
 {
-    char temporary[PATH_MAX];
-    if (!name_new(path, temporary)) {
-        errno = ENAMETOOLONG;
-        return fail(path, "cannot be written", err, cap);
-    }
-    /* One name: who was killed here leaves no second copy of a key lying about. */
-    (void)unlink(temporary);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail(path, "cannot be written", err, cap);
-    bool ok = write_synced(fd, text, len);
-    ok = close(fd) == 0 && ok;
-    ok = ok && rename(temporary, path) == 0;
-    if (!ok) {
-        int rc = fail(path, "cannot be written", err, cap);
-        unlink(temporary);
-        return rc;
-    }
-    return sync_directory_of(temporary) ? TEDDY_OK
-                                        : fail(path, "its directory cannot be synced", err, cap);
+    return key_file_replace(path, text, len) == TEDDY_OK
+               ? TEDDY_OK
+               : fail(path, "cannot be written", err, cap);
 }

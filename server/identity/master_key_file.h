@@ -18,7 +18,5 @@ TEDDY_MUST_CHECK int master_file_read(const char *path, bool granted,
 /* Replaces it; one writer at a time. TEDDY_EIO. */
 TEDDY_MUST_CHECK int master_file_write(const char *path, const char *text, size_t len, char *err,
                                        size_t cap);
-/* Removes what a write that was cut short left. */
-void master_file_tidy(const char *path);
 
 #endif
