@@ -78,10 +78,14 @@ class Targets(unittest.TestCase):
                        ("loops", "teddyd, one loop", "on one core, all it can", [10]),
                        ("loops", "teddyd, two loops", "on all cores, 40,000/s", [12]),
                        ("loops", "teddyd, one loop", "on all cores, 40,000/s", [10]),
+                       ("loops", "teddyd, one loop, half of all", "on all cores, 40,000/s", [16]),
                        ("loops", "floor, two processes", "on all cores, 40,000/s", [13]),
                        ("loops", "floor, one process", "on all cores, 40,000/s", [10]))
         self.assertEqual(verdict(book, "two loops: CPU per message").verdict, "met")
-        free = verdict(book, "the same, free on all cores")
+        same = verdict(book, "free on all cores, each loop")
+        self.assertAlmostEqual(same.value, 0.75)
+        self.assertEqual(same.verdict, "met")
+        free = verdict(book, "free on all cores, the one loop's")
         self.assertEqual(free.verdict, "missed")
         self.assertIn("two raw epoll ÷ one: 1.30", free.how)
 

@@ -165,9 +165,12 @@ def _loops(book, plan):
     value, middle = book.paired(*pair, alone)
     rows = [Target("Cores", "two loops: CPU per message ≤ 1.1 × one loop's", value, "<=", 1.1,
                    "two loops ÷ one, both on one core" + middle)]
+    value, middle = book.paired("loops", "teddyd, two loops", "teddyd, one loop, half of all", free)
+    rows.append(Target("Cores", "free on all cores, each loop with the same work as the one", value, "<=", 1.1,
+                       "two loops ÷ one with half the sessions at half the rate" + middle))
     value, middle = book.paired(*pair, free)
     floor = book.ratio("loops", "floor, two processes", "floor, one process", free)
-    rows.append(Target("Cores", "the same, free on all cores, at a rate", value, "<=", 1.1,
+    rows.append(Target("Cores", "free on all cores, the one loop's work split among two", value, "<=", 1.1,
                        f"two loops ÷ one{middle}" + (f"; two raw epoll ÷ one: {floor:.2f}" if floor else "")))
     return rows + [Target("Cores", "sessions spread evenly",
                           book.median("balance", "CPU of the busier loop to the other", 2), "<=", 1.15,
