@@ -263,5 +263,6 @@ void tx_close(struct store_tx *tx)
     for (size_t i = 0; i < STMT_COUNT; i++)
         sqlite3_finalize(tx->stmts[i]);
     sqlite3_close_v2(tx->db);
+    audit_chain_free(tx->audit);
     *tx = (struct store_tx){0};
 }

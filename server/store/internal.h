@@ -52,6 +52,21 @@ enum stmt_id {
     STMT_DOWNLINK_CLEAR,
     STMT_DOWNLINK_FORGET,
     STMT_DOWNLINK_PURGE,
+    /* audit */
+    STMT_AUDIT_ADD,
+    STMT_AUDIT_ROWS,
+    STMT_AUDIT_LAST,
+    STMT_AUDIT_HEADS,
+    STMT_AUDIT_ANCHOR,
+    STMT_AUDIT_SIGNED,
+    STMT_AUDIT_HEAD_THIN,
+    STMT_AUDIT_HEAD_ADD,
+    STMT_AUDIT_ANCHOR_PUT,
+    STMT_AUDIT_PRUNE,
+    STMT_AUDIT_HEAD_PRUNE,
+    STMT_CHILD_KEY,
+    STMT_CHILD_ADD,
+    STMT_CHILD_ERASE,
     STMT_COUNT
 };
 
@@ -61,8 +76,13 @@ struct store_tx {
     void (*failed)(const char *what, const char *advice, int code);
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
+    struct audit_chain *audit; /* the end of the audit trail; NULL until an event is added */
     sqlite3_stmt *stmts[STMT_COUNT];
 };
+
+/* The audit trail (audit.c): something written in the present transaction was undone. */
+void audit_undone(struct store_tx *tx);
+void audit_chain_free(struct audit_chain *c); /* NULL is fine */
 
 /* Opens a connection with the project's pragmas; the writer's makes the file and its schema.
  * TEDDY_ESTORE with err. */
