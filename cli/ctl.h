@@ -9,14 +9,23 @@
 
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 }; /* exit status */
 
+/* The options of audit; NULL: not given. */
+struct ctl_audit {
+    const char *head, *from_export, *key; /* of verify */
+    const char *from;                     /* of export */
+    const char *last;                     /* of tail */
+    bool follow;
+};
+
 struct ctl {
-    const char *data, *config;        /* --data, --config; NULL: not given */
-    bool json;                        /* --json */
-    bool help;                        /* --help */
-    const char *secret;               /* --secret */
-    const char *secret_file;          /* --secret-file */
-    const char *expires;              /* --expires */
-    const char *object;               /* --object */
+    const char *data, *config; /* --data, --config; NULL: not given */
+    bool json;                 /* --json */
+    bool help;                 /* --help */
+    const char *secret;        /* --secret */
+    const char *secret_file;   /* --secret-file */
+    const char *expires;       /* --expires */
+    const char *object;        /* --object */
+    struct ctl_audit audit;
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *words[8];             /* what is no option */
     int word_count;
@@ -57,6 +66,31 @@ struct print_column {
 /* A table on a terminal, else one line a row with tabs and no titles. */
 int print_rows(const json_t *rows, const struct print_column *columns, size_t count);
 
+/* audit.c, audit_export.c, audit_verify.c */
+int run_audit_tail(struct ctl *ctl, const char *arg);
+int run_audit_verify(struct ctl *ctl, const char *arg);
+int run_audit_export(struct ctl *ctl, const char *name);
+int run_audit_head(struct ctl *ctl, const char *arg);
+int run_audit_key(struct ctl *ctl, const char *arg);
+/* clang-format off */
+#define CTL_AUDIT \
+    {"audit", "tail", "", 0, run_audit_tail, ADMIN_LIST, false, false, \
+     "Show the last events of the audit trail: -n COUNT of them, -f those to come", \
+     "  teddyctl audit tail -n 50\n  teddyctl --json audit tail -f\n"}, \
+    {"audit", "verify", "", 0, run_audit_verify, ADMIN_LIST, false, false, \
+     "Recompute the audit trail, and compare it with signed heads; names what was changed", \
+     "  teddyctl audit verify\n  teddyctl audit verify --head heads.jsonl --key audit-key.pub\n" \
+     "  teddyctl audit verify --from-export audit.jsonl --key audit-key.pub\n"}, \
+    {"audit", "export", "FILE", 1, run_audit_export, ADMIN_LIST, false, false, \
+     "Write the events, --from one of them, and a signed head as lines of JSON", \
+     "  teddyctl audit export audit.jsonl\n  teddyctl audit export --from 1001 - | gzip > audit.gz\n"}, \
+    {"audit", "head", "", 0, run_audit_head, ADMIN_LIST, false, false, \
+     "Print a signed head of the audit trail, to be kept elsewhere", \
+     "  teddyctl audit head | ssh elsewhere 'cat >> heads.jsonl'\n"}, \
+    {"audit", "key", "", 0, run_audit_key, ADMIN_LIST, false, false, \
+     "Print the public key that heads are signed with", "  teddyctl audit key > audit-key.pub\n"}
+/* clang-format on */
+
 /* link.c: the server, or, when none runs, the store. */
 struct ctl_call {
     enum admin_verb verb;
@@ -71,5 +105,8 @@ int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, js
  * CTL_DONE with *reply NULL. */
 int link_server(struct ctl *ctl, const char *method, const char *path, const char *none,
                 json_t **reply);
+
+/* Finds the data directory and takes its owner's rights, to work on its files. */
+int link_files(struct ctl *ctl);
 
 #endif

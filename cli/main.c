@@ -31,10 +31,17 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--secret", argv, argc, i, &ctl->secret, &status) ||
         option("--secret-file", argv, argc, i, &ctl->secret_file, &status) ||
         option("--expires", argv, argc, i, &ctl->expires, &status) ||
-        option("--object", argv, argc, i, &ctl->object, &status))
+        option("--object", argv, argc, i, &ctl->object, &status) ||
+        option("--head", argv, argc, i, &ctl->audit.head, &status) ||
+        option("--from-export", argv, argc, i, &ctl->audit.from_export, &status) ||
+        option("--key", argv, argc, i, &ctl->audit.key, &status) ||
+        option("--from", argv, argc, i, &ctl->audit.from, &status) ||
+        option("-n", argv, argc, i, &ctl->audit.last, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
         ctl->json = true;
+    else if (strcmp(arg, "-f") == 0)
+        ctl->audit.follow = true;
     else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
         ctl->help = true;
     else
@@ -129,6 +136,10 @@ static int run_command(struct ctl *ctl)
         return usage("%s%s%s takes no secret", c->group, space, verb);
     if ((ctl->expires != NULL || ctl->object != NULL) && !c->takes_message)
         return usage("%s%s%s takes no --expires or --object", c->group, space, verb);
+    if (strcmp(c->group, "audit") != 0 &&
+        (ctl->audit.head != NULL || ctl->audit.from_export != NULL || ctl->audit.key != NULL ||
+         ctl->audit.from != NULL || ctl->audit.last != NULL || ctl->audit.follow))
+        return usage("%s%s%s takes no option of audit", c->group, space, verb);
     return c->run(ctl, c->arg_count > 0 ? ctl->words[own] : NULL);
 }
 

@@ -35,6 +35,8 @@ static bool may_fail(const struct http_request *req, uint32_t *retry_after_s)
                                                                         : NULL;
     uint8_t key[17];
     size_t len = ratelimit_address_key(&req->client, key);
+    if (failures)
+        app_refused(req, "bad_request");
     return !failures || ratelimit_take(failures, key, len, loop_now_ms(req->loop), retry_after_s);
 }
 

@@ -10,7 +10,8 @@
 #define ADMIN_LIST_MAX     1000u /* devices of one page */
 #define ADMIN_LIST_DEFAULT 100u
 #define ADMIN_EXPIRES_MAX  7776000u /* seconds that a message to a toy may wait */
-#define ADMIN_ERRORS_MAX   1000u    /* bad lines of an import that are named; the rest is counted */
+#define ADMIN_ACTOR_LEN    23u
+#define ADMIN_ERRORS_MAX   1000u /* bad lines of an import that are named; the rest is counted */
 
 enum admin_verb {
     ADMIN_LIST,
@@ -41,6 +42,7 @@ struct admin_command {
     enum admin_verb verb;
     char id[LIMIT_ID_LEN +
             1]; /* the device's, the child's for ADMIN_FORGET, where to go on for ADMIN_LIST */
+    char actor[ADMIN_ACTOR_LEN + 1]; /* who wants it: "uid:0", "token:1a2b3c4d" */
     uint8_t secret[LIMIT_SECRET_LEN];
     unsigned limit; /* of ADMIN_LIST */
     void *owner;    /* the caller's, untouched */

@@ -5,6 +5,7 @@
 
 #include "admin/internal.h"
 #include "ops/log.h"
+#include "ops/refusals.h"
 #include "proto/text.h"
 
 /* The Unix socket's peer shows its uid. */
@@ -16,6 +17,7 @@ static bool gate_socket(struct http_request *req, const struct conn *c)
         return true;
     LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_N("uid", uid),
         LOG_S("request_id", req->request_id));
+    refusal_count(loop_index(req->loop), "admin.refused", "forbidden", &req->client);
     http_problem(req, 403, "forbidden", "Only the server's own user and root may administer it.");
     return false;
 }
@@ -31,6 +33,7 @@ static bool gate_https(struct http_request *req)
         return true;
     LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name),
         LOG_S("request_id", req->request_id));
+    refusal_count(loop_index(req->loop), "admin.refused", "bad_admin_token", &req->client);
     if (!ratelimit_take(a->failures, key, len, loop_now_ms(req->loop), &retry_after_s)) {
         http_problem_retry(req, 429, "rate_limited", "Too many wrong tokens from this address.",
                            retry_after_s);

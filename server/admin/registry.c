@@ -7,6 +7,7 @@
 #include "admin/internal.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
+#include "ops/refusals.h"
 #include "proto/ids.h"
 #include "proto/text.h"
 
@@ -63,10 +64,11 @@ static void answer(struct loop *loop, struct loop_task *task)
     struct admin_answer a;
     char *text;
 
-    (void)loop;
     admin_command_answer(p->command, &a);
     log_command(p, &a);
     count_message(p);
+    if (a.code != NULL)
+        refusal_count(loop_index(loop), "admin.refused", a.code, &p->req->client);
     text = admin_answer_text(&a, p->req->request_id);
     if (text == NULL) {
         http_problem(p->req, 500, "internal", "Out of memory.");
@@ -123,6 +125,7 @@ static void submit(struct http_request *req, struct admin_command *command)
     *p = (struct pending){
         .task = {.run = answer}, .loop = req->loop, .req = req, .context = ctx, .command = command};
     command->owner = p;
+    (void)snprintf(command->actor, sizeof command->actor, "%s", "admin");
     command->job.done = done_on_store;
     int rc = admin_command_writes(command) ? store_write(ctx->store, &command->job)
                                            : store_read(ctx->store, &command->job);

@@ -2,11 +2,21 @@
 
 #include <time.h>
 
+#include "ops/refusals.h"
+#include "proto/endpoints.h"
+
 uint64_t app_now_s(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
     return (uint64_t)ts.tv_sec;
+}
+
+void app_refused(const struct http_request *req, const char *code)
+{
+    bool claim = span_is(req->path, ENDPOINT_CLAIM);
+    refusal_count(loop_index(req->loop), claim ? "claim.refused" : "token.refused", code,
+                  &req->client);
 }
 
 void app_fail(struct http_request *req, struct ratelimit *failures, int status, const char *code,
@@ -15,6 +25,7 @@ void app_fail(struct http_request *req, struct ratelimit *failures, int status, 
     uint8_t key[17];
     size_t len = ratelimit_address_key(&req->client, key);
     uint32_t retry_after_s;
+    app_refused(req, code);
     if (ratelimit_take(failures, key, len, loop_now_ms(req->loop), &retry_after_s)) {
         http_problem(req, status, code, detail);
         return;

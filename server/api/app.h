@@ -42,6 +42,8 @@ static inline struct app *app_of(const struct http_request *req)
 /* Seconds since 1970. */
 uint64_t app_now_s(void);
 
+/* Counts a refused claim or refresh for the audit trail. code: static text. */
+void app_refused(const struct http_request *req, const char *code);
 /* Answers a failing request of an address: with the problem, or, once the address has used its
  * failures up, with 429 + Retry-After instead (429s do not count). */
 void app_fail(struct http_request *req, struct ratelimit *failures, int status, const char *code,

@@ -8,6 +8,7 @@
 #include "api/handlers.h"
 #include "api/rotation.h"
 #include "ops/log.h"
+#include "ops/refusals.h"
 #include "proto/text.h"
 
 struct upgrade {
@@ -60,6 +61,7 @@ static void refuse(struct http_request *req, const char *word)
     uint8_t key[17];
     size_t len = ratelimit_address_key(&req->client, key);
     uint32_t retry_after_s;
+    refusal_count(loop_index(req->loop), "session.refused", word, &req->client);
     if (ratelimit_take(app_of(req)->upgrade_refusals, key, len, loop_now_ms(req->loop),
                        &retry_after_s))
         close_with(req, WS_CLOSE_POLICY, word, false);
