@@ -161,6 +161,8 @@ static int verify_store(struct ctl *ctl, struct heads *h, struct audit_key *give
     rc = audit_snapshot(f.tx, true);
     if (rc == TEDDY_OK)
         rc = audit_heads(f.tx, add_head, h);
+    if (h->failed)
+        rc = TEDDY_ENOMEM;
     if (rc == TEDDY_OK && h->count > 0)
         qsort(h->head, h->count, sizeof *h->head, in_order);
     c.v = (struct audit_verifier){

@@ -64,12 +64,10 @@ int audit_verify_begin(struct audit_verifier *v, const struct audit_head *after)
 static int missing(struct audit_verifier *v, int64_t up_to)
 {
     long long from = (long long)v->n + 1, to = (long long)up_to;
-    if (v->events == 0 && !v->begins_elsewhere)
-        return fault(v, v->n + 1, "events %lld to %lld are missing: the beginning is cut off", from,
-                     to);
+    const char *where = v->events == 0 && !v->begins_elsewhere ? ": the beginning is cut off" : "";
     if (from == to)
-        return fault(v, v->n + 1, "event %lld is missing", from);
-    return fault(v, v->n + 1, "events %lld to %lld are missing", from, to);
+        return fault(v, v->n + 1, "event %lld is missing%s", from, where);
+    return fault(v, v->n + 1, "events %lld to %lld are missing%s", from, to, where);
 }
 
 int audit_verify_row(struct audit_verifier *v, const struct audit_row *row)
