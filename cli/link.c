@@ -558,3 +558,12 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
         return rc;
     return none != NULL ? fail("no server is running on %s; %s", ctl->dir, none) : CTL_DONE;
 }
+
+int link_files(struct ctl *ctl)
+{
+    int rc = find_dir(ctl, false, false);
+
+    if (rc == CTL_DONE && !become_owner(ctl->dir))
+        rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
+    return rc;
+}

@@ -6,6 +6,7 @@
 
 #include "admin/internal.h"
 #include "ops/log.h"
+#include "ops/refusals.h"
 #include "proto/text.h"
 
 /* Who came, as far as it was found out. */
@@ -19,6 +20,7 @@ static void log_refused(const struct http_request *req, const char *code)
     LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_S("code", code),
         LOG_S("actor", req->actor[0] != '\0' ? req->actor : "-"),
         LOG_S("request_id", req->request_id));
+    refusal_count(loop_index(req->loop), "admin.refused", code, &req->client);
 }
 
 /* The Unix socket's peer shows its uid. */

@@ -8,6 +8,7 @@
 #include "admin/token.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
+#include "ops/refusals.h"
 #include "proto/ids.h"
 #include "proto/text.h"
 
@@ -64,10 +65,11 @@ static void answer(struct loop *loop, struct loop_task *task)
     struct admin_answer a;
     char *text;
 
-    (void)loop;
     admin_command_answer(p->command, &a);
     log_command(p, &a);
     count_message(p);
+    if (a.code != NULL)
+        refusal_count(loop_index(loop), "admin.refused", a.code, &p->req->client);
     text = admin_answer_text(&a, p->req->request_id);
     if (text == NULL) {
         http_problem(p->req, 500, "internal", "Out of memory.");
