@@ -220,6 +220,7 @@ static int open_admin(struct server *s)
         .keys_change = jwt_keys_change,
         .keys_context = s,
         .master = &s->master,
+        .audit_key = s->trail.key,
     };
     int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
     if (rc != TEDDY_OK)

@@ -26,6 +26,10 @@ static const char *event_of(const struct admin_command *c)
         return "device.imported";
     case ADMIN_FORGET:
         return "child.forgotten";
+    case ADMIN_CHILD_REVOKE:
+        return "child.revoked";
+    case ADMIN_CHILD_EXPORT:
+        return "child.exported";
     case ADMIN_SEND:
         return "message.queued";
     case ADMIN_CLEAR:

@@ -100,14 +100,16 @@ static void text_of(struct span s, char *out, size_t cap)
         snprintf(out, cap, "-");
 }
 
-/* The path without its query, which may hold a token. */
+/* The path without its query, which may hold a token. A child's id is in no log: then it is the
+ * route's pattern. */
 void request_log(const struct request *r, int status)
 {
     char method[16], path[160];
     if (!log_enabled(LOG_INFO))
         return;
     text_of(r->pub.head.method, method, sizeof method);
-    text_of(r->pub.path, path, sizeof path);
+    const char *pattern = r->pub.route ? r->pub.route->pattern : "";
+    text_of(strstr(pattern, "{child_id}") ? span_of(pattern) : r->pub.path, path, sizeof path);
     LOG(LOG_INFO, "http", LOG_S("method", method), LOG_S("path", path), LOG_N("status", status),
         LOG_N("ms", loop_now_ms(r->pub.loop) - r->pub.start_ms),
         LOG_S("request_id", r->pub.request_id));

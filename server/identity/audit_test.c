@@ -378,7 +378,8 @@ static int run_name(struct store_tx *tx, void *arg)
 
 static int run_erase(struct store_tx *tx, void *arg)
 {
-    return audit_child_erase(tx, arg);
+    struct child_erased erased;
+    return store_child_forget(tx, arg, UINT64_MAX, &erased);
 }
 
 static void a_child_keeps_its_pseudonym_until_it_is_forgotten(void **state)

@@ -28,11 +28,10 @@ struct audit_event {
 int audit_add(struct store_tx *tx, const struct audit_event *e);
 
 /* The child's pseudonym: the first 16 bytes of HMAC-SHA256 of its id under a key of its own, which
- * is made (in a write job only) when there is none and `make`; otherwise TEDDY_ENOTFOUND. */
+ * is made (in a write job only) when there is none and `make`; otherwise TEDDY_ENOTFOUND.
+ * store_child_forget (children.h) destroys the key: then nothing leads from the events to the child
+ * any more. */
 int audit_child(struct store_tx *tx, const char *child_id, bool make, uint8_t out[AUDIT_CHILD_LEN]);
-/* Destroys the key: nothing leads from the events to the child any more. A child without one is
- * fine. */
-int audit_child_erase(struct store_tx *tx, const char *child_id);
 
 /* ---- Reading ---- */
 

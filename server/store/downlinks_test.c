@@ -2,6 +2,7 @@
  * database becomes. */
 #include <sqlite3.h>
 
+#include "store/children.h"
 #include "store/test_store.h"
 
 #define MAX 64
@@ -333,7 +334,7 @@ static int bindings_body(struct store_tx *tx, void *arg)
     assert_int_equal(bind_child(tx, "a", "c", 1, 100), TEDDY_OK);
     queue(tx, "a", "for c");
     queue(tx, "b", "for c");
-    assert_int_equal(store_child_forget(tx, "c", NULL, NULL, &devices), TEDDY_OK);
+    assert_int_equal(store_child_forget(tx, "c", UINT64_MAX, &erased), TEDDY_OK);
     assert_int_equal(waiting(tx, "a"), 0);
     assert_int_equal(waiting(tx, "b"), 0);
     assert_int_equal(bind_child(tx, "b", "c", 1, 100), TEDDY_OK);
