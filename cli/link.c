@@ -430,6 +430,8 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     if (rc != TEDDY_OK)
         return fail("%s", err);
     c = admin_command_new(call->verb, call->batch != NULL ? call->batch->id : call->id, call->text);
+    if (c != NULL)
+        (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
     if (c != NULL)
         c->master = &master;

@@ -68,6 +68,7 @@ static void fill_planes(struct server *s)
     plane.offers = ROUTE_ADMIN;
     plane.context = &s->admin;
     plane.gate = admin_gate_body;
+    plane.refused = admin_refused;
     plane.conn.in_max = LIMIT_HTTP_HEAD + ADMIN_BODY_MAX;
     plane.conn.out_max = ADMIN_ANSWER_MAX;
     s->admin_plane = plane;

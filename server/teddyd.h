@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "admin/admin.h"
+#include "admin/trail.h"
 #include "api/app.h"
 #include "identity/audit_verify.h"
 #include "identity/keyring.h"
@@ -33,6 +34,8 @@ struct jwt_keys {
     struct loop_task task;
     struct loop_timer timer;
     struct keyring_policy policy;
+    struct admin_key_list before, after; /* of the change at hand */
+    bool tended;                         /* it is made */
     char path[PATH_MAX];
 };
 

@@ -1,11 +1,11 @@
 #include "admin/child.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "admin/receipt.h"
 #include "proto/text.h"
+#include "proto/writer.h"
 #include "store/erasures.h"
 
 struct child_work *child_work_new(void)
@@ -69,20 +69,27 @@ int child_receipt(struct store_tx *tx, struct admin_command *c)
     return w->json != NULL ? TEDDY_OK : TEDDY_ENOMEM;
 }
 
-void child_detail(const struct admin_command *c, char out[CHILD_DETAIL_MAX])
+void child_detail(const struct admin_command *c, char *out, size_t cap)
 {
     const struct child_work *w = c->child;
-    size_t len = 0;
+    struct writer text = writer_on(out, cap);
 
-    out[0] = '\0';
-    if (c->verb == ADMIN_CHILD_REVOKE)
-        (void)snprintf(out, CHILD_DETAIL_MAX, "{\"devices\":%llu}",
-                       (unsigned long long)w->devices);
-    for (unsigned i = 0; c->verb == ADMIN_FORGET && i < CHILD_TABLES; i++)
-        len += (size_t)snprintf(out + len, CHILD_DETAIL_MAX - len, "%s\"%s\":%llu%s",
-                                i == 0 ? "{" : ",", w->erased.table[i],
-                                (unsigned long long)w->erased.rows[i],
-                                i + 1 == CHILD_TABLES ? "}" : "");
+    if (c->verb == ADMIN_CHILD_EXPORT)
+        return;
+    writer_text(&text, "{");
+    for (unsigned i = 0; c->verb == ADMIN_FORGET && i < CHILD_TABLES; i++) {
+        writer_text(&text, i == 0 ? "\"" : ",\"");
+        writer_text(&text, w->erased.table[i]);
+        writer_text(&text, "\":");
+        writer_u64(&text, w->erased.rows[i]);
+    }
+    if (c->verb == ADMIN_CHILD_REVOKE) {
+        writer_text(&text, "\"devices\":");
+        writer_u64(&text, w->devices);
+    }
+    writer_text(&text, "}");
+    if (writer_end(&text) != TEDDY_OK)
+        out[0] = '\0';
 }
 
 json_t *child_json(const struct admin_command *c)

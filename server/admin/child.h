@@ -22,8 +22,6 @@ struct child_work {
     json_t *json;     /* the receipt; the page */
 };
 
-#define CHILD_DETAIL_MAX 160
-
 struct child_work *child_work_new(void);
 void child_work_free(struct child_work *w); /* NULL is fine */
 
@@ -31,7 +29,7 @@ int child_run(struct store_tx *tx, struct admin_command *c);
 /* Of ADMIN_FORGET, once its event is the last of the audit trail: the receipt. */
 int child_receipt(struct store_tx *tx, struct admin_command *c);
 /* What its event says. */
-void child_detail(const struct admin_command *c, char out[CHILD_DETAIL_MAX]);
+void child_detail(const struct admin_command *c, char *out, size_t cap);
 /* The reply to a success, new. */
 json_t *child_json(const struct admin_command *c);
 /* Whether `after` can be a page's "next". */

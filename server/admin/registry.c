@@ -8,7 +8,6 @@
 #include "admin/token.h"
 #include "ops/log.h"
 #include "ops/metrics.h"
-#include "ops/refusals.h"
 #include "proto/ids.h"
 #include "proto/text.h"
 
@@ -45,7 +44,8 @@ static void log_command(const struct pending *p, const struct admin_answer *a)
 {
     if (admin_command_writes(p->command))
         LOG(a->code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", p->req->route->name),
-            LOG_S("id", admin_command_of_child(p->command) ? "" : p->command->id), LOG_S("actor", p->command->actor),
+            LOG_S("id", admin_command_of_child(p->command) ? "-" : p->command->id),
+            LOG_S("actor", p->command->actor),
             LOG_N("status", a->status), LOG_S("request_id", p->req->request_id));
 }
 
@@ -66,11 +66,12 @@ static void answer(struct loop *loop, struct loop_task *task)
     struct admin_answer a;
     char *text;
 
+    (void)loop;
     admin_command_answer(p->command, &a);
     log_command(p, &a);
     count_message(p);
     if (a.code != NULL)
-        refusal_count(loop_index(loop), "admin.refused", a.code, &p->req->client);
+        admin_refused(p->req, a.code);
     text = admin_answer_text(&a, p->req->request_id);
     if (text == NULL) {
         http_problem(p->req, 500, "internal", "Out of memory.");

@@ -2,8 +2,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "admin/child.h"
+#include "admin/token.h"
 #include "proto/text.h"
+#include "proto/writer.h"
+
+#define DETAIL_MAX 320
 
 static const char *event_of(const struct admin_command *c)
 {
@@ -54,15 +60,56 @@ static bool is_of_device(const struct admin_command *c)
            c->verb == ADMIN_REVOKE || c->verb == ADMIN_SEND || c->verb == ADMIN_CLEAR;
 }
 
+/* Of the words in here none needs escaping: ids, roles and prefixes have been checked. */
+static void token_detail(const struct admin_token_row *t, char *out, size_t cap)
+{
+    (void)snprintf(out, cap, "{\"token\":\"%s\",\"role\":\"%s\",\"prefix\":\"%s\"}", t->id, t->role,
+                   t->prefix);
+}
+
+static void batch_detail(const struct batch_row *b, char *out, size_t cap)
+{
+    (void)snprintf(out, cap, "{\"batch\":\"%s\",\"prefix\":\"%s\",\"first\":%llu,\"count\":%llu}",
+                   b->id, b->prefix, (unsigned long long)b->first, (unsigned long long)b->count);
+}
+
+static void key_detail(const struct master_found *f, char *out, size_t cap)
+{
+    struct writer w = writer_on(out, cap);
+
+    writer_text(&w, "{\"key\":\"");
+    writer_hex(&w, f->sealed_id, sizeof f->sealed_id);
+    writer_text(&w, "\"}");
+    if (writer_end(&w) != TEDDY_OK)
+        out[0] = '\0';
+}
+
 static void detail_of(const struct admin_command *c, char *out, size_t cap)
 {
     out[0] = '\0';
     if (c->verb == ADMIN_IMPORT)
         (void)snprintf(out, cap, "{\"devices\":%zu}", c->import->count);
-    else if (c->verb == ADMIN_FORGET)
-        (void)snprintf(out, cap, "{\"devices\":%u}", c->concerned_count);
+    else if (admin_command_of_child(c))
+        child_detail(c, out, cap);
     else if (c->verb == ADMIN_CLEAR)
         (void)snprintf(out, cap, "{\"messages\":%llu}", (unsigned long long)c->gone);
+    else if (c->verb == ADMIN_TOKEN_CREATE)
+        token_detail(&c->tokens->made, out, cap);
+    else if (c->verb == ADMIN_TOKEN_REVOKE)
+        (void)snprintf(out, cap, "{\"token\":\"%s\"}", c->id);
+    else if (c->verb == ADMIN_BATCH_ADD)
+        batch_detail(&c->batch, out, cap);
+    else if (c->verb == ADMIN_MASTER_ROTATE)
+        key_detail(c->found, out, cap);
+}
+
+/* A rotation of the master key runs twice, or more often: it is the run that puts the data key
+ * under another key. */
+static bool tells(const struct admin_command *c)
+{
+    if (c->verb == ADMIN_MASTER_ROTATE)
+        return !c->found->rewrapped && c->found->moved;
+    return admin_command_writes(c);
 }
 
 /* A pseudonym that there is; none is made for a child that only an administrator names. */
@@ -77,7 +124,7 @@ static int find_child(struct store_tx *tx, const char *child_id, struct admin_tr
 int admin_trail_before(struct store_tx *tx, const struct admin_command *c, struct admin_trail *t)
 {
     *t = (struct admin_trail){0};
-    if (c->verb == ADMIN_FORGET)
+    if (admin_command_of_child(c))
         return find_child(tx, c->id, t);
     if (!is_of_device(c) || c->verb == ADMIN_ADD)
         return TEDDY_OK;
@@ -92,9 +139,9 @@ int admin_trail_before(struct store_tx *tx, const struct admin_command *c, struc
 int admin_trail_after(struct store_tx *tx, const struct admin_command *c,
                       const struct admin_trail *t)
 {
-    char detail[64];
+    char detail[DETAIL_MAX];
 
-    if (!admin_command_writes(c))
+    if (!tells(c))
         return TEDDY_OK;
     detail_of(c, detail, sizeof detail);
     return audit_add(tx, &(struct audit_event){.event = event_of(c),
@@ -102,6 +149,71 @@ int admin_trail_after(struct store_tx *tx, const struct admin_command *c,
                                                .child = t->has_child ? t->child : NULL,
                                                .actor = c->actor[0] != '\0' ? c->actor : "teddyctl",
                                                .detail = detail});
+}
+
+static const char *event_of_key(enum key_state state)
+{
+    switch (state) {
+    case KEY_PENDING:
+        return "key.added";
+    case KEY_SIGNING:
+        return "key.signs";
+    case KEY_VERIFYING:
+        return "key.retired";
+    default:
+        return "key.removed";
+    }
+}
+
+static int tell_key(struct store_tx *tx, const char *event, const char *actor,
+                    const struct key_info *key, const char *successor)
+{
+    char detail[3 * JWT_KID_MAX + 128];
+
+    (void)snprintf(detail, sizeof detail, "{\"kid\":\"%s\",\"alg\":\"%s\"%s%s%s}", key->kid,
+                   alg_name(key->alg), successor[0] != '\0' ? ",\"successor\":\"" : "", successor,
+                   successor[0] != '\0' ? "\"" : "");
+    return audit_add(tx,
+                     &(struct audit_event){.event = event, .actor = actor, .detail = detail});
+}
+
+static const struct key_info *find_key(const struct admin_key_list *l, const char *kid)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->key[i].kid, kid) == 0)
+            return &l->key[i];
+    return NULL;
+}
+
+void admin_key_list_take(struct admin_key_list *l, const struct keys *keys)
+{
+    l->count = keys != NULL ? keyring_list(keys, l->key) : 0;
+}
+
+int admin_trail_keys(struct store_tx *tx, const struct keyring_op *op, const char *actor,
+                     const struct admin_key_list *before, const struct admin_key_list *after)
+{
+    bool asked = op->verb == KEYRING_ADD || op->verb == KEYRING_RETIRE;
+    int rc = TEDDY_OK;
+
+    if (op->verb == KEYRING_ADD)
+        rc = tell_key(tx, "key.added", actor, &op->key, "");
+    if (op->verb == KEYRING_RETIRE)
+        rc = tell_key(tx, op->key.state == KEY_RETIRED ? "key.removed" : "key.retired", actor,
+                      &op->key, op->successor);
+    for (size_t i = 0; rc == TEDDY_OK && i < after->count; i++) {
+        const struct key_info *now = &after->key[i], *was = find_key(before, now->kid);
+        if ((asked && strcmp(now->kid, op->key.kid) == 0) ||
+            (was != NULL && was->state == now->state))
+            continue;
+        rc = tell_key(tx, was == NULL ? "key.added" : event_of_key(now->state), actor, now, "");
+    }
+    for (size_t i = 0; rc == TEDDY_OK && i < before->count; i++) {
+        const struct key_info *was = &before->key[i];
+        if ((!asked || strcmp(was->kid, op->key.kid) != 0) && find_key(after, was->kid) == NULL)
+            rc = tell_key(tx, "key.removed", actor, was, "");
+    }
+    return rc;
 }
 
 struct post {

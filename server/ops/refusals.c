@@ -11,7 +11,7 @@
 #include "ops/metrics.h"
 
 /* The top byte of a block. */
-enum { BLOCK_OTHER, BLOCK_LOCAL, BLOCK_SESSION, BLOCK_V4, BLOCK_V6 };
+enum { BLOCK_OTHER, BLOCK_LOCAL, BLOCK_SESSION, BLOCK_V4, BLOCK_V6, BLOCK_ALL };
 
 struct table {
     _Alignas(64) pthread_mutex_t lock; /* the loop's and, once a minute, the collector's */
@@ -46,7 +46,8 @@ uint64_t refusal_block(const struct sockaddr_storage *client)
 
 void refusal_block_text(uint64_t block, char out[REFUSALS_BLOCK_LEN])
 {
-    static const char *const names[] = {"other", "local", "session"};
+    static const char *const names[] = {
+        [BLOCK_OTHER] = "other", [BLOCK_LOCAL] = "local", [BLOCK_SESSION] = "session"};
     uint8_t address[16] = {0};
     char text[INET6_ADDRSTRLEN];
     unsigned kind = (unsigned)(block >> 56);
@@ -55,6 +56,8 @@ void refusal_block_text(uint64_t block, char out[REFUSALS_BLOCK_LEN])
         address[i] = (uint8_t)(block >> (48 - 8 * i));
     if (kind < BLOCK_V4)
         (void)snprintf(out, REFUSALS_BLOCK_LEN, "%s", names[kind]);
+    else if (kind == BLOCK_ALL)
+        (void)snprintf(out, REFUSALS_BLOCK_LEN, "all");
     else if (inet_ntop(kind == BLOCK_V4 ? AF_INET : AF_INET6, address, text, sizeof text) != NULL)
         (void)snprintf(out, REFUSALS_BLOCK_LEN, "%s/%s", text, kind == BLOCK_V4 ? "24" : "48");
 }
@@ -64,7 +67,7 @@ static struct refusal *find(struct refusals *t, const struct refusal *r)
     for (unsigned i = 0; i < t->count; i++) {
         struct refusal *e = &t->entry[i];
         if (e->block == r->block && e->minute == r->minute && strcmp(e->reason, r->reason) == 0 &&
-            strcmp(e->event, r->event) == 0)
+            strcmp(e->event, r->event) == 0 && strcmp(e->actor, r->actor) == 0)
             return e;
     }
     return NULL;
@@ -77,6 +80,7 @@ void refusals_add(struct refusals *to, const struct refusal *r)
 
     if (e == NULL && want.block != BLOCK_OTHER && to->blocks == REFUSALS_BLOCKS) {
         want.block = BLOCK_OTHER;
+        want.actor[0] = '\0';
         e = find(to, &want);
     }
     /* There are fewer reasons than that; should there ever be more, they share the last. */
@@ -93,11 +97,22 @@ void refusals_add(struct refusals *to, const struct refusal *r)
 void refusal_count(unsigned loop, const char *event, const char *reason,
                    const struct sockaddr_storage *client)
 {
+    refusal_count_by(loop, event, reason, "", refusal_block(client));
+}
+
+void refusal_count_by(unsigned loop, const char *event, const char *reason, const char *actor,
+                      uint64_t block)
+{
     struct table *t = &tables[loop % METRIC_LOOPS_MAX];
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    struct refusal r = {event, reason, refusal_block(client), (uint64_t)now.tv_sec / 60, 1};
+    struct refusal r = {.event = event,
+                        .reason = reason,
+                        .block = block,
+                        .minute = (uint64_t)now.tv_sec / 60,
+                        .count = 1};
+    (void)snprintf(r.actor, sizeof r.actor, "%s", actor);
     pthread_mutex_lock(&t->lock);
     refusals_add(&t->refusals, &r);
     pthread_mutex_unlock(&t->lock);

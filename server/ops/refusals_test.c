@@ -93,7 +93,7 @@ static void minutes_stay_apart(void **state)
 {
     (void)state;
     struct refusals table = {0};
-    struct refusal r = {"claim.refused", "invalid_signature", 7, 100, 1};
+    struct refusal r = {"claim.refused", "invalid_signature", "", 7, 100, 1};
     refusals_add(&table, &r);
     refusals_add(&table, &r);
     r.minute = 101;
@@ -135,7 +135,7 @@ static void a_flood_of_reasons_neither(void **state)
     uint64_t n = 0;
     for (unsigned i = 0; i < 500; i++) {
         snprintf(reasons[i], sizeof reasons[i], "r%u", i);
-        refusals_add(&table, &(struct refusal){"claim.refused", reasons[i], 7, 100, 1});
+        refusals_add(&table, &(struct refusal){"claim.refused", reasons[i], "", 7, 100, 1});
     }
     assert_int_equal(table.count, REFUSALS_MAX);
     for (unsigned i = 0; i < table.count; i++)
