@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "identity/audit_verify.h"
+#include "store/children.h"
 
 static struct place place;
 static struct store *store;
@@ -279,7 +280,8 @@ static int run_prune(struct store_tx *tx, void *arg)
         return TEDDY_OK;
     anchor.at_ms = 1;
     assert_int_equal(audit_key_sign(key, p->what, &anchor), TEDDY_OK);
-    return audit_prune(tx, &anchor);
+    uint64_t events;
+    return audit_prune(tx, &anchor, &events);
 }
 
 static struct prune prune(uint64_t before_ms, uint64_t keep_max, unsigned piece)

@@ -82,8 +82,8 @@ int audit_head_add(struct store_tx *tx, const struct audit_head *head);
  * others behind it. */
 int audit_prunable(struct store_tx *tx, uint64_t before_ms, uint64_t keep_max, unsigned piece,
                    struct audit_head *out, bool *more);
-/* Removes what stands up to the anchor, which is signed and from now on the beginning. */
-int audit_prune(struct store_tx *tx, const struct audit_head *anchor);
+/* Removes what stands up to the anchor, which is signed and from now on the beginning: *events. */
+int audit_prune(struct store_tx *tx, const struct audit_head *anchor, uint64_t *events);
 
 /* ---- The chain ---- */
 

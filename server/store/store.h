@@ -190,7 +190,5 @@ int store_downlink_drop(struct store_tx *tx, const char *device_id, const char *
                         const struct downlink_id *id);
 /* All of the device leave. */
 int store_downlink_clear(struct store_tx *tx, const char *device_id, uint64_t *count);
-/* What has expired leaves. */
-int store_downlink_purge(struct store_tx *tx, uint64_t now_s, uint64_t *count);
 
 #endif
