@@ -143,7 +143,7 @@ class Offline(unittest.TestCase):
         self.assertEqual(sum(json.loads(self.ok("child", "forget", "kid"))["erased"].values()), 0)
         self.assertEqual(self.ok("child", "revoke", "kid"), "0 toys revoked\n")
         self.assertEqual(json.loads(self.ok("child", "export", "kid")),
-                         {"child_id": "kid", "child": None, "bindings": [], "messages": [], "events": []})
+                         {"child_id": "kid", "child": None, "bindings": [], "messages": [], "events": [], "sessions": []})
         shown = self.ok("device", "show", "toy") + self.ok("--json", "device", "show", "toy") + self.ok("device", "list")
         self.assertNotIn(first, shown)
         self.assertNotIn(second, shown)
