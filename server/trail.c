@@ -205,6 +205,10 @@ void trail_stop(struct server *s)
     t->event = "server.stopped";
     t->job = (struct store_job){.run = run_trail};
     (void)store_write_wait(t->store, &t->job);
-    audit_key_free(t->key);
-    t->key = NULL;
+}
+
+void trail_close(struct server *s)
+{
+    audit_key_free(s->trail.key);
+    s->trail.key = NULL;
 }
