@@ -28,7 +28,8 @@ static int read_heads(const char *name, struct audit_head_list *h)
         return fail("%s: cannot be read: %s", name, strerror(errno));
     while (good && (json = json_loadf(f, JSON_DISABLE_EOF_CHECK, &why)) != NULL) {
         const json_t *inner = json_object_get(json, "head");
-        good = audit_head_read(inner != NULL ? inner : json, &head) && audit_head_list_add(h, &head) == TEDDY_OK;
+        good = audit_head_read(inner != NULL ? inner : json, &head) &&
+               audit_head_list_add(h, &head) == TEDDY_OK;
         json_decref(json);
     }
     good = good && feof(f) && h->count > before;
@@ -105,8 +106,7 @@ static int check_chain(struct check *c, struct store_tx *tx)
     if (rc != TEDDY_OK)
         return rc;
     (void)audit_last(tx, &last); /* how far it is; whether that is damaged will be seen */
-    c->progress =
-        (struct audit_progress){.what = "verified", .all = (uint64_t)(last.n - c->v.n)};
+    c->progress = (struct audit_progress){.what = "verified", .all = (uint64_t)(last.n - c->v.n)};
     rc = audit_rows(tx, INT64_MIN, check_row, c);
     if (rc == TEDDY_OK && c->v.fault[0] == '\0')
         rc = audit_verify_end(&c->v);
@@ -184,7 +184,8 @@ static void end_export(struct check *c, const json_t *line)
 }
 
 /* False: the file is no export. Otherwise what is found is in c->v. */
-static bool check_export(struct check *c, FILE *f, struct audit_head_list *h, struct audit_key **own)
+static bool check_export(struct check *c, FILE *f, struct audit_head_list *h,
+                         struct audit_key **own)
 {
     uint8_t room[AUDIT_CHILD_LEN + AUDIT_HASH_LEN];
     struct audit_row row;

@@ -229,9 +229,8 @@ static int begin(struct reading *r, struct store_tx *tx)
     audit_verify_fini(&r->v);
     r->heads.count = 0;
     int rc = audit_head_list_take(&r->heads, tx);
-    r->v = (struct audit_verifier){.key = r->context->audit_key,
-                                   .heads = r->heads.head,
-                                   .head_count = r->heads.count};
+    r->v = (struct audit_verifier){
+        .key = r->context->audit_key, .heads = r->heads.head, .head_count = r->heads.count};
     r->begun = true;
     return rc == TEDDY_OK ? audit_verify_store(&r->v, tx) : rc;
 }
