@@ -186,6 +186,11 @@ int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply);
 int link_server(struct ctl *ctl, const char *method, const char *path, const char *none,
                 json_t **reply);
 
+/* In a link_work's offline: opens the data directory's store, sealed under its master key, whose
+ * names stay in *master. With err. */
+TEDDY_MUST_CHECK int link_store(const struct ctl *ctl, struct master_key *master,
+                                struct store **out, char *err, size_t cap);
+
 /* Finds the data directory and takes its owner's rights, to work on its files. */
 int link_files(struct ctl *ctl);
 

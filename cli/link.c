@@ -418,27 +418,38 @@ static int run_command(struct store *store, struct admin_command *c, const char 
     return take_answer(&a, file, reply);
 }
 
+int link_store(const struct ctl *ctl, struct master_key *master, struct store **out, char *err,
+               size_t cap)
+{
+    char path[sizeof ctl->dir + 32], why[512];
+    struct store_options options = {.path = path, .master = &master->keys};
+    int rc;
+
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    rc = master_key_find(master, ctl->master_key_file, ctl->dir, err, cap);
+    if (rc == TEDDY_OK)
+        rc = store_open(&options, out, err, cap);
+    if (rc == TEDDY_OK && master_key_settle(master, why, sizeof why) != TEDDY_OK)
+        (void)fail("%s", why); /* it is found again at the next start */
+    master_key_forget(master);
+    return rc;
+}
+
 static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
                       json_t **reply)
 {
     char path[sizeof ctl->dir + 32], err[512];
     struct master_key master;
-    struct store_options options = {.path = path, .master = &master.keys};
     struct admin_command *c = NULL;
     struct audit_key *key = NULL;
     struct store *store = NULL;
-    int rc;
+    int rc = TEDDY_OK;
 
     (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
-    if (call->verb == ADMIN_FORGET && audit_key_load(path, &key, err, sizeof err) != TEDDY_OK)
-        return fail("%s", err);
-    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
-    rc = master_key_find(&master, ctl->master_key_file, ctl->dir, err, sizeof err);
+    if (call->verb == ADMIN_FORGET)
+        rc = audit_key_load(path, &key, err, sizeof err);
     if (rc == TEDDY_OK)
-        rc = store_open(&options, &store, err, sizeof err);
-    if (rc == TEDDY_OK && master_key_settle(&master, err, sizeof err) != TEDDY_OK)
-        (void)fail("%s", err); /* it is found again at the next start */
-    master_key_forget(&master);
+        rc = link_store(ctl, &master, &store, err, sizeof err);
     if (rc != TEDDY_OK) {
         audit_key_free(key);
         return fail("%s", err);

@@ -311,6 +311,7 @@ static int serve(struct server *s)
     /* The store first: what it still has to say, it says to loops that are there. */
     trail_stop(s);
     store_close(s->app.store);
+    trail_close(s);
     if (http_in_flight() > 0 || conn_count() > 0) {
         /* The drain ran out of time. Everything answered is durable; the rest is the kernel's to
          * take back. */

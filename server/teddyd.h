@@ -131,7 +131,8 @@ void upkeep_stop(struct server *s);  /* once the store is closed */
  * store is closed. */
 TEDDY_MUST_CHECK int trail_open(struct server *s);
 void trail_start(struct server *s); /* before the loops run */
-void trail_stop(struct server *s);
+void trail_stop(struct server *s);  /* the last events are written */
+void trail_close(struct server *s); /* behind the store */
 
 /* drain.c: ends all sessions and requests, then stops the loops. Loop 0's thread; signals_block
  * before any thread starts. */

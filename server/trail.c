@@ -26,10 +26,9 @@ static int add_refusal(struct store_tx *tx, const struct refusal *r)
     snprintf(detail, sizeof detail,
              "{\"reason\":\"%s\",\"block\":\"%s\",\"minute\":\"%s\",\"count\":%llu}", r->reason,
              block, minute, (unsigned long long)r->count);
-    return audit_add(
-        tx, &(struct audit_event){.event = r->event,
-                                  .actor = r->actor[0] != '\0' ? r->actor : "server",
-                                  .detail = detail});
+    return audit_add(tx, &(struct audit_event){.event = r->event,
+                                               .actor = r->actor[0] != '\0' ? r->actor : "server",
+                                               .detail = detail});
 }
 
 static int prune(struct store_tx *tx, struct trail *t, uint64_t now_ms)
@@ -210,6 +209,10 @@ void trail_stop(struct server *s)
     t->event = "server.stopped";
     t->job = (struct store_job){.run = run_trail};
     (void)store_write_wait(t->store, &t->job);
-    audit_key_free(t->key);
-    t->key = NULL;
+}
+
+void trail_close(struct server *s)
+{
+    audit_key_free(s->trail.key);
+    s->trail.key = NULL;
 }

@@ -45,8 +45,8 @@ static void log_command(const struct pending *p, const struct admin_answer *a)
     if (admin_command_writes(p->command))
         LOG(a->code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", p->req->route->name),
             LOG_S("id", admin_command_of_child(p->command) ? "-" : p->command->id),
-            LOG_S("actor", p->command->actor),
-            LOG_N("status", a->status), LOG_S("request_id", p->req->request_id));
+            LOG_S("actor", p->command->actor), LOG_N("status", a->status),
+            LOG_S("request_id", p->req->request_id));
 }
 
 static void count_message(const struct pending *p)

@@ -173,8 +173,7 @@ static int tell_key(struct store_tx *tx, const char *event, const char *actor,
     (void)snprintf(detail, sizeof detail, "{\"kid\":\"%s\",\"alg\":\"%s\"%s%s%s}", key->kid,
                    alg_name(key->alg), successor[0] != '\0' ? ",\"successor\":\"" : "", successor,
                    successor[0] != '\0' ? "\"" : "");
-    return audit_add(tx,
-                     &(struct audit_event){.event = event, .actor = actor, .detail = detail});
+    return audit_add(tx, &(struct audit_event){.event = event, .actor = actor, .detail = detail});
 }
 
 static const struct key_info *find_key(const struct admin_key_list *l, const char *kid)

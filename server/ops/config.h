@@ -75,7 +75,7 @@
     N(retention_tokens_days, 7, 0, 3650, "days", "What is known of a token family (times, ids of tokens) leaves so long after its last token expired") \
     N(retention_bindings_days, 400, 0, 36500, "days", "A toy that neither claims nor refreshes for so long is released from its child; 0: never") \
     N(retention_children_days, 30, 0, 36500, "days", "A child that no toy is bound to is forgotten after: the key of its pseudonym; 0: never") \
-    N(retention_batches_days, 3650, 0, 36500, "days", "Records of production batches leave after; 0: never") \
+    N(retention_batches_days, 0, 0, 36500, "days", "Records of production batches leave after; 0: never") \
     N(retention_admin_tokens_days, 90, 0, 36500, "days", "Records of admin tokens leave so long after these expired or were revoked; 0: never") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \
     B(echo_route, false, "Serve GET /ws/echo, an unauthenticated echo for conformance and load tests") \
