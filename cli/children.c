@@ -217,7 +217,8 @@ int run_child_verify(struct ctl *ctl, const char *file)
     int rc;
 
     if (ctl->audit.key == NULL)
-        return usage("child verify-receipt needs --key FILE; see teddyctl child verify-receipt --help");
+        return usage(
+            "child verify-receipt needs --key FILE; see teddyctl child verify-receipt --help");
     rc = read_file(file, RECEIPT_FILE_MAX, &text, &len);
     if (rc == CTL_DONE && audit_key_load_public(ctl->audit.key, &key, err, sizeof err) != TEDDY_OK)
         rc = fail("%s", err);

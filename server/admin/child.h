@@ -11,7 +11,8 @@
 /* Of ADMIN_FORGET, ADMIN_CHILD_REVOKE and ADMIN_CHILD_EXPORT. */
 struct child_work {
     const struct audit_key *key; /* of ADMIN_FORGET: signs the receipt; the caller's */
-    char after[LIMIT_ID_LEN + 1]; /* of ADMIN_CHILD_EXPORT: the page before's "next"; "": the first */
+    char after[LIMIT_ID_LEN +
+               1]; /* of ADMIN_CHILD_EXPORT: the page before's "next"; "": the first */
 
     /* What run found. */
     bool has_child;

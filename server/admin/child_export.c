@@ -32,8 +32,8 @@ static bool number(const char **text, char end, uint64_t max, uint64_t *out)
 {
     const char *stop = end != '\0' ? strchr(*text, end) : *text + strlen(*text);
 
-    if (stop == NULL ||
-        u64_parse((struct span){*text, (size_t)(stop - *text)}, out) != TEDDY_OK || *out > max)
+    if (stop == NULL || u64_parse((struct span){*text, (size_t)(stop - *text)}, out) != TEDDY_OK ||
+        *out > max)
         return false;
     *text = stop + (end != '\0');
     return true;
@@ -206,8 +206,8 @@ int child_run_export(struct store_tx *tx, struct admin_command *c)
     if (rc == TEDDY_OK)
         c->child->json =
             json_pack("{s:s, s:o, s:O, s:O, s:O, s:o}", "child_id", c->id, "child",
-                      name_json(c->child), "bindings", p.bindings, "messages", p.messages,
-                      "events", p.events, "next", more ? place_json(&p.at) : json_null());
+                      name_json(c->child), "bindings", p.bindings, "messages", p.messages, "events",
+                      p.events, "next", more ? place_json(&p.at) : json_null());
     json_decref(p.bindings);
     json_decref(p.messages);
     json_decref(p.events);

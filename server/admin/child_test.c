@@ -117,9 +117,8 @@ static void a_receipt_says_what_was_erased(void **state)
 
     receipt = finish(ADMIN_FORGET, "kid", "", 200); /* there is nothing more */
     assert_true(json_is_null(json_object_get(receipt, "child")));
-    assert_int_equal(erased(receipt, "device") + erased(receipt, "downlink") +
-                         erased(receipt, "child"),
-                     0);
+    assert_int_equal(
+        erased(receipt, "device") + erased(receipt, "downlink") + erased(receipt, "child"), 0);
     assert_null(receipt_fault(receipt, key));
     json_decref(receipt);
 }
@@ -239,9 +238,18 @@ static void an_export_of_full_pages_ends(void **state)
 
 static void where_a_page_begins_is_checked(void **state)
 {
-    static const char *const bad[] = {"b",   "b-",      "x-1",     "b-x",      "m-1",
-                                      "m-1-2", "m-1-2-", "m-1-2-x", "m-1-2-3-4", "e-1-2",
-                                      "b-99999999999999999999", "m-1-4294967296-1"};
+    static const char *const bad[] = {"b",
+                                      "b-",
+                                      "x-1",
+                                      "b-x",
+                                      "m-1",
+                                      "m-1-2",
+                                      "m-1-2-",
+                                      "m-1-2-x",
+                                      "m-1-2-3-4",
+                                      "e-1-2",
+                                      "b-99999999999999999999",
+                                      "m-1-4294967296-1"};
     static const char *const good[] = {"", "b-1", "m-1-2-3", "e-7", "m-0-4294967295-0"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

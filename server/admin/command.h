@@ -53,8 +53,9 @@ struct child_work;
 struct admin_command {
     struct store_job job; /* first: run gets this back */
     enum admin_verb verb;
-    /* The device's; the child's for ADMIN_FORGET and ADMIN_CHILD_…, the batch's for ADMIN_BATCH_…, where to go on for
-     * ADMIN_LIST, the prefix of all ids for ADMIN_IMPORT, the token's for ADMIN_TOKEN_REVOKE. */
+    /* The device's; the child's for ADMIN_FORGET and ADMIN_CHILD_…, the batch's for ADMIN_BATCH_…,
+     * where to go on for ADMIN_LIST, the prefix of all ids for ADMIN_IMPORT, the token's for
+     * ADMIN_TOKEN_REVOKE. */
     char id[LIMIT_ID_LEN + 1];
     char actor[ADMIN_ACTOR_LEN + 1];  /* who wants it: "uid:0", "token:1a2b3c4d" */
     char prefix[LIMIT_ID_LEN + 1];    /* ADMIN_LIST: of the devices that are shown */

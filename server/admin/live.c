@@ -24,7 +24,7 @@ struct round {
     bool draining;
     json_t *list; /* NULL: only counted */
     unsigned limit;
-    char prefix[LIMIT_ID_LEN + 1]; /* of the devices that are shown and counted */
+    char prefix[LIMIT_ID_LEN + 1];   /* of the devices that are shown and counted */
     char child_id[LIMIT_ID_LEN + 1]; /* the same; "": of every child */
     bool failed;
     void (*finish)(struct round *r);
@@ -95,8 +95,7 @@ static void visit(struct loop *loop, struct loop_task *task)
 
 /* prefix and child_id "": all sessions. */
 static void start_round(struct http_request *req, json_t *list, unsigned limit, const char *prefix,
-                        const char *child_id,
-                        void (*finish)(struct round *r))
+                        const char *child_id, void (*finish)(struct round *r))
 {
     struct round *r = calloc(1, sizeof *r);
 

@@ -16,7 +16,8 @@
 
 #define RECEIPT_TEXT_MAX 1024
 
-/* child NULL: the child had no pseudonym (any more). NULL: out of memory, or it cannot be signed. */
+/* child NULL: the child had no pseudonym (any more). NULL: out of memory, or it cannot be signed.
+ */
 json_t *receipt_new(const struct audit_key *key, const uint8_t child[AUDIT_CHILD_LEN],
                     const struct child_erased *erased, uint64_t at_s, int64_t event);
 /* What is signed: lines "teddy erasure receipt", "child=…" ("-" without), "at=…", "version=…",

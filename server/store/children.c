@@ -50,9 +50,9 @@ void store_scrub(struct store_tx *tx)
 
 int store_child_revoke(struct store_tx *tx, const char *child_id, uint64_t *devices)
 {
-    sqlite3_stmt *st = tx_stmt(tx, STMT_CHILD_REVOKE,
-                               "UPDATE device SET " NO_FAMILY " WHERE " OF_CHILD
-                               " AND sid IS NOT NULL");
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_CHILD_REVOKE,
+                "UPDATE device SET " NO_FAMILY " WHERE " OF_CHILD " AND sid IS NOT NULL");
     bind_text(st, 1, child_id);
     int err = tx_run(tx, st);
     *devices = err == TEDDY_OK ? (uint64_t)sqlite3_changes64(tx->db) : 0;

@@ -119,9 +119,10 @@ static void each_column(void (*each)(void *arg, const char *table, const char *c
 static void assert_without(void *arg, const char *table, const char *column)
 {
     char sql[320];
-    snprintf(sql, sizeof sql,
-             "SELECT count(*) FROM \"%s\" WHERE instr(CAST(\"%s\" AS BLOB), CAST('%s' AS BLOB)) > 0",
-             table, column, (const char *)arg);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT count(*) FROM \"%s\" WHERE instr(CAST(\"%s\" AS BLOB), CAST('%s' AS BLOB)) > 0",
+        table, column, (const char *)arg);
     if (raw_number(sql) != 0)
         fail_msg("%s.%s still says %s", table, column, (const char *)arg);
 }

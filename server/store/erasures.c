@@ -92,8 +92,8 @@ int erasures_append(struct store_tx *tx, const char *child_id, uint64_t at_s)
     int err = store_seal_erasure(tx, child_id, strlen(child_id), mac);
     if (err != TEDDY_OK)
         return err;
-    int fd = place_of(tx, dir, path) ? open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600)
-                                     : -1;
+    int fd =
+        place_of(tx, dir, path) ? open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
     bool ok = fd >= 0 && append(fd, dir, mac, at_s, &end);
     if (fd >= 0)
         close(fd);
@@ -175,8 +175,7 @@ static int listed_at(struct store_tx *tx, const struct list *list, const char *c
     int err = store_seal_erasure(tx, child_id, strlen(child_id), wanted.mac);
     if (err != TEDDY_OK)
         return err;
-    const struct listed *found =
-        bsearch(&wanted, list->of, list->count, sizeof *list->of, by_name);
+    const struct listed *found = bsearch(&wanted, list->of, list->count, sizeof *list->of, by_name);
     while (found != NULL && found > list->of && by_name(found - 1, found) == 0)
         found--;
     *at_s = found != NULL ? found->at_s : 0;

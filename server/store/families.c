@@ -30,9 +30,9 @@ int store_device_bind(struct store_tx *tx, const struct device_row *device,
             return err;
     }
     bool again = strcmp(device->child_id, f->child_id) == 0;
-    sqlite3_stmt *st = again ? tx_stmt(tx, STMT_DEVICE_BIND_AGAIN, "UPDATE device SET " CLAIMED)
-                             : tx_stmt(tx, STMT_DEVICE_BIND,
-                                       "UPDATE device SET child_id = ?2, " CLAIMED);
+    sqlite3_stmt *st =
+        again ? tx_stmt(tx, STMT_DEVICE_BIND_AGAIN, "UPDATE device SET " CLAIMED)
+              : tx_stmt(tx, STMT_DEVICE_BIND, "UPDATE device SET child_id = ?2, " CLAIMED);
     bind_u64(st, 1, (uint64_t)device->row);
     if (!again)
         bind_text(st, 2, f->child_id);

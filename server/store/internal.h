@@ -112,7 +112,7 @@ struct store_tx {
     void (*failed)(const char *what, const char *advice, int code);
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
-    bool scrub; /* what a job deleted is to leave the log, too, once it is committed */
+    bool scrub;  /* what a job deleted is to leave the log, too, once it is committed */
     struct seal_box *box;      /* shuts and opens secrets */
     struct audit_chain *audit; /* the end of the audit trail; NULL until an event is added */
     sqlite3_stmt *stmts[STMT_COUNT];
@@ -135,7 +135,8 @@ struct log_vfs {
 
 TEDDY_MUST_CHECK int log_vfs_add(struct log_vfs *v, const char *real);
 void log_vfs_remove(struct log_vfs *v);
-/* The database file, just opened by the real VFS: what is free in its pages is zero (database_file.c).
+/* The database file, just opened by the real VFS: what is free in its pages is zero
+ * (database_file.c).
  */
 void database_file_watch(struct log_vfs *v, sqlite3_file *f);
 /* After a transaction: what it gathered and did not commit may no longer reach the file. Once the

@@ -116,11 +116,11 @@ struct idle {
 static int find_idle(struct store_tx *tx, int64_t from, int64_t *to, uint64_t before_s,
                      struct idle found[PIECE_OWN], unsigned *count)
 {
-    sqlite3_stmt *st = between(
-        tx_stmt(tx, STMT_RETAIN_IDLE,
-                "SELECT device_id, child_id, row FROM device WHERE row > ?1 AND row <= ?2"
-                " AND child_id <> '' AND max(claimed_s, seen_s, iat_s) <= ?3 ORDER BY row"),
-        from, *to);
+    sqlite3_stmt *st =
+        between(tx_stmt(tx, STMT_RETAIN_IDLE,
+                        "SELECT device_id, child_id, row FROM device WHERE row > ?1 AND row <= ?2"
+                        " AND child_id <> '' AND max(claimed_s, seen_s, iat_s) <= ?3 ORDER BY row"),
+                from, *to);
     int err = TEDDY_OK;
     bind_u64(st, 3, before_s);
     *count = 0;
@@ -167,11 +167,10 @@ static int retain_devices(struct store_tx *tx, const struct retention_bounds *b,
     if (err != TEDDY_OK)
         return err;
     /* A revoked family is of no use any more; an ended one for tokens_days. */
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_RETAIN_TOKENS,
-                "UPDATE device SET " NO_FAMILY " WHERE row > ?1 AND row <= ?2"
-                " AND ((sid IS NULL AND access_jti IS NOT NULL)"
-                "   OR (sid IS NOT NULL AND refresh_exp_s <= ?3))");
+    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_TOKENS,
+                               "UPDATE device SET " NO_FAMILY " WHERE row > ?1 AND row <= ?2"
+                               " AND ((sid IS NULL AND access_jti IS NOT NULL)"
+                               "   OR (sid IS NOT NULL AND refresh_exp_s <= ?3))");
     uint64_t ended = b->tokens_days > 0 ? before(now_s, b->tokens_days) : now_s;
     bind_u64(st, 3, ended);
     err = count(tx, between(st, from->row, to->row), &pruned[RETENTION_TOKENS]);
@@ -218,22 +217,22 @@ static int forget_old(struct store_tx *tx, const char *child_id)
     int err = audit_child(tx, child_id, false, child);
     if (err == TEDDY_OK)
         err = store_child_forget(tx, child_id, UINT64_MAX, &erased);
-    return err != TEDDY_OK ? err
-                           : audit_add(tx, &(struct audit_event){
-                                               .event = "child.forgotten",
-                                               .child = child,
-                                               .actor = "server",
-                                               .detail = "{\"reason\":\"retention\"}"});
+    return err != TEDDY_OK
+               ? err
+               : audit_add(tx, &(struct audit_event){.event = "child.forgotten",
+                                                     .child = child,
+                                                     .actor = "server",
+                                                     .detail = "{\"reason\":\"retention\"}"});
 }
 
 static int find_old(struct store_tx *tx, const char *from, char to[LIMIT_ID_LEN + 1],
                     uint64_t before_s, char found[PIECE_OWN][LIMIT_ID_LEN + 1], unsigned *count)
 {
-    sqlite3_stmt *st = children(
-        tx_stmt(tx, STMT_RETAIN_CHILDREN_OLD,
-                "SELECT child_id FROM child" CHILDREN_BETWEEN
-                " AND idle_s > 0 AND idle_s <= ?3 AND NOT " HAS_TOY " ORDER BY child_id"),
-        from, to);
+    sqlite3_stmt *st =
+        children(tx_stmt(tx, STMT_RETAIN_CHILDREN_OLD,
+                         "SELECT child_id FROM child" CHILDREN_BETWEEN
+                         " AND idle_s > 0 AND idle_s <= ?3 AND NOT " HAS_TOY " ORDER BY child_id"),
+                 from, to);
     int err = TEDDY_OK;
     bind_u64(st, 3, before_s);
     *count = 0;
@@ -266,14 +265,15 @@ static int retain_children(struct store_tx *tx, const struct retention_bounds *b
     if (err != TEDDY_OK)
         return err;
     pruned[RETENTION_CHILDREN] += found;
-    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_CHILDREN_BACK,
-                               "UPDATE child SET idle_s = 0" CHILDREN_BETWEEN
-                               " AND idle_s > 0 AND " HAS_TOY);
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_RETAIN_CHILDREN_BACK,
+                "UPDATE child SET idle_s = 0" CHILDREN_BETWEEN " AND idle_s > 0 AND " HAS_TOY);
     err = tx_run(tx, children(st, from->child_id, to->child_id));
     if (err != TEDDY_OK)
         return err;
-    st = tx_stmt(tx, STMT_RETAIN_CHILDREN_MARK,
-                 "UPDATE child SET idle_s = ?3" CHILDREN_BETWEEN " AND idle_s = 0 AND NOT " HAS_TOY);
+    st =
+        tx_stmt(tx, STMT_RETAIN_CHILDREN_MARK,
+                "UPDATE child SET idle_s = ?3" CHILDREN_BETWEEN " AND idle_s = 0 AND NOT " HAS_TOY);
     bind_u64(st, 3, now_s);
     return tx_run(tx, children(st, from->child_id, to->child_id));
 }
@@ -283,12 +283,13 @@ static int retain_children(struct store_tx *tx, const struct retention_bounds *b
 static int retain_rest(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
                        uint64_t *pruned)
 {
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_RETAIN_BATCHES, "DELETE FROM batch WHERE n IN (SELECT n FROM batch WHERE"
-                                         " created_s <= ?1 ORDER BY n LIMIT ?2)");
+    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_BATCHES,
+                               "DELETE FROM batch WHERE n IN (SELECT n FROM batch WHERE"
+                               " created_s <= ?1 ORDER BY n LIMIT ?2)");
     bind_u64(st, 1, before(now_s, b->batches_days));
     bind_u64(st, 2, PIECE);
-    int err = b->batches_days > 0 ? count(tx, st, &pruned[RETENTION_BATCHES]) : tx_end(st, TEDDY_OK);
+    int err =
+        b->batches_days > 0 ? count(tx, st, &pruned[RETENTION_BATCHES]) : tx_end(st, TEDDY_OK);
     if (err != TEDDY_OK || b->admin_tokens_days == 0)
         return err;
     st = tx_stmt(tx, STMT_RETAIN_ADMIN_TOKENS,

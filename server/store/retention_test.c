@@ -106,9 +106,9 @@ static int toy_body(struct store_tx *tx, void *arg)
     if (err == TEDDY_OK && t->child[0] != '\0')
         err = bind_child(tx, t->id, t->child, (uint8_t)t->n, T0);
     if (err == TEDDY_OK && t->child[0] != '\0')
-        err = audit_add(tx, &(struct audit_event){.event = "claim.accepted",
-                                                  .device_id = t->id,
-                                                  .child_id = t->child});
+        err =
+            audit_add(tx, &(struct audit_event){
+                              .event = "claim.accepted", .device_id = t->id, .child_id = t->child});
     return err;
 }
 
@@ -222,7 +222,8 @@ static int small_body(struct store_tx *tx, void *arg)
                               .count = 1,
                               .digits = 1,
                               .created_s = T0};
-    struct admin_token_row token = {.id = "01234567", .role = "viewer", .created_s = T0, .expires_s = T0 + DAY};
+    struct admin_token_row token = {
+        .id = "01234567", .role = "viewer", .created_s = T0, .expires_s = T0 + DAY};
     (void)arg;
     int err = store_batch_add(tx, &batch);
     return err != TEDDY_OK ? err : store_admin_token_add(tx, &token, 9);

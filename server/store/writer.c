@@ -70,8 +70,8 @@ static void scrub(struct store *s)
     s->writer.scrub = false;
     if (!asked && !s->scrub_due)
         return;
-    s->scrub_due = asked ? !cut_log(s->writer.db, CUT_TRIES, CUT_BUSY_MS)
-                         : !cut_log(s->writer.db, 1, 0);
+    s->scrub_due =
+        asked ? !cut_log(s->writer.db, CUT_TRIES, CUT_BUSY_MS) : !cut_log(s->writer.db, 1, 0);
     (void)sqlite3_db_release_memory(s->writer.db);
 }
 
