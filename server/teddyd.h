@@ -6,23 +6,30 @@
 #include <pthread.h>
 
 #include "admin/admin.h"
+#include "admin/trail.h"
 #include "api/app.h"
+#include "identity/audit_verify.h"
 #include "identity/keyring.h"
 #include "identity/master_key.h"
 #include "net/listener.h"
 #include "net/tls.h"
 #include "net/tls_tickets.h"
+#include "ops/refusals.h"
+#include "store/retention.h"
 
 #define ERROR_MAX 512
 
-/* upkeep.c: the hourly purge. Loop 0's. */
+/* upkeep.c: what is too old leaves the store. Loop 0's. */
 struct upkeep {
     struct store_job job; /* first: it is what the store hands back */
     struct loop_task task;
     struct loop_timer timer;
     struct store *store;
     struct loop *loop;
-    uint64_t expired;
+    struct retention_bounds bounds;
+    struct retention_place at, next;  /* before and behind the present piece */
+    uint64_t pruned[RETENTION_KINDS]; /* by it */
+    uint64_t walk[RETENTION_KINDS];   /* since the walk began */
 };
 
 /* jwt_keys.c: the keys that sign and verify tokens. Loop 0's, but for what runs on the store. */
@@ -31,7 +38,25 @@ struct jwt_keys {
     struct loop_task task;
     struct loop_timer timer;
     struct keyring_policy policy;
+    struct admin_key_list before, after; /* of the change at hand */
+    bool tended;                         /* it is made */
     char path[PATH_MAX];
+};
+
+/* trail.c: the audit trail's upkeep. Loop 0's. */
+struct trail {
+    struct store_job job; /* first: it is what the store hands back */
+    struct loop_task task;
+    struct loop_timer timer;
+    struct store *store;
+    struct loop *loop;
+    const struct config *config;
+    struct audit_key *key;
+    struct refusals refused; /* not written yet */
+    const char *event;       /* to be written as well; NULL: none */
+    bool busy;               /* the store has the job */
+    bool more;               /* there is more to remove */
+    uint64_t pruned;         /* events that the job removed */
 };
 
 struct server {
@@ -64,6 +89,7 @@ struct server {
     struct loop_io signals;
     struct upkeep upkeep;
     struct jwt_keys jwt_keys;
+    struct trail trail;
     struct loop_timer drain_timer;
     struct loop_task drain_request; /* `teddyctl drain` */
     uint64_t drain_deadline_ms, quiet_since_ms;
@@ -100,6 +126,13 @@ TEDDY_MUST_CHECK int jwt_keys_change(void *server, struct keyring_op *op, char *
 /* upkeep.c */
 void upkeep_start(struct server *s); /* before the loops run */
 void upkeep_stop(struct server *s);  /* once the store is closed */
+
+/* trail.c. Open: as soon as the store is there; stop: once the loops stand still, and before the
+ * store is closed. */
+TEDDY_MUST_CHECK int trail_open(struct server *s);
+void trail_start(struct server *s); /* before the loops run */
+void trail_stop(struct server *s);  /* the last events are written */
+void trail_close(struct server *s); /* behind the store */
 
 /* drain.c: ends all sessions and requests, then stops the loops. Loop 0's thread; signals_block
  * before any thread starts. */
