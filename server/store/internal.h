@@ -81,13 +81,26 @@ struct store_tx {
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
-/* The VFS of the writer's connection: the real one, with the log's writes gathered (log_file.c).
+/* What is put before a database file's writes (pages.c). */
+struct page_filter {
+    sqlite3_io_methods methods; /* first; the file's own but for xWrite */
+    int (*write)(sqlite3_file *f, const void *data, int len, sqlite3_int64 at);
+    uint8_t page[65536];
+};
+
+/* Has f, just opened, leave nothing in its pages that no row has. One connection's file, of one
+ * thread at a time; p stays where it is until f is closed. */
+void pages_filter(struct page_filter *p, sqlite3_file *f);
+
+/* The VFS of the writer's connection: the real one, with the log's writes gathered (log_file.c) and
+ * what no row has kept out of the database.
  * real is the name of another, or NULL. It must stay where it is until it is removed, and that is
  * after the connection is closed. */
 struct log_vfs {
     sqlite3_vfs vfs; /* first */
     sqlite3_vfs *real;
     char name[32];
+    struct page_filter database;
 };
 
 TEDDY_MUST_CHECK int log_vfs_add(struct log_vfs *v, const char *real);
