@@ -74,6 +74,8 @@ static const char *options_of(const struct ctl_command *c)
                "       teddyctl send ID --object JSON [--expires SECONDS]";
     if (c->admin == ADMIN_TOKEN_CREATE)
         return " --role ROLE [--ttl TIME] [--prefix P] [--name NAME]";
+    if (c->admin == ADMIN_RELEASE)
+        return " [--rotate]";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
         return "";
     return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
@@ -158,6 +160,12 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "365d\n"
                     "  --prefix P      good only for devices whose id begins with P\n"
                     "  --name NAME     what it is for, as the list shows it\n",
+                    out);
+    if (c->admin == ADMIN_RELEASE)
+        (void)fputs("\n  --rotate   give it a new secret as well, printed as JSON this once: for a "
+                    "bench that writes\n"
+                    "             it into the toy before somebody else gets it\n"
+                    "Its own secret, and what makes an old claim of it a replay, stay otherwise.\n",
                     out);
     help_batch(out, c);
     help_options(out);
