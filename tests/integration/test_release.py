@@ -41,7 +41,7 @@ class Released(Case):
         """A toy with all that one can have here; its id, its claim that could be played again, its tokens."""
         toy = self.server.add()
         toy.child_id = child
-        claim = toy.body(timestamp="2026-01-02T03:04:05Z-of-the-child", firmware_version="9.8.7-of-the-child")
+        claim = toy.body(timestamp="2026-01-02T03:04:05Z", firmware_version="9.8.7-of-the-child")
         pair = toy.claim(body=claim)
         pair = toy.post_refresh(pair["refresh"]).json()
         for n in range(3):
@@ -74,6 +74,7 @@ class Released(Case):
         fresh = self.server.add()
         fresh_row = next(r for r in self.snapshot()["device"] if r["device_id"] == fresh.device_id)
         row = next(r for r in before["device"] if r["device_id"] == toy.device_id)
+        self.assertEqual([c for c in row if c not in STAYS and row[c] == fresh_row[c]], [], "a column that this toy never used")
         for table, what in TABLES.items():
             mine = [r for r in after[table] if r.get("device_row") == row["row"]]
             others = [r for r in after[table] if "device_row" in r and r["device_row"] != row["row"]]
@@ -113,9 +114,9 @@ class Released(Case):
         for n in range(120):  # so that rows move between pages
             toy = self.server.add(f"{secrets.token_hex(4)}-{n}")
             toy.child_id = f"{mark}-{n}-{'x' * (n % 30)}"
-            toy.claim(body=toy.body(timestamp=mark + "z" * (n % 30), firmware_version=mark))
+            toy.claim(body=toy.body(timestamp=mark + "z" * (n % 9), firmware_version=mark))
             if n % 10 == 0:
-                self.server.ctl("send", toy.device_id, mark + "y" * (10 * n))
+                self.server.ctl("send", toy.device_id, mark + "y" * (8 * n))
             toys.append(toy)
         self.assertGreater(self.found(mark), 0)
         for toy in toys:
