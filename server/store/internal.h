@@ -35,9 +35,9 @@ enum stmt_id {
     STMT_CLAIM_CLEAR,
     STMT_FAMILY_GET,
     STMT_FAMILY_ROTATE,
+    STMT_FAMILY_END,
     STMT_FAMILY_PRESENTED,
     STMT_FAMILY_REVOKE,
-    STMT_FAMILY_END,
     STMT_CHILD_DEVICES,
     STMT_EPOCH_OPEN,
     STMT_DOWNLINK_NEXT_ID,
@@ -82,30 +82,23 @@ struct store_tx {
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
-/* What is put before a database file's writes (pages.c). */
-struct page_filter {
-    sqlite3_io_methods methods; /* first; the file's own but for xWrite */
-    int (*write)(sqlite3_file *f, const void *data, int len, sqlite3_int64 at);
-    uint8_t page[65536];
-};
-
-/* Has f, just opened, leave nothing in its pages that no row has. One connection's file, of one
- * thread at a time; p stays where it is until f is closed. */
-void pages_filter(struct page_filter *p, sqlite3_file *f);
-
-/* The VFS of the writer's connection: the real one, with the log's writes gathered (log_file.c) and
- * what no row has kept out of the database.
+/* The VFS of the writer's connection: the real one, with the log's writes gathered (log_file.c).
  * real is the name of another, or NULL. It must stay where it is until it is removed, and that is
  * after the connection is closed. */
 struct log_vfs {
     sqlite3_vfs vfs; /* first */
     sqlite3_vfs *real;
     char name[32];
-    struct page_filter database;
+    sqlite3_io_methods database; /* of the database file; the real ones but for one */
+    const sqlite3_io_methods *database_real;
 };
 
 TEDDY_MUST_CHECK int log_vfs_add(struct log_vfs *v, const char *real);
 void log_vfs_remove(struct log_vfs *v);
+/* The database file, just opened by the real VFS: what is free in its pages is zero
+ * (database_file.c).
+ */
+void database_file_watch(struct log_vfs *v, sqlite3_file *f);
 /* After a transaction: what it gathered and did not commit may no longer reach the file. Once the
  * lock is given up the log's end may be another process's. */
 void log_forget(sqlite3 *db);
