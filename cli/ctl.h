@@ -39,6 +39,7 @@ struct ctl {
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
     bool now;                         /* --now */
+    bool rotate;                      /* --rotate */
     bool es256;                       /* jwt_alg, as far as the configuration is known */
     const char *words[8];             /* what is no option */
     int word_count;
@@ -124,6 +125,13 @@ int print_rows(const json_t *rows, const struct print_column *columns, size_t co
  * followed by a NUL. */
 int read_file(const char *name, size_t max, char **text, size_t *len);
 
+/* families.c */
+int run_family_list(struct ctl *ctl, const char *device_id);
+int run_family_revoke(struct ctl *ctl, const char *device_id); /* the next word is its sid */
+
+/* commands.c: says so when it is none. */
+bool id_is_good(const char *id);
+
 /* batch.c */
 int run_batch_create(struct ctl *ctl, const char *arg);
 int run_batch_list(struct ctl *ctl, const char *arg);
@@ -159,6 +167,7 @@ struct ctl_call {
     enum admin_verb verb;
     const char *id;        /* or NULL */
     const uint8_t *secret; /* of ADMIN_ADD; NULL: one is made */
+    const char *sid;       /* of ADMIN_FAMILY_REVOKE: 32 hex digits */
     /* of ADMIN_IMPORT and ADMIN_BATCH_ADD; of ADMIN_SEND and ADMIN_TOKEN_CREATE, as JSON */
     struct span text;
     const char *after; /* of ADMIN_CHILD_EXPORT: where the page begins */

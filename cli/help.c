@@ -78,6 +78,8 @@ static const char *options_of(const struct ctl_command *c)
         return " [--out FILE]";
     if (c->run == run_child_verify)
         return " --key FILE";
+    if (c->admin == ADMIN_RELEASE)
+        return " [--rotate]";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
         return "";
     return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
@@ -170,6 +172,12 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "rows of which table were erased, and when; it names the child by the "
                     "pseudonym that it had\n"
                     "in the audit trail, whose key is erased as well.\n",
+                    out);
+    if (c->admin == ADMIN_RELEASE)
+        (void)fputs("\n  --rotate   give it a new secret as well, printed as JSON this once: for a "
+                    "bench that writes\n"
+                    "             it into the toy before somebody else gets it\n"
+                    "Its own secret, and what makes an old claim of it a replay, stay otherwise.\n",
                     out);
     help_batch(out, c);
     help_options(out);

@@ -190,6 +190,7 @@ static const char *hint(const char *code)
         {"device_exists", " For a new secret: teddyctl device rotate-secret."},
         {"batch_conflict", " Without --first a batch follows the highest number."},
         {"device_not_found", " teddyctl device list shows those that are."},
+        {"family_not_found", " teddyctl family list shows which is."},
         {"downlink_queue_full", " teddyctl message list shows them, message clear withdraws them."},
         {"secret_in_use", " Leave --secret out to have one made."},
         {"store_unavailable", " Try again; the server's log says why."},
@@ -339,6 +340,9 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_BATCH_LIST] = {"GET", "/batches", ""},
         [ADMIN_MASTER_STATUS] = {"GET", "/master-key", ""},
         [ADMIN_MASTER_ROTATE] = {"POST", "/master-key/rotate", ""},
+        [ADMIN_RELEASE_ROTATE] = {"POST", "/devices/", "/release-rotate"},
+        [ADMIN_FAMILIES] = {"GET", "/devices/", "/families"},
+        [ADMIN_FAMILY_REVOKE] = {"POST", "/devices/", "/families/"},
     };
     const char *id = call->id != NULL ? call->id : "";
     bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST &&
@@ -347,6 +351,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
     *r = (struct request){.method = forms[call->verb].method, .path = path};
     (void)snprintf(path, PATH_MAX_LEN, "%s%s%s%s", ENDPOINT_ADMIN, forms[call->verb].before,
                    in_path ? id : "", forms[call->verb].after);
+    if (call->sid != NULL)
+        (void)snprintf(path + strlen(path), PATH_MAX_LEN - strlen(path), "%s/revoke", call->sid);
     write_query(call, path);
     if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE)
         *r = (struct request){r->method, path, JSON_TYPE, call->text.p, call->text.len};
@@ -378,6 +384,8 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
     (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     if (call->secret != NULL)
         memcpy(c->secret, call->secret, sizeof c->secret);
+    if (call->sid != NULL && hex_decode(span_of(call->sid), c->sid, sizeof c->sid) != TEDDY_OK)
+        return usage("a sid is 32 hex digits");
     if (call->verb == ADMIN_SEND &&
         !admin_command_message(c, call->text, &ctl->downlinks, &bad_json, why, sizeof why))
         return fail("%s", why);

@@ -174,10 +174,12 @@ int store_device_release(struct store_tx *tx, const char *device_id)
     if (err != TEDDY_OK)
         return err;
     sqlite3_stmt *st =
-        tx_stmt(tx, STMT_DEVICE_UNBIND, "UPDATE device SET child_id = '' WHERE row = ?1");
+        tx_stmt(tx, STMT_DEVICE_UNBIND,
+                "UPDATE device SET child_id = '', firmware_version = '', client_timestamp = '',"
+                " claimed_s = 0, seen_s = 0, sid = NULL, access_jti = NULL, refresh_jti = NULL,"
+                " iat_s = 0, access_exp_s = 0, refresh_exp_s = 0, presented = 0, spent_jti = NULL,"
+                " spent_s = 0 WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)row);
     err = tx_change(tx, st);
-    if (err == TEDDY_OK)
-        err = downlink_clear_row(tx, row);
-    return err != TEDDY_OK ? err : store_family_revoke(tx, row);
+    return err != TEDDY_OK ? err : downlink_clear_row(tx, row);
 }

@@ -60,7 +60,7 @@ static int read_family(struct store_tx *tx, sqlite3_stmt *st, struct family_row 
     return out->has_spent ? column_blob(tx, st, 10, out->spent_jti, STORE_JTI_LEN) : TEDDY_OK;
 }
 
-static int read_row(struct store_tx *tx, sqlite3_stmt *st, const uint8_t sid[STORE_JTI_LEN],
+static int read_row(struct store_tx *tx, sqlite3_stmt *st, const uint8_t *sid,
                     struct family_row *out)
 {
     out->device_row = sqlite3_column_int64(st, 0);
@@ -71,11 +71,11 @@ static int read_row(struct store_tx *tx, sqlite3_stmt *st, const uint8_t sid[STO
     if (sqlite3_column_type(st, 3) == SQLITE_NULL)
         return TEDDY_OK;
     int err = read_family(tx, st, out);
-    out->revoked = memcmp(out->sid, sid, STORE_JTI_LEN) != 0;
+    out->revoked = sid != NULL && memcmp(out->sid, sid, STORE_JTI_LEN) != 0;
     return err;
 }
 
-int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t sid[STORE_JTI_LEN],
+int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *sid,
                      struct family_row *out)
 {
     sqlite3_stmt *st =
@@ -123,4 +123,13 @@ int store_family_revoke(struct store_tx *tx, int64_t device_row)
                                "UPDATE device SET sid = NULL WHERE row = ?1 AND sid IS NOT NULL");
     bind_u64(st, 1, (uint64_t)device_row);
     return tx_run(tx, st);
+}
+
+int store_family_end(struct store_tx *tx, int64_t device_row, const uint8_t sid[STORE_JTI_LEN])
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_FAMILY_END, "UPDATE device SET sid = NULL WHERE row = ?1 AND sid = ?2");
+    bind_u64(st, 1, (uint64_t)device_row);
+    bind_blob(st, 2, sid, STORE_JTI_LEN);
+    return tx_change(tx, st);
 }

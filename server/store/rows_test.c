@@ -357,6 +357,38 @@ static int remove_body(struct store_tx *tx, void *arg)
     return TEDDY_OK;
 }
 
+static int end_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    uint8_t sid[STORE_JTI_LEN];
+    struct family_row f;
+    add_device(tx, "a", 1);
+    int64_t row = device(tx, "a").row;
+    assert_int_equal(store_family_get(tx, "a", NULL, &f), TEDDY_OK);
+    assert_true(f.revoked);
+    assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "kid", 2, 6), TEDDY_OK);
+    assert_int_equal(store_family_get(tx, "a", NULL, &f), TEDDY_OK);
+    assert_false(f.revoked);
+    memset(sid, 2, sizeof sid);
+    assert_memory_equal(f.sid, sid, sizeof sid);
+    memset(sid, 1, sizeof sid); /* superseded */
+    assert_int_equal(store_family_end(tx, row, sid), TEDDY_ENOTFOUND);
+    assert_true(in_force(tx, "a", 2));
+    memset(sid, 2, sizeof sid);
+    assert_int_equal(store_family_end(tx, row, sid), TEDDY_OK);
+    assert_false(in_force(tx, "a", 2));
+    assert_string_equal(device(tx, "a").child_id, "kid");
+    assert_int_equal(store_family_end(tx, row, sid), TEDDY_ENOTFOUND);
+    return TEDDY_OK;
+}
+
+static void test_one_family_is_ended(void **state)
+{
+    (void)state;
+    run(end_body);
+}
+
 static void test_release_and_remove(void **state)
 {
     (void)state;
@@ -373,6 +405,7 @@ int main(void)
         T(test_secret_rotation),
         T(test_families),
         T(test_one_family_in_force),
+        T(test_one_family_is_ended),
         T(test_release_and_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,8 +100,10 @@ int store_device_remove(struct store_tx *tx,
 /* A new secret clears the replay rows and revokes the family. */
 int store_device_secret(struct store_tx *tx, const char *device_id,
                         const uint8_t secret[LIMIT_SECRET_LEN]);
-/* Ends the binding, empties the queue of messages and revokes the family (the returned toy);
- * replay rows stay. */
+/* The returned toy is as it was when it was registered: binding, family, queue of messages, and
+ * what its claims said and when, are gone. What stays: its secret and the replay rows under it,
+ * whether it is enabled, and the last message id that was issued to it, below which the toy would
+ * take no other. */
 int store_device_release(struct store_tx *tx, const char *device_id);
 
 /* Accepted claims: neither nonce nor MAC ever twice under one secret. TEDDY_EDUP from add has the
@@ -139,8 +141,8 @@ int store_device_bind(struct store_tx *tx, const struct device_row *device,
                       const struct family_row *f, const char *firmware, const char *timestamp,
                       uint64_t now_s);
 
-/* The device's family. out->revoked: the one of this sid is not in force (any more). */
-int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t sid[STORE_JTI_LEN],
+/* The device's family. out->revoked: the one of this sid (NULL: any) is not in force (any more). */
+int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *sid,
                      struct family_row *out);
 /* Rotation: pair becomes the newest (not presented), the former refresh jti the spent one.
  * TEDDY_ENOTFOUND, here and below: the family is not in force. */
@@ -150,6 +152,8 @@ int store_family_presented(struct store_tx *tx, int64_t device_row,
                            const uint8_t sid[STORE_JTI_LEN]);
 /* Whichever the device has. */
 int store_family_revoke(struct store_tx *tx, int64_t device_row);
+/* The one of this sid. */
+int store_family_end(struct store_tx *tx, int64_t device_row, const uint8_t sid[STORE_JTI_LEN]);
 
 /* ---- Messages to toys (docs/protocol.md, "Messages"): each device's queue, in the order of ids.
  * Where a child_id stands, the device must be bound to that child: otherwise there is nothing, so

@@ -562,6 +562,11 @@ async def hello(ws, **members):
     return welcome
 
 
+def sid_of(token):
+    """The token family of a token."""
+    return json.loads(unb64url(token.split(".")[1]))["sid"]
+
+
 def b64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
