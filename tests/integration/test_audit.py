@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -422,6 +423,13 @@ class Tampering(unittest.TestCase):
             before = event_hash(before, {"n": n, "at_ms": at_ms, "event": event, "device_id": device_id,
                                          "child": (child or b"").hex(), "actor": actor, "detail": detail})
             db.execute("update audit set hash = ? where n = ?", (before, n))
+
+    def test_append_only(self):
+        """By accident nothing is changed; who means harm is found out below."""
+        with closing(self.server.database()) as db:
+            for change in ("update audit set actor = 'x' where n = 3", "delete from audit where n = 3", f"delete from audit where n = {self.last}"):
+                with self.assertRaisesRegex(sqlite3.IntegrityError, "append-only"):
+                    db.execute(change)
 
     def test_untouched(self):
         self.assert_whole()
