@@ -410,26 +410,37 @@ static int run_command(struct store *store, struct admin_command *c, const char 
     return take_answer(&a, file, reply);
 }
 
-static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
-                      json_t **reply)
+int link_store(const struct ctl *ctl, struct master_key *master, struct store **out, char *err,
+               size_t cap)
 {
-    char path[sizeof ctl->dir + 32], err[512];
-    struct master_key master;
-    struct store_options options = {.path = path, .master = &master.keys};
-    struct admin_command *c = NULL;
-    struct store *store = NULL;
+    char path[sizeof ctl->dir + 32], why[512];
+    struct store_options options = {.path = path, .master = &master->keys};
     int rc;
 
     (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
-    rc = master_key_find(&master, ctl->master_key_file, ctl->dir, err, sizeof err);
+    rc = master_key_find(master, ctl->master_key_file, ctl->dir, err, cap);
     if (rc == TEDDY_OK)
-        rc = store_open(&options, &store, err, sizeof err);
-    if (rc == TEDDY_OK && master_key_settle(&master, err, sizeof err) != TEDDY_OK)
-        (void)fail("%s", err); /* it is found again at the next start */
-    master_key_forget(&master);
+        rc = store_open(&options, out, err, cap);
+    if (rc == TEDDY_OK && master_key_settle(master, why, sizeof why) != TEDDY_OK)
+        (void)fail("%s", why); /* it is found again at the next start */
+    master_key_forget(master);
+    return rc;
+}
+
+static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
+                      json_t **reply)
+{
+    struct master_key master;
+    struct admin_command *c = NULL;
+    struct store *store = NULL;
+    char err[512];
+    int rc = link_store(ctl, &master, &store, err, sizeof err);
+
     if (rc != TEDDY_OK)
         return fail("%s", err);
     c = admin_command_new(call->verb, call->batch != NULL ? call->batch->id : call->id, call->text);
+    if (c != NULL)
+        (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
     if (c != NULL)
         c->master = &master;
@@ -557,4 +568,13 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
     if (rc != NO_SERVER)
         return rc;
     return none != NULL ? fail("no server is running on %s; %s", ctl->dir, none) : CTL_DONE;
+}
+
+int link_files(struct ctl *ctl)
+{
+    int rc = find_dir(ctl, false, false);
+
+    if (rc == CTL_DONE && !become_owner(ctl->dir))
+        rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
+    return rc;
 }

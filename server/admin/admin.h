@@ -13,6 +13,7 @@
 
 #include "admin/command.h"
 #include "http/http.h"
+#include "identity/audit_key.h"
 #include "identity/keyring.h"
 #include "identity/ratelimit.h"
 #include "proto/endpoints.h"
@@ -41,10 +42,13 @@ struct admin_context {
     struct ratelimit *failures;  /* wrong tokens per address */
     struct admin_tokens *tokens; /* who may come over HTTPS */
     const struct master_key *master;
+    const struct audit_key *audit_key; /* signs the trail's heads */
 };
 
 /* The plane's gate: a stranger's body is not even read. */
 bool admin_gate_body(struct http_request *req);
+/* The plane's: what is refused is counted for the audit trail, with who it was. */
+void admin_refused(const struct http_request *req, const char *code);
 
 void admin_device_list(struct http_request *req);
 void admin_device_add(struct http_request *req);
@@ -74,6 +78,9 @@ void admin_key_retire(struct http_request *req);
 void admin_token_create(struct http_request *req);
 void admin_token_list(struct http_request *req);
 void admin_token_revoke(struct http_request *req);
+void admin_audit_list(struct http_request *req);
+void admin_audit_head(struct http_request *req);
+void admin_audit_verify(struct http_request *req);
 
 #define ADMIN_DEVICE ENDPOINT_ADMIN "/devices/{device_id}"
 
@@ -108,7 +115,10 @@ void admin_token_revoke(struct http_request *req);
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/admin-tokens/{token_id}/revoke", admin_token_revoke, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "GET", ENDPOINT_ADMIN "/keys", admin_key_list, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/keys", admin_key_add, ADMIN_JSON_MAX, "application/json"), \
-    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/keys/{kid}/retire", admin_key_retire, ADMIN_JSON_MAX, "application/json")
+    ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/keys/{kid}/retire", admin_key_retire, ADMIN_JSON_MAX, "application/json"), \
+    ADMIN_ROW(ROLE_OPERATOR, "GET", ENDPOINT_ADMIN "/audit", admin_audit_list, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "GET", ENDPOINT_ADMIN "/audit/head", admin_audit_head, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "GET", ENDPOINT_ADMIN "/audit/verify", admin_audit_verify, 0, NULL)
 /* clang-format on */
 
 #endif
