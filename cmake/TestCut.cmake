@@ -18,7 +18,7 @@ set(TEDDY_NOT_UNDER_thread ${_not_sanitized}
   sdk_.* proto_.* fuzz_.* port_template_test teddy_.*_test cmdline_test sim_parts_test process_.* ops_config_test
   "identity_(siphash|rules|token|master_key)_test" "admin_(command|import|master)_test" "http_(route|proxies)_test"
   cli_.* "integration_(admin_spec|conformance|demo|hostile|load|sim|toy|upgrade)")
-set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-device teddy-load teddy-conformance conformance_broken)
+set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_broken)
 
 # They begin first and take half of a place, so that the others have the processors meanwhile. The longest first.
 set(TEDDY_WAITING
