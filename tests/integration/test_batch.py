@@ -18,7 +18,7 @@ import threading
 import time
 import unittest
 
-from harness import PATIENCE, Server, Toy, closing, main, program
+from harness import PATIENCE, Server, Toy, closing, main, program, rounds
 
 PREFIX = "Teddy-ESP32-"
 LABELS = 40  # on a page
@@ -584,16 +584,16 @@ class WholeOrNotAtAll(Batches):
         self.check_whole()
         self.assertEqual(len(self.registry()[0]), 2000)
 
-    def storm(self, rounds, between):
+    def storm(self, times, between):
         """Kills teddyctl (and what `between` kills) at any moment, then runs the same again: never half a batch, and in the end
         a whole one."""
-        count, seed = 600, random.randrange(1 << 32)
+        count, seed = rounds(600, 150), random.randrange(1 << 32)
         chance = random.Random(seed)
         started = time.monotonic()
         self.create(count, os.path.join(self.folder, "first"))
         usual = time.monotonic() - started
         seen = set()
-        for n in range(rounds):
+        for n in range(times):
             with self.subTest(seed=seed, round=n):
                 out = os.path.join(self.folder, f"run-{n}")
                 process = subprocess.Popen([program("teddyctl"), "--data", self.data, *self.command(count, out)],
@@ -616,14 +616,14 @@ class WholeOrNotAtAll(Batches):
                 manifest, _ = self.check_whole(out)
                 self.assertEqual(len(self.registry()[1]), n + 2, manifest["batch"])
         devices, batches = self.registry()
-        self.assertEqual((len(batches), len(devices)), (rounds + 1, count * (rounds + 1)))
+        self.assertEqual((len(batches), len(devices)), (times + 1, count * (times + 1)))
         return seen
 
     def test_kill_9(self):
         def between(process, chance):
             process.kill()
 
-        seen = self.storm(25, between)
+        seen = self.storm(rounds(25, 8), between)
         self.assertIn(True, {partial for partial, _, _ in seen}, "nobody was killed in the middle")
 
     def test_kill_9_with_a_server(self):
@@ -637,7 +637,7 @@ class WholeOrNotAtAll(Batches):
                 process.communicate(timeout=4 * PATIENCE)
                 server.start()
 
-        self.storm(15, between)
+        self.storm(rounds(15, 5), between)
 
 
 if __name__ == "__main__":
