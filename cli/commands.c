@@ -474,6 +474,7 @@ const struct ctl_command ctl_commands[] = {
      "Forget a child: its bindings, its tokens", "  teddyctl child forget child123\n"},
     CTL_ADMIN_TOKENS,
     CTL_BACKUP,
+    CTL_AUDIT,
     {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false, false,
      "List method, pattern, who may call, handler, role needed", "  teddyctl routes\n"},
     {"status", NULL, "", 0, run_status, ADMIN_LIST, false, false, "Show the running server's state",

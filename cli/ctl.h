@@ -19,6 +19,14 @@ struct ctl_backup {
     bool force, check, lost;
 };
 
+/* The options of audit; NULL: not given. */
+struct ctl_audit {
+    const char *head, *from_export, *key; /* of verify */
+    const char *from;                     /* of export */
+    const char *last;                     /* of tail */
+    bool follow;
+};
+
 struct ctl {
     const char *data, *config; /* --data, --config; NULL: not given */
     bool json;                 /* --json */
@@ -32,6 +40,7 @@ struct ctl {
     unsigned uid;              /* who runs it */
     struct ctl_batch batch;
     struct ctl_backup backup;
+    struct ctl_audit audit;
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
     bool now;                         /* --now */
@@ -121,6 +130,31 @@ int run_batch_create(struct ctl *ctl, const char *arg);
 int run_batch_list(struct ctl *ctl, const char *arg);
 int run_import(struct ctl *ctl, const char *file);
 
+/* audit.c, audit_export.c, audit_verify.c */
+int run_audit_tail(struct ctl *ctl, const char *arg);
+int run_audit_verify(struct ctl *ctl, const char *arg);
+int run_audit_export(struct ctl *ctl, const char *name);
+int run_audit_head(struct ctl *ctl, const char *arg);
+int run_audit_key(struct ctl *ctl, const char *arg);
+/* clang-format off */
+#define CTL_AUDIT \
+    {"audit", "tail", "", 0, run_audit_tail, ADMIN_LIST, false, false, \
+     "Show the last events of the audit trail: -n COUNT of them, -f those to come", \
+     "  teddyctl audit tail -n 50\n  teddyctl --json audit tail -f\n"}, \
+    {"audit", "verify", "", 0, run_audit_verify, ADMIN_LIST, false, false, \
+     "Recompute the audit trail, and compare it with signed heads; names what was changed", \
+     "  teddyctl audit verify\n  teddyctl audit verify --head heads.jsonl --key audit-key.pub\n" \
+     "  teddyctl audit verify --from-export audit.jsonl --key audit-key.pub\n"}, \
+    {"audit", "export", "FILE", 1, run_audit_export, ADMIN_LIST, false, false, \
+     "Write the events, --from one of them, and a signed head as lines of JSON", \
+     "  teddyctl audit export audit.jsonl\n  teddyctl audit export --from 1001 - | gzip > audit.gz\n"}, \
+    {"audit", "head", "", 0, run_audit_head, ADMIN_LIST, false, false, \
+     "Print a signed head of the audit trail, to be kept elsewhere", \
+     "  teddyctl audit head | ssh elsewhere 'cat >> heads.jsonl'\n"}, \
+    {"audit", "key", "", 0, run_audit_key, ADMIN_LIST, false, false, \
+     "Print the public key that heads are signed with", "  teddyctl audit key > audit-key.pub\n"}
+/* clang-format on */
+
 /* link.c: the server, or, when none runs, the store. */
 struct ctl_call {
     enum admin_verb verb;
@@ -158,5 +192,7 @@ int link_dir(struct ctl *ctl, bool make, bool quiet);
 /* Root works in there as its owner, and on everything else as itself. False with errno. */
 bool link_become_owner(const char *dir);
 void link_become_self(void);
+/* Finds the data directory and takes its owner's rights, to work on its files. */
+int link_files(struct ctl *ctl);
 
 #endif

@@ -430,6 +430,8 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     if (rc != TEDDY_OK)
         return fail("%s", err);
     c = admin_command_new(call->verb, call->batch != NULL ? call->batch->id : call->id, call->text);
+    if (c != NULL)
+        (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
     if (c != NULL)
         c->master = &master;
@@ -557,4 +559,13 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
     if (rc != NO_SERVER)
         return rc;
     return none != NULL ? fail("no server is running on %s; %s", ctl->dir, none) : CTL_DONE;
+}
+
+int link_files(struct ctl *ctl)
+{
+    int rc = link_dir(ctl, false, false);
+
+    if (rc == CTL_DONE && !link_become_owner(ctl->dir))
+        rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
+    return rc;
 }

@@ -41,7 +41,12 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--count", argv, argc, i, &ctl->batch.count, &status) ||
         option("--first", argv, argc, i, &ctl->batch.first, &status) ||
         option("--digits", argv, argc, i, &ctl->batch.digits, &status) ||
-        option("--out", argv, argc, i, &ctl->batch.out, &status))
+        option("--out", argv, argc, i, &ctl->batch.out, &status) ||
+        option("--head", argv, argc, i, &ctl->audit.head, &status) ||
+        option("--from-export", argv, argc, i, &ctl->audit.from_export, &status) ||
+        option("--key", argv, argc, i, &ctl->audit.key, &status) ||
+        option("--from", argv, argc, i, &ctl->audit.from, &status) ||
+        option("-n", argv, argc, i, &ctl->audit.last, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
         ctl->json = true;
@@ -53,6 +58,8 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         ctl->backup.check = true;
     else if (strcmp(arg, "--lost") == 0)
         ctl->backup.lost = true;
+    else if (strcmp(arg, "-f") == 0)
+        ctl->audit.follow = true;
     else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
         ctl->help = true;
     else
@@ -131,6 +138,7 @@ static const char *foreign_option(const struct ctl *ctl)
 {
     const struct ctl_command *c = ctl->command;
     const struct ctl_batch *b = &ctl->batch;
+    const struct ctl_audit *a = &ctl->audit;
     bool creates = c->run == run_batch_create, token = c->admin == ADMIN_TOKEN_CREATE;
 
     if ((ctl->secret != NULL || ctl->secret_file != NULL) && !c->takes_secret)
@@ -150,6 +158,10 @@ static const char *foreign_option(const struct ctl *ctl)
     if (ctl->prefix != NULL && !token && !creates && c->run != run_batch_list &&
         c->run != run_import)
         return "--prefix";
+    if ((a->head != NULL || a->from_export != NULL || a->key != NULL || a->from != NULL ||
+         a->last != NULL || a->follow) &&
+        strcmp(c->group, "audit") != 0)
+        return "option of audit";
     return NULL;
 }
 

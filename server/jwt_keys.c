@@ -15,6 +15,24 @@ static const struct keys *in_use(const struct server *s)
     return keys_now(&s->app.keys);
 }
 
+/* An event of each key that came, signs, retired or left between the two lists. */
+static int run_tell(struct store_tx *tx, struct store_job *job)
+{
+    const struct jwt_keys *j = CONTAINER(job, struct jwt_keys, job);
+    struct keyring_op op = {.verb = KEYRING_TEND};
+    return admin_trail_keys(tx, &op, "server", &j->before, &j->after);
+}
+
+static int list_before(struct jwt_keys *j, char *err, size_t cap)
+{
+    struct keyring_op op = {.verb = KEYRING_LIST};
+    struct keys *keys = NULL;
+    int rc = keyring_run(j->path, &j->policy, NULL, &op, app_now_s(), &keys, err, cap);
+    admin_key_list_take(&j->before, keys);
+    keys_free(keys);
+    return rc;
+}
+
 int jwt_keys_open(struct server *s)
 {
     const struct config *c = &s->app.config;
@@ -28,9 +46,17 @@ int jwt_keys_open(struct server *s)
                                 .refresh_s = c->refresh_ttl_s,
                                 .tokens = &s->app.policy};
     snprintf(j->path, sizeof j->path, "%s/" KEYRING_FILE, s->data);
-    int rc =
-        keyring_run(j->path, &j->policy, NULL, &op, app_now_s(), &keys, s->error, sizeof s->error);
+    int rc = list_before(j, s->error, sizeof s->error);
+    if (rc == TEDDY_OK)
+        rc = keyring_run(j->path, &j->policy, NULL, &op, app_now_s(), &keys, s->error,
+                         sizeof s->error);
     atomic_init(&s->app.keys.keys, keys);
+    admin_key_list_take(&j->after, keys);
+    j->job = (struct store_job){.run = run_tell};
+    if (rc == TEDDY_OK && store_write_wait(s->app.store, &j->job) != TEDDY_OK) {
+        snprintf(s->error, sizeof s->error, "the audit trail cannot be written; the log says why");
+        rc = TEDDY_ESTORE;
+    }
     return rc;
 }
 
@@ -113,11 +139,15 @@ static int run_tend(struct store_tx *tx, struct store_job *job)
     struct server *s = CONTAINER(j, struct server, jwt_keys);
     struct keyring_op op = {.verb = KEYRING_TEND};
     char err[ERROR_MAX];
-    (void)tx;
-    if (jwt_keys_change(s, &op, err, sizeof err) != TEDDY_OK)
-        LOG(LOG_ERROR, "jwt_keys_not_changed", LOG_S("error", err),
-            LOG_S("do", "it is tried again within a minute"));
-    return TEDDY_OK;
+    if (!j->tended) { /* a job that is repeated tells it again, and changes nothing */
+        admin_key_list_take(&j->before, in_use(s));
+        if (jwt_keys_change(s, &op, err, sizeof err) != TEDDY_OK)
+            LOG(LOG_ERROR, "jwt_keys_not_changed", LOG_S("error", err),
+                LOG_S("do", "it is tried again within a minute"));
+        admin_key_list_take(&j->after, in_use(s));
+    }
+    j->tended = true;
+    return run_tell(tx, job);
 }
 
 static void tend_done(struct store_job *job)
@@ -154,6 +184,7 @@ static void due(struct loop *loop, struct loop_timer *timer)
         return;
     }
     j->job = (struct store_job){.run = run_tend, .done = tend_done};
+    j->tended = false;
     if (store_write(s->app.store, &j->job) != TEDDY_OK)
         plan(s, true);
 }

@@ -282,6 +282,8 @@ static int serve(struct server *s)
 {
     int rc = open_data(s);
     if (rc == TEDDY_OK)
+        rc = trail_open(s);
+    if (rc == TEDDY_OK)
         rc = jwt_keys_open(s);
     if (rc == TEDDY_OK)
         rc = open_tls(s);
@@ -302,11 +304,13 @@ static int serve(struct server *s)
     if (rc == TEDDY_OK) {
         upkeep_start(s);
         jwt_keys_start(s);
+        trail_start(s);
         tickets_start(s);
         rc = run(s);
     }
 
     /* The store first: what it still has to say, it says to loops that are there. */
+    trail_stop(s);
     store_close(s->app.store);
     if (http_in_flight() > 0 || conn_count() > 0) {
         /* The drain ran out of time. Everything answered is durable; the rest is the kernel's to

@@ -30,8 +30,11 @@ static bool may_fail(const struct http_request *req, uint32_t *retry_after_s)
     enum limit failures = span_is(req->path, ENDPOINT_CLAIM)     ? LIMITS_CLAIM_FAILURES
                           : span_is(req->path, ENDPOINT_REFRESH) ? LIMITS_REFRESH_FAILURES
                                                                  : LIMITS_COUNT;
-    return failures == LIMITS_COUNT || limits_fail(&app_of(req)->limits, failures, &req->client,
-                                                   loop_now_ms(req->loop), retry_after_s);
+    if (failures == LIMITS_COUNT)
+        return true;
+    app_refused(req, "bad_request");
+    return limits_fail(&app_of(req)->limits, failures, &req->client, loop_now_ms(req->loop),
+                       retry_after_s);
 }
 
 static void fill_planes(struct server *s)
@@ -65,6 +68,7 @@ static void fill_planes(struct server *s)
     plane.offers = ROUTE_ADMIN;
     plane.context = &s->admin;
     plane.gate = admin_gate_body;
+    plane.refused = admin_refused;
     plane.conn.in_max = LIMIT_HTTP_HEAD + ADMIN_BODY_MAX;
     plane.conn.out_max = ADMIN_ANSWER_MAX;
     s->admin_plane = plane;

@@ -6,12 +6,15 @@
 #include <pthread.h>
 
 #include "admin/admin.h"
+#include "admin/trail.h"
 #include "api/app.h"
+#include "identity/audit_verify.h"
 #include "identity/keyring.h"
 #include "identity/master_key.h"
 #include "net/listener.h"
 #include "net/tls.h"
 #include "net/tls_tickets.h"
+#include "ops/refusals.h"
 
 #define ERROR_MAX 512
 
@@ -31,7 +34,24 @@ struct jwt_keys {
     struct loop_task task;
     struct loop_timer timer;
     struct keyring_policy policy;
+    struct admin_key_list before, after; /* of the change at hand */
+    bool tended;                         /* it is made */
     char path[PATH_MAX];
+};
+
+/* trail.c: the audit trail's upkeep. Loop 0's. */
+struct trail {
+    struct store_job job; /* first: it is what the store hands back */
+    struct loop_task task;
+    struct loop_timer timer;
+    struct store *store;
+    struct loop *loop;
+    const struct config *config;
+    struct audit_key *key;
+    struct refusals refused; /* not written yet */
+    const char *event;       /* to be written as well; NULL: none */
+    bool busy;               /* the store has the job */
+    bool more;               /* there is more to remove */
 };
 
 struct server {
@@ -64,6 +84,7 @@ struct server {
     struct loop_io signals;
     struct upkeep upkeep;
     struct jwt_keys jwt_keys;
+    struct trail trail;
     struct loop_timer drain_timer;
     struct loop_task drain_request; /* `teddyctl drain` */
     uint64_t drain_deadline_ms, quiet_since_ms;
@@ -100,6 +121,12 @@ TEDDY_MUST_CHECK int jwt_keys_change(void *server, struct keyring_op *op, char *
 /* upkeep.c */
 void upkeep_start(struct server *s); /* before the loops run */
 void upkeep_stop(struct server *s);  /* once the store is closed */
+
+/* trail.c. Open: as soon as the store is there; stop: once the loops stand still, and before the
+ * store is closed. */
+TEDDY_MUST_CHECK int trail_open(struct server *s);
+void trail_start(struct server *s); /* before the loops run */
+void trail_stop(struct server *s);
 
 /* drain.c: ends all sessions and requests, then stops the loops. Loop 0's thread; signals_block
  * before any thread starts. */

@@ -45,6 +45,8 @@ struct admin_context {
 
 /* The plane's gate: a stranger's body is not even read. */
 bool admin_gate_body(struct http_request *req);
+/* The plane's: what is refused is counted for the audit trail, with who it was. */
+void admin_refused(const struct http_request *req, const char *code);
 
 void admin_device_list(struct http_request *req);
 void admin_device_add(struct http_request *req);

@@ -6,6 +6,7 @@
 
 #include "admin/batch.h"
 #include "admin/token.h"
+#include "admin/trail.h"
 #include "identity/rules.h"
 #include "proto/text.h"
 
@@ -194,9 +195,14 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
 static int run(struct store_tx *tx, struct store_job *job)
 {
     struct admin_command *c = (struct admin_command *)job;
+    struct admin_trail trail;
+    int rc;
 
     c->code = NULL;
-    return run_verb(tx, c);
+    rc = admin_trail_before(tx, c, &trail);
+    if (rc == TEDDY_OK)
+        rc = run_verb(tx, c);
+    return rc == TEDDY_OK ? admin_trail_after(tx, c, &trail) : rc;
 }
 
 struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text)

@@ -6,6 +6,7 @@
 
 #include "admin/internal.h"
 #include "ops/log.h"
+#include "ops/refusals.h"
 #include "proto/text.h"
 
 /* Who came, as far as it was found out. */
@@ -19,6 +20,22 @@ static void log_refused(const struct http_request *req, const char *code)
     LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_S("code", code),
         LOG_S("actor", req->actor[0] != '\0' ? req->actor : "-"),
         LOG_S("request_id", req->request_id));
+}
+
+void admin_refused(const struct http_request *req, const char *code)
+{
+    refusal_count_by(loop_index(req->loop), "admin.refused", code, req->actor,
+                     refusal_block(&req->client));
+}
+
+/* Who reads leaves an event a minute, not one each time: a console that polls would fill the disk.
+ */
+static bool let_in(const struct http_request *req)
+{
+    if (strcmp(req->route->method, "GET") == 0)
+        refusal_count_by(loop_index(req->loop), "admin.read", req->route->name, req->actor,
+                         refusal_block(&req->client));
+    return true;
 }
 
 /* The Unix socket's peer shows its uid. */
@@ -136,7 +153,7 @@ bool admin_gate(struct http_request *req)
 {
     struct caller who;
 
-    return find_caller(req, &who) && role_ok(req, &who) && scope_ok(req, &who);
+    return find_caller(req, &who) && role_ok(req, &who) && scope_ok(req, &who) && let_in(req);
 }
 
 bool admin_gate_body(struct http_request *req)
@@ -153,7 +170,7 @@ bool admin_gate_list(struct http_request *req, char prefix[LIMIT_ID_LEN + 1])
     if (!find_caller(req, &who) || !role_ok(req, &who))
         return false;
     memcpy(prefix, who.prefix, sizeof who.prefix);
-    return true;
+    return let_in(req);
 }
 
 void admin_respond_json(struct http_request *req, int status, json_t *json)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "admin/internal.h"
+#include "admin/trail.h"
 #include "ops/log.h"
 #include "proto/text.h"
 
@@ -16,6 +17,7 @@ struct key_change {
     struct http_request *req;
     const struct admin_context *context;
     struct keyring_op op;
+    struct admin_key_list before, after;
     int rc;
     bool done;
     char err[512];
@@ -26,6 +28,8 @@ static void respond(struct http_request *req, struct admin_answer *a)
 {
     char *text = admin_answer_text(a, req->request_id);
 
+    if (a->code != NULL)
+        admin_refused(req, a->code);
     if (text == NULL) {
         http_problem(req, 500, "internal", "Out of memory.");
     } else {
@@ -40,19 +44,22 @@ static void respond(struct http_request *req, struct admin_answer *a)
     admin_answer_fini(a);
 }
 
-/* The change is in the file, not in the transaction: a job that is repeated does not repeat it. */
+/* The change is in the file, not in the transaction: a job that is repeated does not repeat it, and
+ * tells it again. */
 static int run(struct store_tx *tx, struct store_job *job)
 {
     struct key_change *c = CONTAINER(job, struct key_change, job);
     const struct admin_context *a = c->context;
 
-    if (!c->done)
+    if (!c->done) {
+        admin_key_list_take(&c->before, keys_now(a->keys));
         c->rc = a->keys_change(a->keys_context, &c->op, c->err, sizeof c->err);
+        admin_key_list_take(&c->after, keys_now(a->keys));
+    }
     c->done = true;
-    /* An event that goes with the change (key.added, key.retired) is recorded here, when c->rc is
-     * TEDDY_OK, in tx: c->op.verb, c->op.key, c->op.successor and c->op.now tell all of it. */
-    (void)tx;
-    return TEDDY_OK;
+    if (c->rc != TEDDY_OK)
+        return TEDDY_OK;
+    return admin_trail_keys(tx, &c->op, c->req->actor, &c->before, &c->after);
 }
 
 static void done_on_store(struct store_job *job)

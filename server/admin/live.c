@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "admin/internal.h"
+#include "admin/trail.h"
 #include "ops/log.h"
 
 #define SESSIONS_DEFAULT 1000u
@@ -187,6 +188,7 @@ void admin_drain(struct http_request *req)
         return;
     LOG(LOG_INFO, "admin", LOG_S("handler", req->route->name), LOG_S("actor", req->actor),
         LOG_S("request_id", req->request_id));
+    admin_trail_post(ctx->store, "server.drained", req->actor);
     admin_respond_json(req, 202, json_pack("{s:b}", "draining", 1));
     ctx->drain(ctx->drain_context);
 }

@@ -43,7 +43,8 @@ static void log_command(const struct pending *p, const struct admin_answer *a)
 {
     if (admin_command_writes(p->command))
         LOG(a->code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", p->req->route->name),
-            LOG_S("id", p->command->id), LOG_S("actor", p->command->actor),
+            LOG_S("id", p->command->verb != ADMIN_FORGET ? p->command->id : "-"),
+            LOG_S("actor", p->command->actor),
             LOG_N("status", a->status), LOG_S("request_id", p->req->request_id));
 }
 
@@ -68,6 +69,8 @@ static void answer(struct loop *loop, struct loop_task *task)
     admin_command_answer(p->command, &a);
     log_command(p, &a);
     count_message(p);
+    if (a.code != NULL)
+        admin_refused(p->req, a.code);
     text = admin_answer_text(&a, p->req->request_id);
     if (text == NULL) {
         http_problem(p->req, 500, "internal", "Out of memory.");

@@ -2,6 +2,9 @@
 
 #include <time.h>
 
+#include "ops/refusals.h"
+#include "proto/endpoints.h"
+
 uint64_t app_now_s(void)
 {
     struct timespec ts;
@@ -9,10 +12,18 @@ uint64_t app_now_s(void)
     return (uint64_t)ts.tv_sec;
 }
 
+void app_refused(const struct http_request *req, const char *code)
+{
+    bool claim = span_is(req->path, ENDPOINT_CLAIM);
+    refusal_count(loop_index(req->loop), claim ? "claim.refused" : "token.refused", code,
+                  &req->client);
+}
+
 void app_fail(struct http_request *req, enum limit failures, int status, const char *code,
               const char *detail)
 {
     uint32_t retry_after_s;
+    app_refused(req, code);
     if (limits_fail(&app_of(req)->limits, failures, &req->client, loop_now_ms(req->loop),
                     &retry_after_s)) {
         http_problem(req, status, code, detail);

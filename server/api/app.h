@@ -37,6 +37,8 @@ static inline struct app *app_of(const struct http_request *req)
 /* Seconds since 1970. */
 uint64_t app_now_s(void);
 
+/* Counts a refused claim or refresh for the audit trail. code: static text. */
+void app_refused(const struct http_request *req, const char *code);
 /* Answers a failing request: with the problem, or, once what may fail is used up, with 429 +
  * Retry-After instead. */
 void app_fail(struct http_request *req, enum limit failures, int status, const char *code,

@@ -89,6 +89,7 @@ static void refund(struct claim_job *j)
 static void refuse_by_limit(struct claim_job *j)
 {
     metric_add(loop_index(j->req->loop), METRIC_CLAIMS_LIMITED, 1);
+    app_refused(j->req, "rate_limited");
     http_problem_retry(j->req, 429, "rate_limited",
                        "This device has claimed too often; wait for Retry-After.",
                        j->retry_after_s);

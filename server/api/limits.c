@@ -4,6 +4,7 @@
 
 #include "ops/log.h"
 #include "ops/metrics.h"
+#include "ops/refusals.h"
 
 #define WINDOW_MS   60000
 #define SLOTS       16384
@@ -48,12 +49,20 @@ static void key_text(enum key kind, const struct ratelimit_bite *b, char *out, s
     }
 }
 
-/* Once per key and window, and bounded: everything else only counts. */
+/* Once per key and window an event, in the trail by block of addresses, in the log of the key and
+ * bounded: everything else only counts. */
 static void limit_bites(struct limits *l, enum limit limit, const struct ratelimit_bite *b)
 {
+    struct sockaddr_storage client = {.ss_family = AF_UNSPEC};
     char key[80];
     metric_add(0, kinds[limit].metric, 1);
-    if (!b->first || !ratelimit_take(l->events, "", 0, b->now_ms, NULL))
+    if (!b->first)
+        return;
+    if (kinds[limit].key == KEY_ADDRESS)
+        ratelimit_address_of(b->key, b->len, &client);
+    refusal_count_by(0, "limit.bites", kinds[limit].name, "",
+                     kinds[limit].key == KEY_ADDRESS ? refusal_block(&client) : REFUSAL_ALL);
+    if (!ratelimit_take(l->events, "", 0, b->now_ms, NULL))
         return;
     key_text(kinds[limit].key, b, key, sizeof key);
     LOG(LOG_WARN, "limit_bites", LOG_S("limit", kinds[limit].name), LOG_S("key", key),

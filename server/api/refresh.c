@@ -27,11 +27,12 @@ static void answered(struct rotation *r, int status, const char *code)
         pair_answer(r->req, &r->family, &r->pair);
     else if (status == 503)
         app_unavailable(r->req);
-    else if (status == 429)
+    else if (status == 429) {
+        app_refused(r->req, code);
         http_problem_retry(r->req, 429, "rate_limited",
                            "This device refreshes too often; wait for Retry-After.",
                            rotation_retry_after_s(r));
-    else
+    } else
         app_fail(r->req, LIMITS_REFRESH_FAILURES, status, code, detail_of(code));
     rotation_free(r);
 }

@@ -3,11 +3,13 @@
 
 #include "api/pair_answer.h"
 #include "api/rotation.h"
+#include "ops/refusals.h"
 #include "proto/text.h"
 
 static void answered(struct rotation *r, int status, const char *code)
 {
-    (void)status;
+    if (code && status != 503)
+        refusal_count(loop_index(r->loop), "token.refused", code, NULL);
     struct hub *hub = r->app->hubs[loop_index(r->loop)];
     char access[LIMIT_TOKEN_LEN + 1] = "", refresh[LIMIT_TOKEN_LEN + 1] = "";
     const struct keys *keys = keys_now(&r->app->keys);

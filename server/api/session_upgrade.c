@@ -8,6 +8,7 @@
 #include "api/handlers.h"
 #include "api/rotation.h"
 #include "ops/log.h"
+#include "ops/refusals.h"
 #include "proto/text.h"
 
 struct upgrade {
@@ -58,6 +59,7 @@ static void close_with(struct http_request *req, uint16_t code, const char *word
 static void refuse(struct http_request *req, const char *word)
 {
     uint32_t retry_after_s;
+    refusal_count(loop_index(req->loop), "session.refused", word, &req->client);
     if (limits_fail(&app_of(req)->limits, LIMITS_UPGRADE_REFUSALS, &req->client,
                     loop_now_ms(req->loop), &retry_after_s))
         close_with(req, WS_CLOSE_POLICY, word, false);

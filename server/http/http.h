@@ -56,6 +56,9 @@ struct http_plane {
     /* Asked of a request with a body, once its route is known and before the body is read: false
      * has answered it. NULL: none is asked. */
     bool (*gate)(struct http_request *req);
+    /* Told of each problem that is answered by http_problem; code is static text. NULL: nobody is.
+     */
+    void (*refused)(const struct http_request *req, const char *code);
     /* Asked before a path's 405, 413, 415 or 417: false answers 429 and *retry_after_s instead.
      * NULL: all may. */
     bool (*may_fail)(const struct http_request *req, uint32_t *retry_after_s);
@@ -73,8 +76,8 @@ void http_set_field(struct http_request *req, const char *name, const char *valu
  * wholly read closes. */
 void http_respond(struct http_request *req, int status, const char *type, const void *body,
                   size_t len);
-/* Answers with RFC 9457 problem+json: code is the stable machine-readable word, detail an English
- * sentence. */
+/* Answers with RFC 9457 problem+json: code is the stable machine-readable word, static text, detail
+ * an English sentence. */
 void http_problem(struct http_request *req, int status, const char *code, const char *detail);
 /* The same with Retry-After: seconds. */
 void http_problem_retry(struct http_request *req, int status, const char *code, const char *detail,

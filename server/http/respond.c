@@ -192,6 +192,8 @@ void http_problem(struct http_request *req, int status, const char *code, const 
 {
     char body[PROBLEM_CAP];
     struct writer w = writer_on(body, sizeof body);
+    if (req->plane->refused)
+        req->plane->refused(req, code);
     write_problem(&w, req, status, code, detail);
     if (w.overflow) {
         w = writer_on(body, sizeof body);

@@ -237,6 +237,19 @@ void ratelimit_charge_address(struct ratelimit *r, const struct sockaddr_storage
         move(r, &(struct ask){key, len, now_ms, n * (r->one_ns / BLOCK_SHARE)}, false);
 }
 
+void ratelimit_address_of(const void *key, size_t len, struct sockaddr_storage *out)
+{
+    const uint8_t *k = key;
+    *out = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+    if (len == 5) {
+        out->ss_family = AF_INET;
+        memcpy(&((struct sockaddr_in *)out)->sin_addr, k + 1, 4);
+    } else if (len == 7 || len == 9) {
+        out->ss_family = AF_INET6;
+        memcpy(&((struct sockaddr_in6 *)out)->sin6_addr, k + 1, len - 1);
+    }
+}
+
 void ratelimit_address_text(const void *key, size_t len, char *out, size_t cap)
 {
     const uint8_t *bytes = key;

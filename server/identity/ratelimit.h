@@ -58,6 +58,8 @@ bool ratelimit_peek_address(struct ratelimit *r, const struct sockaddr_storage *
 /* Takes n of what has been admitted already and turned out dear: as many as there are. */
 void ratelimit_charge_address(struct ratelimit *r, const struct sockaddr_storage *a, uint32_t n,
                               uint64_t now_ms);
+/* The address in a key, or the first of its block; AF_UNSPEC: a Unix socket's. */
+void ratelimit_address_of(const void *key, size_t len, struct sockaddr_storage *out);
 /* An address's key as text: "192.0.2.7", "2001:db8:1:2::/64", "2001:db8:1::/48"; "local". */
 void ratelimit_address_text(const void *key, size_t len, char *out, size_t cap);
 

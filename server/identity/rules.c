@@ -1,6 +1,7 @@
 #include "identity/rules.h"
 
 #include "proto/text.h"
+#include "store/audit.h"
 
 /* Both forms that the nonce has are always computed and compared: how long it takes tells nothing
  * about which one was near. */
@@ -75,6 +76,11 @@ int claim_commit(struct store_tx *tx, const struct claim *claim, const struct de
         return err;
     /* The row was just seen to be there: anything but OK is the store's failure. */
     err = store_device_bind(tx, device, family, claim->firmware_version, claim->timestamp, now_s);
+    if (err == TEDDY_OK)
+        err = audit_add(tx, &(struct audit_event){.event = "claim.accepted",
+                                                  .device_id = claim->device_id,
+                                                  .child_id = claim->child_id,
+                                                  .actor = "toy"});
     return err == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
 }
 
@@ -125,6 +131,26 @@ static int rotate(struct store_tx *tx, const struct pair_row *fresh, uint64_t no
     return TEDDY_OK;
 }
 
+static int tell(struct store_tx *tx, const struct family_row *f, const char *event,
+                const char *detail)
+{
+    return audit_add(tx, &(struct audit_event){.event = event,
+                                               .device_id = f->device_id,
+                                               .child_id = f->child_id,
+                                               .actor = "toy",
+                                               .detail = detail});
+}
+
+/* Two parties hold the family: neither keeps it. */
+static int revoke_reused(struct store_tx *tx, struct family_row *f)
+{
+    f->revoked = true;
+    int err = store_family_revoke(tx, f->device_row);
+    if (err == TEDDY_OK)
+        err = tell(tx, f, "token.revoked", "{\"reason\":\"token_reused\"}");
+    return err == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+}
+
 int token_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
                  const uint8_t jti[STORE_JTI_LEN], const struct jwt *token,
                  const struct pair_row *fresh, uint64_t now_s, struct family_row *family,
@@ -133,13 +159,15 @@ int token_rotate(struct store_tx *tx, const uint8_t sid[STORE_JTI_LEN],
     int err = family_check(tx, sid, token, family, verdict);
     if (err != TEDDY_OK || *verdict != VERDICT_OK)
         return err;
-    if (same_jti(jti, family->pair.refresh_jti)) {
-        err = rotate(tx, fresh, now_s, family);
-    } else if (!in_grace(family, jti, now_s)) {
+    bool again = !same_jti(jti, family->pair.refresh_jti);
+    if (again && !in_grace(family, jti, now_s)) {
         *verdict = VERDICT_TOKEN_REUSED;
-        family->revoked = true;
-        return store_family_revoke(tx, family->device_row) == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+        return revoke_reused(tx, family);
     }
+    if (!again)
+        err = rotate(tx, fresh, now_s, family);
+    if (err == TEDDY_OK)
+        err = tell(tx, family, "token.refreshed", again ? "{\"again\":true}" : NULL);
     *out = family->pair;
     return err;
 }

@@ -69,6 +69,8 @@
     N(downlink_queue_max, CONFIG_DOWNLINK_QUEUE_MAX, 1, 10000, "", "Messages that may wait for one toy") \
     N(downlink_expiry_s, CONFIG_DOWNLINK_EXPIRY_S, 1, 7776000, "seconds", "A message to a toy waits so long, unless it says how long itself") \
     N(downlink_max, CONFIG_DOWNLINK_MAX, 1, 16384, "bytes", "Longest message to a toy; the SDK's smallest buffer takes the default") \
+    N(audit_retention_days, 400, 0, 36500, "days", "Events of the audit trail leave after; 0: never") \
+    N(audit_events_max, 20000000, 1000, 4000000000, "", "Most events of the audit trail that are kept; 150 to 250 bytes each") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \
     B(echo_route, false, "Serve GET /ws/echo, an unauthenticated echo for conformance and load tests") \
     E(log_level, "info", "error|warn|info|debug", "Least urgent events logged") \

@@ -270,5 +270,6 @@ void tx_close(struct store_tx *tx)
         sqlite3_finalize(tx->stmts[i]);
     sqlite3_close_v2(tx->db);
     seal_box_free(tx->box);
+    audit_chain_free(tx->audit);
     *tx = (struct store_tx){0};
 }

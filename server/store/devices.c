@@ -1,5 +1,6 @@
 /* Devices: the registry's rows. */
 #include "proto/text.h"
+#include "store/audit.h"
 #include "store/batches.h"
 #include "store/internal.h"
 
@@ -210,6 +211,8 @@ int store_child_forget(struct store_tx *tx, const char *child_id,
     int err = tell_devices(tx, child_id, each, arg, devices);
     if (err == TEDDY_OK)
         err = downlink_clear_child(tx, child_id);
+    if (err == TEDDY_OK)
+        err = audit_child_erase(tx, child_id);
     if (err != TEDDY_OK)
         return err;
     sqlite3_stmt *st = tx_stmt(tx, STMT_DEVICE_UNBIND_CHILD,

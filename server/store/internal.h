@@ -68,6 +68,21 @@ enum stmt_id {
     /* seal */
     STMT_SEAL_GET,
     STMT_SEAL_PUT,
+    /* audit */
+    STMT_AUDIT_ADD,
+    STMT_AUDIT_ROWS,
+    STMT_AUDIT_LAST,
+    STMT_AUDIT_HEADS,
+    STMT_AUDIT_ANCHOR,
+    STMT_AUDIT_SIGNED,
+    STMT_AUDIT_HEAD_THIN,
+    STMT_AUDIT_HEAD_ADD,
+    STMT_AUDIT_ANCHOR_PUT,
+    STMT_AUDIT_PRUNE,
+    STMT_AUDIT_HEAD_PRUNE,
+    STMT_CHILD_KEY,
+    STMT_CHILD_ADD,
+    STMT_CHILD_ERASE,
     STMT_COUNT
 };
 
@@ -77,9 +92,14 @@ struct store_tx {
     void (*failed)(const char *what, const char *advice, int code);
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
-    struct seal_box *box; /* shuts and opens secrets */
+    struct seal_box *box;      /* shuts and opens secrets */
+    struct audit_chain *audit; /* the end of the audit trail; NULL until an event is added */
     sqlite3_stmt *stmts[STMT_COUNT];
 };
+
+/* The audit trail (audit.c): something written in the present transaction was undone. */
+void audit_undone(struct store_tx *tx);
+void audit_chain_free(struct audit_chain *c); /* NULL is fine */
 
 /* The VFS of the writer's connection: the real one, with the log's writes gathered (log_file.c).
  * real is the name of another, or NULL. It must stay where it is until it is removed, and that is

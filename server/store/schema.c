@@ -129,6 +129,41 @@ static const char *const steps[] = {
     "ALTER TABLE device ADD COLUMN sealed BLOB CHECK (length(sealed) = 60);"
     "UPDATE device SET sealed = seal_secret(device_id, fingerprint),"
     " fingerprint = seal_fingerprint(fingerprint);",
+
+    /* The chain of hashes is what proves; that the table refuses to be changed is a courtesy. What
+       stands behind the anchor may go. */
+    "CREATE TABLE audit ("
+    " n INTEGER PRIMARY KEY,"
+    " at_ms INTEGER NOT NULL,"
+    " event TEXT NOT NULL,"
+    " device_id TEXT NOT NULL,"
+    " child BLOB," /* its pseudonym */
+    " actor TEXT NOT NULL,"
+    " detail TEXT NOT NULL,"
+    " hash BLOB NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE audit_anchor ("
+    " only INTEGER PRIMARY KEY CHECK (only = 0)," /* one row, or none */
+    " n INTEGER NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " hash BLOB NOT NULL,"
+    " signature BLOB NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE audit_head ("
+    " n INTEGER PRIMARY KEY,"
+    " at_ms INTEGER NOT NULL,"
+    " hash BLOB NOT NULL,"
+    " signature BLOB NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE child ("
+    " child_id TEXT NOT NULL PRIMARY KEY,"
+    " key BLOB NOT NULL CHECK (length(key) = 16)" /* of its pseudonym */
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER audit_update BEFORE UPDATE ON audit"
+    " BEGIN SELECT raise(ABORT, 'audit is append-only'); END;"
+    "CREATE TRIGGER audit_delete BEFORE DELETE ON audit"
+    " WHEN old.n > coalesce((SELECT n FROM audit_anchor), 0)"
+    " BEGIN SELECT raise(ABORT, 'audit is append-only'); END;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

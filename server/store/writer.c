@@ -62,6 +62,7 @@ static void checkpoint(struct store *s)
 
 static void rollback(struct store_tx *tx)
 {
+    audit_undone(tx);
     if (!sqlite3_get_autocommit(tx->db))
         (void)tx_exec(tx, STMT_ROLLBACK, "ROLLBACK");
 }
@@ -81,8 +82,11 @@ static int run_guarded(struct store_tx *tx, struct store_job *job)
 {
     if (tx_exec(tx, STMT_SAVEPOINT, "SAVEPOINT job") != TEDDY_OK || run_job(tx, job) != TEDDY_OK)
         return TEDDY_ESTORE;
-    if (job->result < 0 && tx_exec(tx, STMT_SAVEPOINT_UNDO, "ROLLBACK TO job") != TEDDY_OK)
-        return TEDDY_ESTORE;
+    if (job->result < 0) {
+        audit_undone(tx);
+        if (tx_exec(tx, STMT_SAVEPOINT_UNDO, "ROLLBACK TO job") != TEDDY_OK)
+            return TEDDY_ESTORE;
+    }
     return tx_exec(tx, STMT_SAVEPOINT_RELEASE, "RELEASE job");
 }
 

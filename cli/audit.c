@@ -1,0 +1,295 @@
+/* teddyctl audit tail, head, key; and the forms in which events and heads are written. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/audit.h"
+#include "proto/text.h"
+#include "proto/writer.h"
+
+#define TAIL_DEFAULT 20
+#define FOLLOW_MS    250
+#define PEM_MAX      512
+
+int audit_files_open(struct ctl *ctl, struct audit_files *f)
+{
+    char path[sizeof ctl->dir + 32], err[512];
+    int rc = link_files(ctl);
+
+    *f = (struct audit_files){0};
+    if (rc != CTL_DONE)
+        return rc;
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (audit_open(path, &f->tx, err, sizeof err) != TEDDY_OK)
+        return fail("%s", err);
+    (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
+    if (audit_key_load(path, &f->key, err, sizeof err) == TEDDY_OK)
+        return CTL_DONE;
+    audit_files_close(f);
+    return fail("%s", err);
+}
+
+void audit_files_close(struct audit_files *f)
+{
+    audit_close(f->tx);
+    audit_key_free(f->key);
+    *f = (struct audit_files){0};
+}
+
+json_t *audit_hex_json(const uint8_t *data, size_t len)
+{
+    char text[2 * AUDIT_SIGNATURE_LEN + 1];
+    struct writer w = writer_on(text, sizeof text);
+
+    writer_hex(&w, data, len);
+    return writer_end(&w) == TEDDY_OK ? json_string(text) : NULL;
+}
+
+static json_t *text_json(struct span s)
+{
+    return json_stringn(s.p != NULL ? s.p : "", s.len);
+}
+
+json_t *audit_row_json(const struct audit_row *row)
+{
+    if (row->damaged)
+        return NULL;
+    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)row->n, "at_ms",
+                     (json_int_t)row->at_ms, "event", text_json(row->event), "device_id",
+                     text_json(row->device_id), "child",
+                     row->child != NULL ? audit_hex_json(row->child, AUDIT_CHILD_LEN)
+                                        : json_string(""),
+                     "actor", text_json(row->actor), "detail", text_json(row->detail), "hash",
+                     audit_hex_json(row->hash, AUDIT_HASH_LEN));
+}
+
+json_t *audit_head_json(const struct audit_head *head, const struct audit_key *key)
+{
+    uint8_t raw[AUDIT_PUBLIC_LEN];
+    char when[32];
+
+    if (audit_key_public(key, raw) != TEDDY_OK)
+        return NULL;
+    audit_time_text(head->at_ms, when);
+    return json_pack("{s:I, s:I, s:s, s:o, s:o, s:o}", "n", (json_int_t)head->n, "at_ms",
+                     (json_int_t)head->at_ms, "at", when, "hash",
+                     audit_hex_json(head->hash, AUDIT_HASH_LEN), "signature",
+                     audit_hex_json(head->signature, AUDIT_SIGNATURE_LEN), "key",
+                     audit_hex_json(raw, sizeof raw));
+}
+
+bool audit_hex_read(const json_t *object, const char *name, uint8_t *out, size_t len)
+{
+    const char *hex = json_string_value(json_object_get(object, name));
+
+    return hex != NULL && hex_decode(span_of(hex), out, len) == TEDDY_OK;
+}
+
+static bool number_read(const json_t *object, const char *name, int64_t *out)
+{
+    const json_t *value = json_object_get(object, name);
+
+    *out = json_integer_value(value);
+    return json_is_integer(value);
+}
+
+static bool text_read(const json_t *object, const char *name, struct span *out)
+{
+    const json_t *value = json_object_get(object, name);
+
+    *out = (struct span){json_string_value(value), json_string_length(value)};
+    return json_is_string(value);
+}
+
+bool audit_row_read(const json_t *json, struct audit_row *row,
+                    uint8_t room[AUDIT_CHILD_LEN + AUDIT_HASH_LEN])
+{
+    struct span child;
+    int64_t at_ms = 0;
+
+    *row = (struct audit_row){.hash = room + AUDIT_CHILD_LEN};
+    if (!number_read(json, "n", &row->n) || !number_read(json, "at_ms", &at_ms) ||
+        !text_read(json, "event", &row->event) || !text_read(json, "device_id", &row->device_id) ||
+        !text_read(json, "child", &child) || !text_read(json, "actor", &row->actor) ||
+        !text_read(json, "detail", &row->detail) ||
+        !audit_hex_read(json, "hash", room + AUDIT_CHILD_LEN, AUDIT_HASH_LEN))
+        return false;
+    row->at_ms = (uint64_t)at_ms;
+    if (child.len > 0)
+        row->child = room;
+    return child.len == 0 || hex_decode(child, room, AUDIT_CHILD_LEN) == TEDDY_OK;
+}
+
+bool audit_head_read(const json_t *json, struct audit_head *head)
+{
+    int64_t at_ms = 0;
+    bool ok = number_read(json, "n", &head->n) && number_read(json, "at_ms", &at_ms) &&
+              audit_hex_read(json, "hash", head->hash, sizeof head->hash) &&
+              audit_hex_read(json, "signature", head->signature, sizeof head->signature);
+
+    head->at_ms = (uint64_t)at_ms;
+    return ok;
+}
+
+int audit_sign_end(struct audit_files *f, struct audit_head *head)
+{
+    struct timespec t;
+
+    if (audit_last(f->tx, head) != TEDDY_OK)
+        return fail("the audit trail cannot be read");
+    clock_gettime(CLOCK_REALTIME, &t);
+    head->at_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    if (audit_key_sign(f->key, AUDIT_SIGNED_HEAD, head) != TEDDY_OK)
+        return fail("the head cannot be signed");
+    return CTL_DONE;
+}
+
+void audit_progress_step(struct audit_progress *p)
+{
+    if (++p->done % 50000 != 0 || isatty(STDERR_FILENO) != 1)
+        return;
+    (void)fprintf(stderr, "\r%s %llu of %llu events", p->what, (unsigned long long)p->done,
+                  (unsigned long long)p->all);
+    p->shown = true;
+}
+
+void audit_progress_end(struct audit_progress *p)
+{
+    if (p->shown)
+        (void)fprintf(stderr, "\r%-60s\r", "");
+}
+
+struct tail {
+    bool json, terminal, failed;
+    int64_t n;
+};
+
+/* What a file may hold may not steer the terminal. */
+static void print_line(const struct tail *t, const struct audit_row *row)
+{
+    char when[32], child[2 * AUDIT_CHILD_LEN + 1] = "-", line[1024];
+    struct writer w = writer_on(child, sizeof child);
+    const struct span *s[] = {&row->event, &row->device_id, &row->actor, &row->detail};
+    const char *format = t->terminal ? "%-7lld %s  %-22.*s %-24.*s %-32s  %-14.*s %.*s"
+                                     : "%lld\t%s\t%.*s\t%.*s\t%s\t%.*s\t%.*s";
+
+    if (row->child != NULL) {
+        writer_hex(&w, row->child, AUDIT_CHILD_LEN);
+        (void)writer_end(&w);
+    }
+    audit_time_text(row->at_ms, when);
+    struct span shown[4];
+    for (int i = 0; i < 4; i++)
+        shown[i] = s[i]->len > 0 ? *s[i] : span_of("-");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    (void)snprintf(line, sizeof line, format, (long long)row->n, when, (int)shown[0].len,
+                   shown[0].p, (int)shown[1].len, shown[1].p, child, (int)shown[2].len, shown[2].p,
+                   (int)shown[3].len, shown[3].p);
+#pragma GCC diagnostic pop
+    for (char *p = line; *p != '\0'; p++)
+        if (((unsigned char)*p < ' ' && *p != '\t') || (unsigned char)*p >= 0x7F)
+            *p = '?';
+    (void)puts(line);
+}
+
+static bool print_event(void *arg, const struct audit_row *row)
+{
+    struct tail *t = arg;
+
+    t->n = row->n;
+    if (!t->json) {
+        print_line(t, row);
+        return !ferror(stdout);
+    }
+    json_t *json = audit_row_json(row);
+    t->failed = json == NULL || print_json(json) != CTL_DONE;
+    json_decref(json);
+    return !t->failed;
+}
+
+static int show(const struct ctl *ctl, struct audit_files *f, struct tail *t)
+{
+    const struct timespec pause = {0, FOLLOW_MS * 1000000L};
+
+    do {
+        if (audit_rows(f->tx, t->n, print_event, t) != TEDDY_OK || t->failed)
+            return fail("the audit trail cannot be read behind event %lld; teddyctl audit verify "
+                        "says more",
+                        (long long)t->n);
+        if (fflush(stdout) != 0 || ferror(stdout))
+            return CTL_FAILED;
+    } while (ctl->audit.follow && nanosleep(&pause, NULL) == 0);
+    return CTL_DONE;
+}
+
+int run_audit_tail(struct ctl *ctl, const char *arg)
+{
+    struct tail t = {.json = ctl->json, .terminal = isatty(STDOUT_FILENO) == 1};
+    struct audit_head last;
+    struct audit_files f;
+    uint64_t count = TAIL_DEFAULT;
+    int rc;
+
+    (void)arg;
+    if (ctl->audit.last != NULL &&
+        (u64_parse(span_of(ctl->audit.last), &count) != TEDDY_OK || count > INT64_MAX))
+        return usage("-n takes a whole number of events");
+    rc = audit_files_open(ctl, &f);
+    if (rc != CTL_DONE)
+        return rc;
+    if (audit_last(f.tx, &last) != TEDDY_OK) {
+        rc = fail("the audit trail cannot be read");
+    } else {
+        t.n = last.n > (int64_t)count ? last.n - (int64_t)count : 0;
+        rc = show(ctl, &f, &t);
+    }
+    audit_files_close(&f);
+    return rc;
+}
+
+int run_audit_head(struct ctl *ctl, const char *arg)
+{
+    struct audit_head head;
+    struct audit_files f;
+    int rc = audit_files_open(ctl, &f);
+
+    (void)arg;
+    if (rc != CTL_DONE)
+        return rc;
+    rc = audit_sign_end(&f, &head);
+    if (rc == CTL_DONE) {
+        json_t *json = audit_head_json(&head, f.key);
+        rc = json != NULL ? print_json(json) : fail("out of memory");
+        json_decref(json);
+    }
+    audit_files_close(&f);
+    return rc;
+}
+
+int run_audit_key(struct ctl *ctl, const char *arg)
+{
+    struct audit_files f;
+    uint8_t raw[AUDIT_PUBLIC_LEN];
+    char pem[PEM_MAX];
+    int rc = audit_files_open(ctl, &f);
+
+    (void)arg;
+    if (rc != CTL_DONE)
+        return rc;
+    if (audit_key_pem(f.key, pem, sizeof pem) != TEDDY_OK ||
+        audit_key_public(f.key, raw) != TEDDY_OK) {
+        rc = fail("the key cannot be written");
+    } else if (ctl->json) {
+        json_t *json = json_pack("{s:o, s:s}", "key", audit_hex_json(raw, sizeof raw), "pem", pem);
+        rc = json != NULL ? print_json(json) : fail("out of memory");
+        json_decref(json);
+    } else {
+        (void)fputs(pem, stdout);
+        rc = fflush(stdout) == 0 ? CTL_DONE : fail("the output could not be written");
+    }
+    audit_files_close(&f);
+    return rc;
+}

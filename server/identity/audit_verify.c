@@ -1,0 +1,124 @@
+#include "identity/audit_verify.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+void audit_time_text(uint64_t at_ms, char out[32])
+{
+    time_t t = (time_t)(at_ms / 1000);
+    struct tm utc;
+    if (gmtime_r(&t, &utc) == NULL || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+        snprintf(out, 32, "?");
+}
+
+__attribute__((format(printf, 3, 4))) static int fault(struct audit_verifier *v, int64_t n,
+                                                       const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(v->fault, sizeof v->fault, format, args);
+    va_end(args);
+    v->fault_n = n;
+    return TEDDY_EPROTO;
+}
+
+/* The heads of the event that the verifier has come to. */
+int audit_verify_heads(struct audit_verifier *v)
+{
+    for (; v->head_at < v->head_count && v->heads[v->head_at].n <= v->n; v->head_at++) {
+        const struct audit_head *h = &v->heads[v->head_at];
+        char when[32];
+        audit_time_text(h->at_ms, when);
+        if (!audit_key_verifies(v->key, AUDIT_SIGNED_HEAD, h))
+            return fault(v, h->n, "the head of event %lld (%s) is not signed by this key",
+                         (long long)h->n, when);
+        if (h->n < v->n)
+            return fault(v, h->n,
+                         "event %lld, whose head was signed %s, is not there any more: the events "
+                         "begin behind it",
+                         (long long)h->n, when);
+        if (memcmp(h->hash, v->hash, AUDIT_HASH_LEN) != 0)
+            return fault(v, h->n,
+                         "the head of event %lld does not match: the events up to it are not those "
+                         "that were signed %s",
+                         (long long)h->n, when);
+        v->heads_good++;
+    }
+    return TEDDY_OK;
+}
+
+int audit_verify_begin(struct audit_verifier *v, const struct audit_head *after)
+{
+    v->hasher = audit_hasher_new();
+    if (v->hasher == NULL)
+        return TEDDY_ENOMEM;
+    if (after == NULL)
+        return TEDDY_OK;
+    v->begins_elsewhere = true;
+    v->n = after->n;
+    memcpy(v->hash, after->hash, sizeof v->hash);
+    return audit_verify_heads(v);
+}
+
+static int missing(struct audit_verifier *v, int64_t up_to)
+{
+    long long from = (long long)v->n + 1, to = (long long)up_to;
+    const char *where = v->events == 0 && !v->begins_elsewhere ? ": the beginning is cut off" : "";
+    if (from == to)
+        return fault(v, v->n + 1, "event %lld is missing%s", from, where);
+    return fault(v, v->n + 1, "events %lld to %lld are missing%s", from, to, where);
+}
+
+int audit_verify_row(struct audit_verifier *v, const struct audit_row *row)
+{
+    uint8_t hash[AUDIT_HASH_LEN];
+    if (row->n <= v->n)
+        return fault(v, row->n, "event %lld stands behind event %lld", (long long)row->n,
+                     (long long)v->n);
+    if (row->n != v->n + 1)
+        return missing(v, row->n - 1);
+    if (row->damaged || !audit_hash(v->hasher, v->hash, row, hash) ||
+        memcmp(hash, row->hash, AUDIT_HASH_LEN) != 0) {
+        v->fault_content = true;
+        return fault(v, row->n, "event %lld is not what was written there: it was edited",
+                     (long long)row->n);
+    }
+    v->n = row->n;
+    v->events++;
+    memcpy(v->hash, hash, sizeof v->hash);
+    return v->head_at < v->head_count && v->heads[v->head_at].n <= v->n ? audit_verify_heads(v)
+                                                                        : TEDDY_OK;
+}
+
+int audit_verify_end(struct audit_verifier *v)
+{
+    if (v->head_at == v->head_count)
+        return TEDDY_OK;
+    const struct audit_head *h = &v->heads[v->head_at];
+    char when[32];
+    audit_time_text(h->at_ms, when);
+    if (!audit_key_verifies(v->key, AUDIT_SIGNED_HEAD, h))
+        return fault(v, h->n, "the head of event %lld (%s) is not signed by this key",
+                     (long long)h->n, when);
+    return fault(v, v->n + 1,
+                 "the tail is cut off behind event %lld: the head of event %lld was signed %s",
+                 (long long)v->n, (long long)h->n, when);
+}
+
+void audit_verify_fini(struct audit_verifier *v)
+{
+    audit_hasher_free(v->hasher);
+    v->hasher = NULL;
+}
+
+bool audit_verify_belongs(struct audit_verifier *v, const struct audit_row *row,
+                          const uint8_t expected[AUDIT_HASH_LEN])
+{
+    struct audit_row there = *row;
+    uint8_t hash[AUDIT_HASH_LEN];
+    there.n = v->fault_n;
+    return !row->damaged && row->n != v->fault_n && audit_hash(v->hasher, v->hash, &there, hash) &&
+           (memcmp(hash, row->hash, AUDIT_HASH_LEN) == 0 ||
+            memcmp(hash, expected, AUDIT_HASH_LEN) == 0);
+}

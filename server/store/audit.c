@@ -1,0 +1,169 @@
+/* Appending to the audit trail, and the children's pseudonyms. */
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "proto/text.h"
+#include "store/audit.h"
+#include "store/internal.h"
+
+/* The end of the chain as the writer has it. Not known after anything was undone: then it is read
+ * again. */
+struct audit_chain {
+    struct audit_hasher *hasher;
+    bool known;
+    int64_t n;
+    uint8_t hash[AUDIT_HASH_LEN];
+};
+
+static int broken(struct store_tx *tx)
+{
+    tx->broken = true;
+    return TEDDY_ESTORE;
+}
+
+static struct audit_chain *chain_of(struct store_tx *tx)
+{
+    if (tx->audit != NULL)
+        return tx->audit;
+    struct audit_chain *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->hasher = audit_hasher_new();
+    if (c->hasher == NULL) {
+        free(c);
+        return NULL;
+    }
+    return tx->audit = c;
+}
+
+void audit_chain_free(struct audit_chain *c)
+{
+    if (c != NULL)
+        audit_hasher_free(c->hasher);
+    free(c);
+}
+
+void audit_undone(struct store_tx *tx)
+{
+    if (tx->audit != NULL)
+        tx->audit->known = false;
+}
+
+static int find_end(struct store_tx *tx, struct audit_chain *c)
+{
+    struct audit_head last;
+    if (c->known)
+        return TEDDY_OK;
+    int err = audit_last(tx, &last);
+    if (err != TEDDY_OK)
+        return err;
+    c->n = last.n;
+    memcpy(c->hash, last.hash, sizeof c->hash);
+    c->known = true;
+    return TEDDY_OK;
+}
+
+static int insert(struct store_tx *tx, const struct audit_row *row)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_AUDIT_ADD,
+                "INSERT INTO audit (n, at_ms, event, device_id, child, actor, detail, hash)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    const struct span texts[] = {row->event, row->device_id, {0}, row->actor, row->detail};
+    bind_u64(st, 1, (uint64_t)row->n);
+    bind_u64(st, 2, row->at_ms);
+    for (int i = 0; st != NULL && i < 5; i++)
+        if (i != 2)
+            sqlite3_bind_text(st, 3 + i, texts[i].p, (int)texts[i].len, SQLITE_STATIC);
+    if (row->child != NULL)
+        bind_blob(st, 5, row->child, AUDIT_CHILD_LEN);
+    bind_blob(st, 8, row->hash, AUDIT_HASH_LEN);
+    return tx_run(tx, st);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static struct span text_of(const char *text)
+{
+    return span_of(text != NULL ? text : "");
+}
+
+int audit_add(struct store_tx *tx, const struct audit_event *e)
+{
+    uint8_t child[AUDIT_CHILD_LEN], hash[AUDIT_HASH_LEN];
+    struct audit_chain *c = chain_of(tx);
+    if (c == NULL || find_end(tx, c) != TEDDY_OK)
+        return broken(tx);
+    struct audit_row row = {.n = c->n + 1,
+                            .at_ms = e->at_ms != 0 ? e->at_ms : now_ms(),
+                            .event = text_of(e->event),
+                            .device_id = text_of(e->device_id),
+                            .actor = text_of(e->actor),
+                            .detail = text_of(e->detail),
+                            .child = e->child,
+                            .hash = hash};
+    if (e->child_id != NULL && e->child_id[0] != '\0') {
+        if (audit_child(tx, e->child_id, true, child) != TEDDY_OK)
+            return broken(tx);
+        row.child = child;
+    }
+    /* A row that is there already is somebody else's: the chain is read again by who comes next. */
+    if (!audit_hash(c->hasher, c->hash, &row, hash) || insert(tx, &row) != TEDDY_OK) {
+        c->known = false;
+        return broken(tx);
+    }
+    c->n = row.n;
+    memcpy(c->hash, hash, sizeof c->hash);
+    return TEDDY_OK;
+}
+
+static int child_key(struct store_tx *tx, const char *child_id, uint8_t key[AUDIT_CHILD_LEN])
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_CHILD_KEY, "SELECT key FROM child WHERE child_id = ?1");
+    bind_text(st, 1, child_id);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK)
+        err = column_blob(tx, st, 0, key, AUDIT_CHILD_LEN);
+    return tx_end(st, err);
+}
+
+static int child_add(struct store_tx *tx, const char *child_id, uint8_t key[AUDIT_CHILD_LEN])
+{
+    if (RAND_bytes(key, AUDIT_CHILD_LEN) != 1)
+        return broken(tx);
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_CHILD_ADD, "INSERT INTO child (child_id, key) VALUES (?1, ?2)");
+    bind_text(st, 1, child_id);
+    bind_blob(st, 2, key, AUDIT_CHILD_LEN);
+    return tx_run(tx, st);
+}
+
+int audit_child(struct store_tx *tx, const char *child_id, bool make, uint8_t out[AUDIT_CHILD_LEN])
+{
+    uint8_t key[AUDIT_CHILD_LEN], mac[AUDIT_HASH_LEN];
+    struct audit_chain *c = chain_of(tx);
+    if (c == NULL)
+        return broken(tx);
+    int err = child_key(tx, child_id, key);
+    if (err == TEDDY_ENOTFOUND && make)
+        err = child_add(tx, child_id, key);
+    if (err == TEDDY_OK && !audit_hmac(c->hasher, key, span_of(child_id), mac))
+        err = broken(tx);
+    if (err == TEDDY_OK)
+        memcpy(out, mac, AUDIT_CHILD_LEN);
+    wipe(key, sizeof key);
+    return err;
+}
+
+int audit_child_erase(struct store_tx *tx, const char *child_id)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_CHILD_ERASE, "DELETE FROM child WHERE child_id = ?1");
+    bind_text(st, 1, child_id);
+    return tx_run(tx, st);
+}

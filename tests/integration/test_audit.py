@@ -1,0 +1,552 @@
+"""The audit trail over the real interfaces: what becomes an event, and what verify finds in a database that somebody
+changed. The chain is recomputed here from what docs/operations.md says about it, by none of the project's code."""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import unittest.mock
+
+import requests
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from harness import PATIENCE, Case, Output, Server, closed, closing, hello, main, program, receive_type
+
+ADMIN = r"^(uid:\d+|admin|teddyctl)$"
+
+
+# ---- the verifier of docs/operations.md ----
+
+def event_hash(before, e):
+    fields = [e["event"].encode(), e["device_id"].encode(), bytes.fromhex(e["child"]), e["actor"].encode(), e["detail"].encode()]
+    text = before + e["n"].to_bytes(8, "big") + e["at_ms"].to_bytes(8, "big")
+    return hashlib.sha256(text + b"".join(len(f).to_bytes(2, "big") + f for f in fields)).digest()
+
+
+def head_text(head, kind=b"head"):
+    return (b"teddy audit " + kind + b"\n" + head["n"].to_bytes(8, "big") + head["at_ms"].to_bytes(8, "big")
+            + bytes.fromhex(head["hash"]))
+
+
+def check_head(head, key):
+    key.verify(bytes.fromhex(head["signature"]), head_text(head))
+
+
+def check_export(path, key):
+    """The events of an export, once its chain and its head have been verified."""
+    with open(path) as f:
+        first, *events, last = [json.loads(line) for line in f]
+    assert first["teddy_audit"] == 1, first
+    before = bytes.fromhex(first["before"])
+    for n, e in enumerate(events, first["from"]):
+        assert e["n"] == n, (n, e)
+        before = event_hash(before, e)
+        assert before.hex() == e["hash"], e
+    head = last["head"]
+    assert (head["n"], head["hash"]) == (events[-1]["n"], before.hex()), head
+    check_head(head, key)
+    return events
+
+
+def public_key(server):
+    return load_pem_public_key(server.ctl("audit", "key").stdout.encode())
+
+
+def export(server):
+    path = os.path.join(server.data, "export.jsonl")
+    server.ctl("audit", "export", path)
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    try:
+        return check_export(path, public_key(server))
+    finally:
+        os.unlink(path)
+
+
+def pseudonym(server, child_id):
+    with closing(server.database()) as db:
+        (key,), = db.execute("select key from child where child_id = ?", (child_id,)).fetchall()
+    return hmac.new(key, child_id.encode(), hashlib.sha256).digest()[:16].hex()
+
+
+class Events(unittest.IsolatedAsyncioTestCase):
+    """Each kind of action, and what becomes of it."""
+
+    maxDiff = None
+
+    def setUp(self):
+        self.server = Server(**Case.UNLIMITED)
+        self.addCleanup(self.server.close)
+
+    def new_events(self):
+        """What has been written since the last call."""
+        events = export(self.server)
+        new, self.seen = events[getattr(self, "seen", 0):], len(events)
+        return new
+
+    def assert_events(self, *expected):
+        """(event, device_id, child, actor's pattern, detail) of all that is new."""
+        new = self.new_events()
+        self.assertEqual([e["event"] for e in new], [x[0] for x in expected], new)
+        for e, (_, device_id, child, actor, detail) in zip(new, expected):
+            self.assertEqual((e["device_id"], e["child"]), (device_id, child), e)
+            self.assertRegex(e["actor"], actor)
+            self.assertEqual(json.loads(e["detail"]) if e["detail"] else None, detail, e)
+            self.assertLess(abs(e["at_ms"] / 1000 - time.time()), PATIENCE)
+
+    async def test_of_a_toy(self):
+        server = self.server
+        toy = server.add("toy-1")
+        self.assertEqual([e["event"] for e in self.new_events()], ["server.started", "device.added"])
+        pair = toy.claim()
+        child = pseudonym(server, "child-1")
+        self.assert_events(("claim.accepted", "toy-1", child, "^toy$", None))
+        first = toy.post_refresh(pair["refresh"])
+        self.assertEqual(first.status_code, 200)
+        self.assertEqual(toy.post_refresh(pair["refresh"]).json()["refresh"], first.json()["refresh"])
+        self.assert_events(("token.refreshed", "toy-1", child, "^toy$", None),
+                           ("token.refreshed", "toy-1", child, "^toy$", {"again": True}))
+        second = toy.post_refresh(first.json()["refresh"])
+        self.assertEqual(second.status_code, 200)
+        self.assertEqual(toy.post_refresh(pair["refresh"]).status_code, 401)
+        self.assert_events(("token.refreshed", "toy-1", child, "^toy$", None),
+                           ("token.revoked", "toy-1", child, "^toy$", {"reason": "token_reused"}))
+        toy.claim()
+        other = server.add("toy-2")
+        other.claim()
+        self.assert_events(("claim.accepted", "toy-1", child, "^toy$", None), ("device.added", "toy-2", "", ADMIN, None),
+                           ("claim.accepted", "toy-2", child, "^toy$", None))  # the same child, the same pseudonym
+
+    def run_admin(self, device_id):
+        """All that changes something, and what it must have left."""
+        ctl = self.server.ctl
+        child = pseudonym(self.server, "child-1")
+        path = os.path.join(self.server.data, "toys.csv")
+        with open(path, "w") as f:
+            f.write("".join(f"imported-{n},{secrets.token_hex(32)}\n" for n in range(600)))
+        self.new_events()
+        words = "the words of a message"
+        for command in (["device", "disable"], ["device", "enable"], ["send", words], ["message", "clear"],
+                        ["token", "revoke"], ["device", "release"], ["device", "rotate-secret"], ["device", "remove"]):
+            ctl(*command[:1], device_id, *command[1:]) if command[0] == "send" else ctl(*command, device_id)
+        ctl("import", path)
+        os.unlink(path)
+        self.assert_events(
+            ("device.disabled", device_id, child, ADMIN, None), ("device.enabled", device_id, child, ADMIN, None),
+            ("message.queued", device_id, child, ADMIN, None), ("message.withdrawn", device_id, child, ADMIN, {"messages": 1}),
+            ("token.revoked", device_id, child, ADMIN, None), ("device.released", device_id, child, ADMIN, None),
+            ("device.secret_rotated", device_id, "", ADMIN, None), ("device.removed", device_id, "", ADMIN, None),
+            ("device.imported", "", "", ADMIN, {"devices": 600}))
+        with closing(self.server.database()) as db:
+            self.assertNotIn(words, str(db.execute("select * from audit").fetchall()))
+
+    async def test_of_administration(self):
+        self.server.add("toy-1").claim()
+        self.run_admin("toy-1")
+        for command in (["device", "list"], ["device", "show", "imported-1"], ["message", "list", "imported-1"],
+                        ["session", "list"], ["status"], ["routes"], ["audit", "tail"], ["audit", "verify"], ["audit", "head"]):
+            self.server.ctl(*command)
+        self.assert_events()  # reading leaves none
+        self.server.ctl("device", "remove", "nobody", check=False)
+        self.server.ctl("drain")
+        self.assertEqual(self.server.process.wait(PATIENCE), 0)
+        self.assert_events(("server.drained", "", "", ADMIN, None), ("admin.refused", "", "", "^server$", unittest.mock.ANY),
+                           ("server.stopped", "", "", "^server$", unittest.mock.ANY))
+
+    async def test_of_administration_without_a_server(self):
+        self.server.add("toy-1").claim()
+        self.server.terminate()
+        self.run_admin("toy-1")
+
+    async def test_of_refusals(self):
+        """Each way to be refused, by reason and block; an address is nowhere."""
+        server = self.server
+        toy = server.add("toy-1")
+        pair = toy.claim()
+        for source in ("127.0.1.5", "127.0.1.6", "127.0.1.6", "127.0.2.5"):
+            self.assertEqual(toy.post_claim({**toy.body(), "hmac_hex": "00" * 32}, source=source).status_code, 401)
+        used = toy.body()
+        self.assertEqual(toy.post_claim(used).status_code, 200)
+        pair = toy.claim()
+        self.assertEqual(toy.post_claim(used).status_code, 409)
+        self.assertEqual(toy.post_claim(toy.body(child_id="another")).status_code, 403)
+        self.assertEqual(server.post("/api/v1/pair/claim", {"device_id": "toy-1"}).status_code, 422)
+        self.assertEqual(toy.post_refresh("nonsense").status_code, 401)
+        async with toy.connect(pair["access"] + "x") as ws:
+            await closed(ws)
+        async with toy.connect(pair["access"]) as ws:
+            await hello(ws)
+            await ws.send(json.dumps({"type": "refresh", "refresh": "nonsense"}))
+            await receive_type(ws, "error")
+        server.admin("POST", "/devices/nobody/enable")
+        self.new_events()
+        server.terminate()
+        got = {}
+        for e in self.new_events():
+            if e["event"].endswith(".refused"):
+                self.assertEqual((e["device_id"], e["child"], e["actor"]), ("", "", "server"))
+                detail = json.loads(e["detail"])
+                self.assertRegex(detail["minute"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:00Z$")
+                key = e["event"], detail["reason"], detail["block"]
+                got[key] = got.get(key, 0) + detail["count"]
+        here = "127.0.0.0/24"
+        self.assertEqual(got, {
+            ("claim.refused", "invalid_signature", "127.0.1.0/24"): 3, ("claim.refused", "invalid_signature", "127.0.2.0/24"): 1,
+            ("claim.refused", "nonce_replayed", here): 1, ("claim.refused", "release_required", here): 1,
+            ("claim.refused", "invalid_members", here): 1, ("token.refused", "bad_token", here): 1,
+            ("token.refused", "bad_token", "session"): 1, ("session.refused", "bad_token", here): 1,
+            ("admin.refused", "device_not_found", "local"): 1})
+        with closing(server.database()) as db:
+            self.assertNotRegex(str(db.execute("select * from audit").fetchall()), r"127\.0\.[12]\.[56]")
+
+    async def test_a_flood_of_refusals_is_bounded(self):
+        server = self.server
+        blocks = [(n, m) for n in range(1, 5) for m in range(60)]  # 240 blocks
+
+        def flood(part):
+            for n, m in part:
+                server.post("/api/v1/pair/claim", "{", source=f"127.{n}.{m}.1")
+
+        threads = [threading.Thread(target=flood, args=(blocks[i::8],)) for i in range(8)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        server.terminate()
+        details = [json.loads(e["detail"]) for e in self.new_events() if e["event"] == "claim.refused"]
+        self.assertEqual(sum(d["count"] for d in details), len(blocks))
+        minutes = {d["minute"] for d in details}
+        self.assertLessEqual(len(details), 65 * len(minutes))
+        self.assertIn("other", {d["block"] for d in details})
+
+    async def test_what_is_refused_is_written_within_the_minute(self):
+        """And so is a head. tail -f shows it when it comes."""
+        server = self.server
+        follow = subprocess.Popen([program("teddyctl"), "--data", server.data, "audit", "tail", "-f", "-n", "1"],
+                                  stdout=subprocess.PIPE, text=True)
+        out = Output(follow.stdout)
+        try:
+            server.post("/api/v1/pair/claim", "{")
+            self.assertEqual(out.wait(r"claim\.refused.*\"count\":(\d+)", PATIENCE + 60)[1], "1")
+            with closing(server.database()) as db:
+                newest, = db.execute("select max(n) from audit_head").fetchone()
+            self.assertGreaterEqual(newest, 2)
+        finally:
+            follow.kill()
+            follow.wait()
+            out.thread.join()
+            follow.stdout.close()
+
+    async def test_a_forgotten_child_is_gone(self):
+        """The chain stays whole, and nothing leads from an event to the child."""
+        server = self.server
+        child = "child-" + secrets.token_hex(8)
+        toys = [server.add() for _ in range(3)]
+        for toy in toys:
+            toy.child_id = child
+            toy.claim()
+        name = pseudonym(server, child)
+        with closing(server.database()) as db:
+            (key,), = db.execute("select key from child where child_id = ?", (child,)).fetchall()
+        self.new_events()
+        server.ctl("child", "forget", child)
+        self.assert_events(("child.forgotten", "", name, ADMIN, {"devices": 3}))
+        server.ctl("child", "forget", child)  # once more: there is no name any more
+        self.assert_events(("child.forgotten", "", "", ADMIN, {"devices": 0}))
+        server.terminate()
+        server.ctl("audit", "verify")
+        for file in os.listdir(server.data):
+            with open(os.path.join(server.data, file), "rb") as f:
+                held = f.read()
+            self.assertNotIn(child.encode(), held, file)
+            self.assertNotIn(key, held, file)
+        server.start()
+        toys[0].claim()
+        self.assertNotEqual(pseudonym(server, child), name)  # whoever comes back is somebody else
+
+    async def test_it_can_be_watched_as_json(self):
+        self.server.add("toy-1")
+        lines = [json.loads(line) for line in self.server.ctl("--json", "audit", "tail").stdout.splitlines()]
+        self.assertEqual([e["event"] for e in lines], ["server.started", "device.added"])
+        before = bytes(32)
+        for e in lines:
+            before = event_hash(before, e)
+            self.assertEqual(e["hash"], before.hex())
+        self.assertEqual(len(self.server.ctl("audit", "tail", "-n", "1").stdout.splitlines()), 1)
+        self.assertEqual(self.server.ctl("audit", "tail", "-n", "x", check=False).returncode, 2)
+        self.assertEqual(self.server.ctl("device", "list", "-n", "1", check=False).returncode, 2)
+
+
+class Tampering(unittest.TestCase):
+    """A trail of 40 events, and what is done to it. verify names the place."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.close)
+        toys = [cls.server.add(f"toy-{n}") for n in range(6)]
+        for n in range(20):
+            toys[n % 6].claim()
+        cls.server.restart()  # a head
+        for toy in toys:
+            toy.claim()
+        cls.head = cls.server.ctl("audit", "head").stdout
+        cls.server.terminate()
+        cls.kept = tempfile.mkdtemp(prefix="teddy-it-kept-")
+        cls.addClassCleanup(shutil.rmtree, cls.kept)
+        shutil.copytree(cls.server.data, cls.kept, dirs_exist_ok=True)
+        with closing(cls.server.database()) as db:
+            cls.last, = db.execute("select max(n) from audit").fetchone()
+            cls.heads = [n for n, in db.execute("select n from audit_head order by n")]
+
+    def setUp(self):
+        shutil.rmtree(self.server.data)
+        shutil.copytree(self.kept, self.server.data)
+        self.elsewhere = os.path.join(self.server.data, "elsewhere.json")
+        with open(self.elsewhere, "w") as f:
+            f.write(self.head)
+
+    def tamper(self, *changes):
+        with closing(self.server.database()) as db:
+            db.execute("drop trigger audit_update")
+            db.execute("drop trigger audit_delete")
+            for change in changes:
+                change(db) if callable(change) else db.execute(change)
+
+    def verify(self, *options):
+        done = self.server.ctl("audit", "verify", *options, check=False)
+        as_json = json.loads(self.server.ctl("--json", "audit", "verify", *options, check=False).stdout)
+        self.assertEqual(as_json["whole"], done.returncode == 0)
+        if done.returncode:
+            self.assertIn(as_json["fault"], done.stderr)
+        return done.returncode, done.stdout + done.stderr
+
+    def assert_whole(self, *options):
+        code, text = self.verify(*options)
+        self.assertEqual(code, 0, text)
+        self.assertIn("whole", text)
+
+    def assert_fault(self, fault, *options):
+        code, text = self.verify(*options)
+        self.assertEqual(code, 1, text)
+        self.assertIn(fault, text)
+
+    def rewrite(self, db, start=1, sign=None):
+        """What somebody does who knows how the chain is made: every hash anew."""
+        row = db.execute("select hash from audit where n = ?", (start - 1,)).fetchone()
+        before = row[0] if row else bytes(32)
+        for n, at_ms, event, device_id, child, actor, detail in db.execute(
+                "select n, at_ms, event, device_id, child, actor, detail from audit where n >= ? order by n", (start,)).fetchall():
+            before = event_hash(before, {"n": n, "at_ms": at_ms, "event": event, "device_id": device_id,
+                                         "child": (child or b"").hex(), "actor": actor, "detail": detail})
+            db.execute("update audit set hash = ? where n = ?", (before, n))
+
+    def test_untouched(self):
+        self.assert_whole()
+        self.assert_whole("--head", self.elsewhere)
+
+    def test_any_column_edited(self):
+        for column, value in (("event", "'claim.refused'"), ("at_ms", "at_ms + 1"), ("device_id", "'toy-9'"), ("device_id", "''"),
+                              ("child", "zeroblob(16)"), ("child", "NULL"), ("child", "zeroblob(15)"), ("actor", "'toy' || char(0) || 'x'"),
+                              ("detail", "'{}'"), ("detail", "hex(zeroblob(100000))"), ("hash", "zeroblob(32)"), ("hash", "zeroblob(0)")):
+            for n in (9, 20, self.last - 1):
+                with self.subTest(column=column, value=value, n=n):
+                    self.setUp()
+                    self.tamper(f"update audit set {column} = {value} where n = {n}")
+                    self.assert_fault(f"event {n} is not what was written there: it was edited")
+        # The ends of two fields: as one text they would be the same.
+        self.setUp()
+        self.tamper("update audit set event = event || substr(device_id, 1, 1), device_id = substr(device_id, 2) where n = 9")
+        self.assert_fault("event 9 is not what was written there")
+
+    def test_cut(self):
+        for where, fault in (("n = 1", "event 1 is missing: the beginning is cut off"),
+                             ("n < 8", "events 1 to 7 are missing: the beginning is cut off"), ("n = 12", "event 12 is missing"),
+                             ("n between 12 and 15", "events 12 to 15 are missing"),
+                             (f"n = {self.last}", f"the tail is cut off behind event {self.last - 1}: the head of event {self.last}"),
+                             ("n > 10", "the tail is cut off behind event 10"), ("1", "the tail is cut off behind event 0")):
+            with self.subTest(where=where):
+                self.setUp()
+                self.tamper(f"delete from audit where {where}")
+                self.assert_fault(fault)
+
+    def test_a_gap_that_was_closed(self):
+        self.tamper("delete from audit where n = 12", "update audit set n = n - 1000 where n > 12", "update audit set n = n + 999 where n < 0")
+        self.assert_fault("event 12 is not what was written there")
+
+    def test_inserted(self):
+        self.tamper("insert into audit select -5, at_ms, event, device_id, child, actor, detail, hash from audit where n = 5")
+        self.assert_fault("event -5 stands behind event 0")
+
+    def test_reordered(self):
+        everything = "at_ms, event, device_id, child, actor, detail, hash"
+        content = everything.removesuffix(", hash")
+        for columns, a, b in ((everything, 11, 12), (content, 11, 12), (everything, 9, 25), (content, 9, 25)):
+            with self.subTest(columns=columns, a=a, b=b):
+                self.setUp()
+                self.tamper(lambda db: [
+                    db.execute(f"update audit set ({columns}) = ({', '.join('?' * len(row))}) where n = ?", (*row, n))
+                    for n, row in ((a, db.execute(f"select {columns} from audit where n = {b}").fetchone()),
+                                   (b, db.execute(f"select {columns} from audit where n = {a}").fetchone()))])
+                self.assert_fault(f"event {a} is not what was written there: it was reordered, and stands as event {b}")
+
+    def test_hashes_swapped(self):
+        self.tamper(lambda db: [db.execute("update audit set hash = ? where n = ?", (h, n)) for n, (h,) in (
+            (11, db.execute("select hash from audit where n = 12").fetchone()), (12, db.execute("select hash from audit where n = 11").fetchone()))])
+        self.assert_fault("event 11 is not what was written there")
+
+    def test_a_chain_made_anew(self):
+        """Without the key: the first head behind the change gives it away."""
+        first = min(n for n in self.heads if n >= 9)
+        self.tamper("update audit set device_id = 'toy-9' where n = 9", lambda db: self.rewrite(db, 9))
+        self.assert_fault(f"the head of event {first} does not match")
+        self.setUp()
+        self.tamper("insert into audit_head select 20, at_ms, (select hash from audit where n = 20), signature from audit_head limit 1",
+                    "delete from audit where n > 20", "delete from audit_head where n > 20")
+        self.assert_fault("the head of event 20")
+
+    def test_a_forged_head(self):
+        self.tamper("update audit_head set signature = zeroblob(64) where n = (select min(n) from audit_head)")
+        self.assert_fault(f"the head of event {self.heads[0]} ")
+        self.setUp()
+        self.tamper("update audit_head set at_ms = at_ms + 60000 where n = (select max(n) from audit_head)")
+        self.assert_fault(f"the head of event {self.heads[-1]} ")
+
+    def test_a_forged_beginning(self):
+        """A signed head does not pass for the sign that older events were removed."""
+        n = self.heads[0]
+        self.tamper(f"insert into audit_anchor select 0, n, at_ms, hash, signature from audit_head where n = {n}",
+                    f"delete from audit where n <= {n}", f"delete from audit_head where n <= {n}")
+        self.assert_fault(f"the events begin behind event {n}, and that is not signed by this key")
+
+    def test_a_cut_tail_shows_by_a_head_kept_elsewhere(self):
+        n = json.loads(self.head)["n"]
+        self.tamper(f"delete from audit where n >= {n}", f"delete from audit_head where n >= {n}")
+        self.assert_whole()  # nothing here can tell
+        self.assert_fault(f"the tail is cut off behind event {n - 1}: the head of event {n} was signed", "--head", self.elsewhere)
+        # It has grown again, by a server that knows of nothing.
+        self.server.start()
+        self.server.ctl("device", "disable", "toy-1")
+        self.server.ctl("device", "enable", "toy-1")
+        self.server.terminate()
+        self.assert_whole()
+        self.assert_fault(f"the head of event {n} does not match", "--head", self.elsewhere)
+
+    def test_a_new_key(self):
+        """Who has the data directory can sign anew. Not what is elsewhere."""
+        public = os.path.join(self.server.data, "public.pem")
+        with open(public, "w") as f:
+            f.write(self.server.ctl("audit", "key").stdout)
+        os.unlink(os.path.join(self.server.data, "audit-key.pem"))
+        self.tamper("update audit set device_id = 'toy-9' where n = 9", self.rewrite, "delete from audit_head")
+        self.assert_whole()
+        self.assert_fault("is not signed by this key", "--head", self.elsewhere)
+        self.assert_fault("does not match", "--head", self.elsewhere, "--key", public)
+
+    def test_exports(self):
+        path = os.path.join(self.server.data, "export.jsonl")
+        public = os.path.join(self.server.data, "public.pem")
+        with open(public, "w") as f:
+            f.write(self.server.ctl("audit", "key").stdout)
+        self.server.ctl("audit", "export", path)
+        events = check_export(path, public_key(self.server))
+        self.assertEqual([e["n"] for e in events], list(range(1, self.last + 1)))
+        with open(path) as f:
+            lines = f.readlines()
+
+        def check(fault, changed, *options):
+            with self.subTest(fault=fault), open(path, "w") as f:
+                f.writelines(changed)
+                f.flush()
+                options = ["--from-export", path, "--key", public, *options]
+                self.assert_fault(fault, *options) if fault else self.assert_whole(*options)
+
+        check(None, lines)
+        check(None, lines, "--head", self.elsewhere)
+        check("event 9 is not what was written", lines[:9] + [lines[9].replace('"toy-', '"toy-9')] + lines[10:])
+        check("event 9 is missing", lines[:9] + lines[10:])
+        check("event 1 is missing: the beginning is cut off", lines[:1] + lines[2:])
+        check("event 10 stands behind event", lines[:9] + [lines[9], lines[10], lines[10]] + lines[11:])
+        check("there is no signed head behind event", lines[:-1])
+        check("the tail is cut off behind event", lines[:-2] + lines[-1:])
+        check("is not signed by this key", lines[:-1] + [lines[-1].replace('"at_ms":1', '"at_ms":2')])
+        self.server.ctl("audit", "export", "--from", "21", path)
+        self.assertEqual([e["n"] for e in check_export(path, public_key(self.server))], list(range(21, self.last + 1)))
+        with open(path) as f:
+            check(None, f.readlines(), "--head", self.elsewhere)
+
+    def test_the_server_says_so_at_its_start(self):
+        self.server.start()
+        self.assertNotIn("event=audit_broken", self.server.log.text())
+        self.server.terminate()
+        self.tamper("delete from audit where n > 10")
+        self.server.start()
+        self.server.log.wait("event=audit_broken")
+        self.server.terminate()
+
+
+class Keeping(unittest.TestCase):
+    def test_the_oldest_leave_and_the_rest_is_whole(self):
+        server = Server(audit_events_max=1000)
+        self.addCleanup(server.close)
+        server.add("toy-1")
+        for n in range(1200):
+            self.assertEqual(server.admin("POST", f"/devices/toy-1/{'enable' if n % 2 else 'disable'}")[0], 200)
+        server.restart()
+        events = export(server)
+        self.assertLess(len(events), 1010)
+        self.assertGreater(events[0]["n"], 100)
+        server.ctl("audit", "verify")
+        with closing(server.database()) as db:
+            anchor = dict(zip(("n", "at_ms", "hash", "signature"),
+                              db.execute("select n, at_ms, lower(hex(hash)), signature from audit_anchor").fetchone()))
+            public_key(server).verify(anchor["signature"], head_text(anchor, b"anchor"))
+            with self.assertRaises(InvalidSignature):
+                public_key(server).verify(anchor["signature"], head_text(anchor))
+            db.execute("delete from audit_anchor")
+        done = server.ctl("audit", "verify", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the beginning is cut off", done.stderr)
+
+    def test_killed_again_and_again(self):
+        """Whenever the power is cut: the chain is whole, and what was answered is in it."""
+        server = Server(**Case.UNLIMITED, claims_per_device_min=0)
+        self.addCleanup(server.close)
+        toys = [server.add() for _ in range(4)]
+        answered = [0] * len(toys)
+
+        def claims(i):
+            try:
+                while toys[i].post_claim().status_code == 200:
+                    answered[i] += 1
+            except requests.RequestException:
+                pass
+
+        for life in range(5):
+            before = sum(answered)
+            threads = [threading.Thread(target=claims, args=(i,)) for i in range(len(toys))]
+            [t.start() for t in threads]
+            end = time.monotonic() + PATIENCE
+            while sum(answered) < before + 20 + 7 * life and time.monotonic() < end:
+                server.ctl("device", "enable", toys[0].device_id)
+            server.kill()
+            [t.join() for t in threads]
+            self.assertGreater(sum(answered), before)
+            server.ctl("audit", "verify")
+            server.start()
+            claimed = {}
+            for e in export(server):
+                claimed[e["device_id"]] = claimed.get(e["device_id"], 0) + (e["event"] == "claim.accepted")
+            for toy, n in zip(toys, answered):
+                self.assertGreaterEqual(claimed[toy.device_id], n)
+                self.assertLessEqual(claimed[toy.device_id], n + life + 1)  # one may have gone unanswered each time
+
+
+if __name__ == "__main__":
+    main()
