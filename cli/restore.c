@@ -194,20 +194,28 @@ static int make_copy(struct restore *r)
 /* With --lost what there is of the former database is used as well, if it can be. */
 static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *m)
 {
-    struct store_options o = {.path = r->copy, .master = &m->keys};
-    char err[1024];
+    char actor[32], err[1024];
+    struct restore_job job = {.store = {.path = r->copy, .master = &m->keys},
+                              .former = r->database,
+                              .erasures = r->erasures,
+                              .now_s = r->now_s,
+                              .made_s = r->manifest.made_s,
+                              .actor = actor};
     int rc;
 
+    (void)snprintf(actor, sizeof actor, "uid:%u", ctl->uid);
     r->former = exists(r->database);
     if (!r->former && !ctl->backup.lost)
         return fail("%s is not there. " LOST, r->database);
-    rc = store_restore(&o, r->former ? r->database : NULL, r->erasures, r->now_s, &r->counts, err,
-                       sizeof err);
+    if (!r->former)
+        job.former = NULL;
+    rc = store_restore(&job, &r->counts, err, sizeof err);
     if (rc == TEDDY_EAUTH && !ctl->backup.lost)
         return fail("the present database cannot be used: %s. " LOST, err);
     if (rc == TEDDY_EAUTH) {
         r->former = false;
-        rc = store_restore(&o, NULL, r->erasures, r->now_s, &r->counts, err, sizeof err);
+        job.former = NULL;
+        rc = store_restore(&job, &r->counts, err, sizeof err);
     }
     return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
 }

@@ -109,8 +109,10 @@ static int find_children(struct store_tx *tx, const struct list *list, struct ch
     size_t room = 0;
     struct mac mac;
     int rc;
-    if (sqlite3_prepare_v2(tx->db, "SELECT DISTINCT child_id FROM device WHERE child_id != ''", -1,
-                           &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(tx->db,
+                           "SELECT child_id FROM device WHERE child_id != ''"
+                           " UNION SELECT child_id FROM child",
+                           -1, &st, NULL) != SQLITE_OK)
         return TEDDY_ESTORE;
     while ((rc = tx_row(tx, st)) == TEDDY_OK) {
         struct child *c = grow((void **)children, &room, *count, sizeof **children);

@@ -1,8 +1,10 @@
 #include "store/restore.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "store/audit.h"
 #include "store/erasures_reapply.h"
 #include "store/internal.h"
 
@@ -43,6 +45,10 @@ static const struct restore_step known[] = {
     {COUNT(unbound), "UPDATE device SET child_id = '' FROM " FORMER
                      " AND device.child_id != '' AND f.child_id != device.child_id"},
 };
+
+/* The key of a pseudonym that was destroyed stays so. */
+static const char pseudonyms[] = "DELETE FROM child WHERE NOT EXISTS (SELECT 1 FROM former.child f"
+                                 " WHERE f.child_id = child.child_id AND f.key = child.key)";
 
 /* No message gets an id that was given already, nor a batch numbers. */
 static const char numbers[] =
@@ -118,33 +124,44 @@ static int use_former(struct store_tx *tx, const struct store_options *o, const 
 }
 
 /* The copy has been checked: what is damaged is the former one. */
-static int blame(struct store_tx *tx, const char *copy, const char *former, char *err, size_t cap)
+static int blame(struct store_tx *tx, const struct restore_job *job, char *err, size_t cap)
 {
     int code = sqlite3_errcode(tx->db) & 0xff;
-    bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-    (void)tx_explain(tx, former != NULL && damaged ? former : copy, err, cap);
-    return former != NULL && damaged ? TEDDY_EAUTH : TEDDY_ESTORE;
+    bool former = job->former != NULL && (code == SQLITE_CORRUPT || code == SQLITE_NOTADB);
+    (void)tx_explain(tx, former ? job->former : job->store.path, err, cap);
+    return former ? TEDDY_EAUTH : TEDDY_ESTORE;
 }
 
-static int change(struct store_tx *tx, const struct store_options *o, const char *former,
-                  const char *erasures, uint64_t now_s, struct restore_counts *out, char *err,
-                  size_t cap)
+static int tell(struct store_tx *tx, const struct restore_job *job,
+                const struct restore_counts *out)
+{
+    char detail[160];
+    snprintf(detail, sizeof detail,
+             "{\"made_s\":%" PRIu64 ",\"former_used\":%s,\"children_forgotten\":%" PRIu64 "}",
+             job->made_s, job->former != NULL ? "true" : "false", out->forgotten);
+    return audit_add(tx, &(struct audit_event){
+                             .event = "backup.restored", .actor = job->actor, .detail = detail});
+}
+
+static int change(struct store_tx *tx, const struct restore_job *job, struct restore_counts *out,
+                  char *err, size_t cap)
 {
     sqlite3 *db = tx->db;
     bool ok = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
-    if (ok && former != NULL)
+    if (ok && job->former != NULL)
         ok = run_steps(tx, known, sizeof known / sizeof known[0], out) &&
+             sqlite3_exec(db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
              sqlite3_exec(db, numbers, NULL, NULL, NULL) == SQLITE_OK;
     ok = ok && run_steps(tx, ended, sizeof ended / sizeof ended[0], out);
-    ok = ok && store_epoch_open(tx, now_s) == TEDDY_OK;
+    ok = ok && store_epoch_open(tx, job->now_s) == TEDDY_OK;
     if (!ok)
-        return blame(tx, o->path, former, err, cap);
-    int rc = erasures_reapply(tx, erasures, &out->erasures, &out->forgotten, err, cap);
+        return blame(tx, job, err, cap);
+    int rc = erasures_reapply(tx, job->erasures, &out->erasures, &out->forgotten, err, cap);
     if (rc != TEDDY_OK)
         return rc;
-    return sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK
-               ? TEDDY_OK
-               : tx_explain(tx, o->path, err, cap);
+    ok =
+        tell(tx, job, out) == TEDDY_OK && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    return ok ? TEDDY_OK : tx_explain(tx, job->store.path, err, cap);
 }
 
 static int settle(struct store_tx *tx, const struct store_options *o, char *err, size_t cap)
@@ -157,19 +174,18 @@ static int settle(struct store_tx *tx, const struct store_options *o, char *err,
     return TEDDY_OK;
 }
 
-int store_restore(const struct store_options *o, const char *former, const char *erasures,
-                  uint64_t now_s, struct restore_counts *out, char *err, size_t cap)
+int store_restore(const struct restore_job *job, struct restore_counts *out, char *err, size_t cap)
 {
     struct store_tx tx;
     sqlite3_stmt *st = NULL;
     *out = (struct restore_counts){0};
-    int rc = tx_open(&tx, o, NULL, true, err, cap);
-    if (rc == TEDDY_OK && former != NULL)
-        rc = use_former(&tx, o, former, err, cap);
+    int rc = tx_open(&tx, &job->store, NULL, true, err, cap);
+    if (rc == TEDDY_OK && job->former != NULL)
+        rc = use_former(&tx, &job->store, job->former, err, cap);
     if (rc == TEDDY_OK)
-        rc = change(&tx, o, former, erasures, now_s, out, err, cap);
+        rc = change(&tx, job, out, err, cap);
     if (rc == TEDDY_OK)
-        rc = settle(&tx, o, err, cap);
+        rc = settle(&tx, &job->store, err, cap);
     if (rc == TEDDY_OK &&
         sqlite3_prepare_v2(tx.db, "SELECT count(*) FROM device", -1, &st, NULL) == SQLITE_OK &&
         sqlite3_step(st) == SQLITE_ROW)

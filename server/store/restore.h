@@ -23,13 +23,19 @@ struct restore_counts {
     uint64_t erasures, forgotten;
 };
 
-/* Makes the copy o->path ready to take the place of the database `former` (NULL: that is lost),
- * which is read, and at most brought to the present schema. erasures: the file of
- * erasures_reapply.h. All of it is one transaction, and in the one file, synced, once this returns.
- * TEDDY_EAUTH: the former cannot be used, or is of another registry; TEDDY_ESTORE: the copy or the
- * erasures cannot. Both with err. */
-TEDDY_MUST_CHECK int store_restore(const struct store_options *o, const char *former,
-                                   const char *erasures, uint64_t now_s, struct restore_counts *out,
+struct restore_job {
+    struct store_options store; /* of the copy */
+    const char *former;         /* the database that it is to follow; NULL: that is lost */
+    const char *erasures;       /* the file of erasures_reapply.h */
+    uint64_t now_s, made_s;     /* when the backup was made */
+    const char *actor;          /* as the audit trail has it */
+};
+
+/* Makes the copy ready to take the place of the former database, which is read, and at most brought
+ * to the present schema. All of it is one transaction, and in the one file, synced, once this
+ * returns. TEDDY_EAUTH: the former cannot be used, or is of another registry; TEDDY_ESTORE: the
+ * copy or the erasures cannot. Both with err. */
+TEDDY_MUST_CHECK int store_restore(const struct restore_job *job, struct restore_counts *out,
                                    char *err, size_t cap);
 
 /* path + STORE_RESTORE_SUFFIX takes the place of the database at path, which gets the name `kept`

@@ -45,43 +45,33 @@ static bool join(char out[PATH_MAX], const char *path, const char *end)
 }
 
 /* Its log would be taken for that of the next file of this name: it goes into the database, for
- * which nothing has to be unsealed. False: somebody reads the database. */
-static bool empty_log(const char *path)
+ * which nothing has to be unsealed. */
+static int empty_log(const char *path, char *err, size_t cap)
 {
+    char log[PATH_MAX];
     sqlite3 *db = NULL;
     int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
     if (rc == SQLITE_OK)
         rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_close_v2(db);
-    return rc != SQLITE_BUSY;
-}
-
-/* What of it is left belongs to a database that cannot be read. It moves away before that does:
- * should this be cut short, both lie beside as they were. */
-static int move_log(const char *path, const char *kept, char *err, size_t cap)
-{
-    char log[PATH_MAX], to[PATH_MAX], index[PATH_MAX];
-    if (!join(log, path, "-wal") || !join(to, kept, "-wal") || !join(index, path, "-shm"))
-        return failed(path, "its log has no name", err, cap);
-    if (unlink(index) != 0 && errno != ENOENT)
-        return failed(index, "cannot be removed", err, cap);
-    if (rename(log, to) != 0 && errno != ENOENT)
-        return failed(log, "cannot be moved", err, cap);
+    errno = EBUSY;
+    if (rc == SQLITE_BUSY)
+        return failed(path, "somebody reads it, perhaps a backup; wait for that", err, cap);
+    if (!join(log, path, "-wal") || access(log, F_OK) == 0)
+        return failed(log, "it stays; is the disk in order?", err, cap);
     return TEDDY_OK;
 }
 
 static int keep_former(const char *path, const char *kept, char *err, size_t cap)
 {
-    if (!empty_log(path)) {
-        errno = EBUSY;
-        return failed(path, "somebody reads it, perhaps a backup; wait for that", err, cap);
-    }
+    int rc = empty_log(path, err, cap);
+    if (rc != TEDDY_OK)
+        return rc;
     if (link(path, kept) != 0)
         return failed(kept, "cannot be made", err, cap);
-    if (!sync_directory_of(path))
-        return failed(path, "its directory cannot be synced", err, cap);
-    return move_log(path, kept, err, cap);
+    return sync_directory_of(path) ? TEDDY_OK
+                                   : failed(path, "its directory cannot be synced", err, cap);
 }
 
 int store_swap(const char *path, const char *kept, char *err, size_t cap)
