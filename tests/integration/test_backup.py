@@ -270,6 +270,7 @@ class NothingComesBack(Base):
         moved.child_id = "child-2"
         moved.claim()
         late = server.add()
+        server.ctl("batch", "create", "--count", "3", "--prefix", "label-", "--out", self.place("run"))
         said = self.restore(server, path)
         self.assertEqual([said[n] for n in ("devices", "kept_disabled", "removed_now_disabled", "secrets_kept",
                                             "bindings_kept_ended")], [6, 1, 1, 1, 2])
@@ -284,6 +285,9 @@ class NothingComesBack(Base):
             toy.claim()
         kept.child_id = "another"
         self.code(kept.post_claim(), 403, "release_required")
+        made = json.loads(server.ctl("--json", "batch", "create", "--count", "1", "--prefix", "label-", "--out",
+                                     self.place("run")).stdout)
+        self.assertEqual(made["first"], 4, "what was on a label is not given again")
 
     async def test_messages(self):
         """What was acked, withdrawn or expired since does not come again; what comes has an id behind all before."""
