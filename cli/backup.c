@@ -74,15 +74,13 @@ static void copied(void *arg, uint64_t pages, uint64_t all)
     progress_show(arg, "copying", pages, all);
 }
 
-static int copy_database(const struct ctl *ctl, const struct target *t, struct progress *progress,
-                         struct backup_manifest *m)
+static int read_database(const struct ctl *ctl, const char *path, const struct target *t,
+                         struct progress *progress, struct backup_manifest *m)
 {
     struct backup_watch watch = {opened, copied, progress};
-    char path[sizeof ctl->dir + 32], err[512];
-    struct stat st;
+    char err[512];
     int rc;
 
-    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
     if (!link_become_owner(ctl->dir))
         return fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
     m->made_s = (uint64_t)time(NULL);
@@ -90,11 +88,29 @@ static int copy_database(const struct ctl *ctl, const struct target *t, struct p
     progress_end(progress);
     if (rc == TEDDY_OK)
         rc = store_backup_check(t->partial, t->partial, false, &m->facts, err, sizeof err);
-    if (rc == TEDDY_OK && fstat(t->fd, &st) != 0)
+    return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
+}
+
+/* Where a restore takes the database's place meanwhile, there are two logs of one name: what was
+ * read is then worth nothing. (The former keeps its inode: it is kept beside.) */
+static int copy_database(const struct ctl *ctl, const struct target *t, struct progress *progress,
+                         struct backup_manifest *m)
+{
+    struct stat before, after, copy;
+    char path[sizeof ctl->dir + 32];
+    int rc;
+
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (stat(path, &before) != 0)
+        return fail("%s: cannot be opened: %s", path, strerror(errno));
+    rc = read_database(ctl, path, t, progress, m);
+    if (rc != CTL_DONE)
+        return rc;
+    if (stat(path, &after) != 0 || after.st_ino != before.st_ino)
+        return fail("%s: a restore has replaced it meanwhile; try again", path);
+    if (fstat(t->fd, &copy) != 0)
         return fail("%s: cannot be read: %s", t->partial, strerror(errno));
-    if (rc != TEDDY_OK)
-        return fail("%s", err);
-    m->bytes = (uint64_t)st.st_size;
+    m->bytes = (uint64_t)copy.st_size;
     (void)snprintf(m->version, sizeof m->version, "%s", TEDDY_VERSION);
     return CTL_DONE;
 }

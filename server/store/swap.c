@@ -12,7 +12,7 @@
 #include "store/internal.h"
 #include "store/restore.h"
 
-#define BUSY_TIMEOUT_MS 5000
+#define BUSY_TIMEOUT_MS 1000
 
 static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
 
@@ -45,7 +45,7 @@ static bool join(char out[PATH_MAX], const char *path, const char *end)
 }
 
 /* Its log would be taken for that of the next file of this name: it goes into the database, for
- * which nothing has to be unsealed. */
+ * which nothing has to be unsealed, and the last who has it open removes it. */
 static int empty_log(const char *path, char *err, size_t cap)
 {
     char log[PATH_MAX];
@@ -55,12 +55,12 @@ static int empty_log(const char *path, char *err, size_t cap)
     if (rc == SQLITE_OK)
         rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_close_v2(db);
+    if (!join(log, path, "-wal"))
+        return failed(path, "its log has no name", err, cap);
+    if (rc != SQLITE_BUSY && access(log, F_OK) != 0)
+        return TEDDY_OK;
     errno = EBUSY;
-    if (rc == SQLITE_BUSY)
-        return failed(path, "somebody reads it, perhaps a backup; wait for that", err, cap);
-    if (!join(log, path, "-wal") || access(log, F_OK) == 0)
-        return failed(log, "it stays; is the disk in order?", err, cap);
-    return TEDDY_OK;
+    return failed(path, "somebody reads it, perhaps a backup; wait for that", err, cap);
 }
 
 static int keep_former(const char *path, const char *kept, char *err, size_t cap)

@@ -106,6 +106,10 @@ class Copy(Base):
     async def test_under_load(self):
         """Each copy is of one moment; nobody is refused meanwhile; and what was answered before is in it."""
         server = self.serve()
+        with tempfile.NamedTemporaryFile("w", suffix=".csv") as many:  # so that a copy takes many steps
+            many.writelines(f"other-{n},{secrets.token_hex(32)}\n" for n in range(5000))
+            many.flush()
+            server.ctl("import", many.name)
         toys = [server.add() for _ in range(6)]
         done, failed, claims = threading.Event(), [], [0] * len(toys)
 
@@ -308,7 +312,18 @@ class NothingComesBack(Base):
             await ws.send(json.dumps({"type": "ack", "id": first}))
             third = send(toy, "third")
             self.assertEqual((await receive(ws))["id"], third)
-        said = self.restore(server, path)
+        server.terminate()
+        with closing(server.database()) as db:  # as where the clock was set back since
+            db.execute("update server set epoch = epoch + 1000")
+            db.execute("update device set downlink_epoch = downlink_epoch + 1000, downlink_n = 5 where device_id = ?",
+                       (other.device_id,))
+            former = db.execute("select epoch, max(downlink_epoch) from server, device").fetchone()
+        said = json.loads(server.ctl("restore", "--json", path).stdout)
+        with closing(server.database()) as db:
+            epoch, ahead = db.execute("select epoch, max(downlink_epoch) from server, device").fetchone()
+        self.assertGreater(epoch, former[0])
+        self.assertEqual(ahead, former[1])
+        server.start()
         self.assertEqual(said["messages_kept_gone"], 3)
         fourth = send(toy, "fourth")
         for last, new in ((third, fourth), (waits, send(other, "new"))):
@@ -435,6 +450,19 @@ class Refused(Base):
         self.assertRegex(failed.stderr, "in use by process .*; stop that first")
         self.server.ctl("restore", "--check", self.path)
 
+    def test_while_somebody_reads(self):
+        """A backup under way, say: the log of the former database cannot be put into it."""
+        self.server.kill()
+        with closing(self.server.database()) as db:
+            db.execute("begin")
+            devices = db.execute("select count(*) from device").fetchone()
+            failed = self.server.ctl("restore", self.path, check=False)
+            self.assertRegex(failed.stderr, "somebody reads it")
+        with closing(self.server.database()) as db:
+            self.assertEqual(db.execute("select count(*) from device").fetchone(), devices)
+        self.server.ctl("restore", self.path)
+        self.server.start()
+
     def test_files(self):
         good, manifest = content(self.path), manifest_of(self.path)
         self.server.terminate()
@@ -536,21 +564,22 @@ class Killed(Base):
         server.terminate()
         started = time.monotonic()
         server.ctl("restore", path)
-        takes, seen = time.monotonic() - started, set()
-        for n in range(24):
+        at, seen = time.monotonic() - started, set()
+        for n in range(20):
             marker = json.loads(server.ctl("device", "add", f"since-{n}").stdout)["device_id"]
             process = subprocess.Popen([program("teddyctl"), "--data", server.data, "restore", path],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                process.wait(takes * (0.1 + chance.random()))
+                process.wait(at * (0.8 + 0.4 * chance.random()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            if n % 6 == 0:
+            if n % 7 == 0:
                 server.start()
                 server.terminate()
             found = self.devices(server)
             seen.add(marker in found)
+            at *= 1.1 if marker in found else 0.9  # towards the moment of the swap
             self.assertEqual({d for d in found if not d.startswith("since-")}, base)
             if marker not in found:
                 self.assertEqual(found, base)
