@@ -57,6 +57,14 @@ static bool read_line(const char *line, size_t len, struct mac *out)
                TEDDY_OK;
 }
 
+/* The beginning of a line, which a crash has cut short: it was never answered for. */
+static bool torn(const char *line, size_t len)
+{
+    const size_t mark = sizeof MARK - 1;
+    return len <= mark ? memcmp(line, MARK, len) == 0
+                       : len < mark + HEX_LEN + 2 && memcmp(line, MARK, mark) == 0;
+}
+
 static int read_lines(FILE *f, const char *path, struct list *list, char *err, size_t cap)
 {
     char line[LINE_MAX_LEN];
@@ -70,7 +78,7 @@ static int read_lines(FILE *f, const char *path, struct list *list, char *err, s
         }
         if (read_line(line, len, mac)) {
             list->count++;
-        } else if (whole || !feof(f)) {
+        } else if (!torn(line, len) && (whole || !feof(f))) {
             snprintf(err, cap,
                      "%s:%zu: this is no line of an erasure; put the file back as it was, so that "
                      "no forgotten child comes back",

@@ -375,10 +375,10 @@ class NothingComesBack(Base):
         self.assertIn(self.device(server, third)["child_id"], (None, ""))
         # A list that somebody has damaged is refused, and nothing is changed.
         server.terminate()
-        put(erasures, content(erasures) + b"\nv1 " + 64 * b"0" + b" 1\n")
+        put(erasures, content(erasures) + b"\nv1 " + 64 * b"x" + b" 1\n")
         before = content(os.path.join(server.data, "teddy.db"))
         failed = server.ctl("restore", path, check=False)
-        self.assertIn("erasures:3: this is no line of an erasure", failed.stderr)
+        self.assertIn("erasures:4: this is no line of an erasure", failed.stderr)
         self.assertEqual(content(os.path.join(server.data, "teddy.db")), before)
         os.remove(erasures)
         server.start()
