@@ -38,48 +38,6 @@ void audit_files_close(struct audit_files *f)
     *f = (struct audit_files){0};
 }
 
-json_t *audit_hex_json(const uint8_t *data, size_t len)
-{
-    char text[2 * AUDIT_SIGNATURE_LEN + 1];
-    struct writer w = writer_on(text, sizeof text);
-
-    writer_hex(&w, data, len);
-    return writer_end(&w) == TEDDY_OK ? json_string(text) : NULL;
-}
-
-static json_t *text_json(struct span s)
-{
-    return json_stringn(s.p != NULL ? s.p : "", s.len);
-}
-
-json_t *audit_row_json(const struct audit_row *row)
-{
-    if (row->damaged)
-        return NULL;
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)row->n, "at_ms",
-                     (json_int_t)row->at_ms, "event", text_json(row->event), "device_id",
-                     text_json(row->device_id), "child",
-                     row->child != NULL ? audit_hex_json(row->child, AUDIT_CHILD_LEN)
-                                        : json_string(""),
-                     "actor", text_json(row->actor), "detail", text_json(row->detail), "hash",
-                     audit_hex_json(row->hash, AUDIT_HASH_LEN));
-}
-
-json_t *audit_head_json(const struct audit_head *head, const struct audit_key *key)
-{
-    uint8_t raw[AUDIT_PUBLIC_LEN];
-    char when[32];
-
-    if (audit_key_public(key, raw) != TEDDY_OK)
-        return NULL;
-    audit_time_text(head->at_ms, when);
-    return json_pack("{s:I, s:I, s:s, s:o, s:o, s:o}", "n", (json_int_t)head->n, "at_ms",
-                     (json_int_t)head->at_ms, "at", when, "hash",
-                     audit_hex_json(head->hash, AUDIT_HASH_LEN), "signature",
-                     audit_hex_json(head->signature, AUDIT_SIGNATURE_LEN), "key",
-                     audit_hex_json(raw, sizeof raw));
-}
-
 bool audit_hex_read(const json_t *object, const char *name, uint8_t *out, size_t len)
 {
     const char *hex = json_string_value(json_object_get(object, name));

@@ -3,8 +3,8 @@
 #ifndef CLI_AUDIT_H
 #define CLI_AUDIT_H
 
+#include "admin/audit_answer.h"
 #include "cli/ctl.h"
-#include "identity/audit_verify.h"
 
 struct audit_files {
     struct store_tx *tx;
@@ -16,15 +16,11 @@ struct audit_files {
 int audit_files_open(struct ctl *ctl, struct audit_files *f);
 void audit_files_close(struct audit_files *f);
 
-/* As JSON, new; NULL: out of memory, or no text. */
-json_t *audit_row_json(const struct audit_row *row);
-json_t *audit_head_json(const struct audit_head *head, const struct audit_key *key);
 /* False: it is not that. The row's texts point into json, child and hash into room. */
 bool audit_row_read(const json_t *json, struct audit_row *row,
                     uint8_t room[AUDIT_CHILD_LEN + AUDIT_HASH_LEN]);
 bool audit_head_read(const json_t *json, struct audit_head *head);
 bool audit_hex_read(const json_t *object, const char *name, uint8_t *out, size_t len);
-json_t *audit_hex_json(const uint8_t *data, size_t len);
 /* The end of the chain, signed now. */
 int audit_sign_end(struct audit_files *f, struct audit_head *head);
 

@@ -7,29 +7,6 @@
 
 #include "cli/audit.h"
 
-struct heads {
-    struct audit_head *head;
-    size_t count, cap;
-    bool failed;
-};
-
-static bool add_head(void *arg, const struct audit_head *head)
-{
-    struct heads *h = arg;
-
-    if (h->count == h->cap) {
-        size_t cap = h->cap > 0 ? 2 * h->cap : 64;
-        struct audit_head *more = realloc(h->head, cap * sizeof *more);
-        h->failed = more == NULL;
-        if (h->failed)
-            return false;
-        h->head = more;
-        h->cap = cap;
-    }
-    h->head[h->count++] = *head;
-    return true;
-}
-
 static int in_order(const void *a, const void *b)
 {
     const struct audit_head *x = a, *y = b;
@@ -38,7 +15,7 @@ static int in_order(const void *a, const void *b)
 }
 
 /* What is in a file of --head: one head a line, or several. */
-static int read_heads(const char *name, struct heads *h)
+static int read_heads(const char *name, struct audit_head_list *h)
 {
     FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
     struct audit_head head;
@@ -51,7 +28,8 @@ static int read_heads(const char *name, struct heads *h)
         return fail("%s: cannot be read: %s", name, strerror(errno));
     while (good && (json = json_loadf(f, JSON_DISABLE_EOF_CHECK, &why)) != NULL) {
         const json_t *inner = json_object_get(json, "head");
-        good = audit_head_read(inner != NULL ? inner : json, &head) && add_head(h, &head);
+        good = audit_head_read(inner != NULL ? inner : json, &head) &&
+               audit_head_list_add(h, &head) == TEDDY_OK;
         json_decref(json);
     }
     good = good && feof(f) && h->count > before;
@@ -104,10 +82,7 @@ static int report(const struct ctl *ctl, const struct check *c, const char *sign
     }
     if (!ctl->json)
         return fail("audit: %s", v->fault);
-    json = good ? json_pack("{s:b, s:I, s:I, s:I}", "whole", 1, "events", (json_int_t)v->events,
-                            "last", (json_int_t)v->n, "heads", (json_int_t)v->heads_good)
-                : json_pack("{s:b, s:I, s:s}", "whole", 0, "event", (json_int_t)v->fault_n, "fault",
-                            v->fault);
+    json = audit_verdict_json(v);
     rc = json != NULL ? print_json(json) : fail("out of memory");
     json_decref(json);
     return rc == CTL_DONE && !good ? CTL_FAILED : rc;
@@ -125,25 +100,13 @@ static void seek_moved(struct check *c, struct store_tx *tx)
 
 static int check_chain(struct check *c, struct store_tx *tx)
 {
-    struct audit_head anchor, last;
-    int rc = audit_anchor(tx, &anchor);
-    bool anchored = rc == TEDDY_OK;
+    struct audit_head last;
+    int rc = audit_verify_store(&c->v, tx);
 
-    if (rc != TEDDY_OK && rc != TEDDY_ENOTFOUND)
-        return rc;
-    (void)audit_last(tx, &last); /* how far it is; whether that is damaged will be seen */
-    c->progress = (struct audit_progress){.what = "verified",
-                                          .all = (uint64_t)(last.n - (anchored ? anchor.n : 0))};
-    rc = audit_verify_begin(&c->v, anchored ? &anchor : NULL);
-    if (anchored && !audit_key_verifies(c->v.key, AUDIT_SIGNED_ANCHOR, &anchor)) {
-        (void)snprintf(c->v.fault, sizeof c->v.fault,
-                       "the events begin behind event %lld, and that is not signed by this key",
-                       (long long)anchor.n);
-        c->v.fault_n = anchor.n;
-        rc = TEDDY_EPROTO;
-    }
     if (rc != TEDDY_OK)
         return rc;
+    (void)audit_last(tx, &last); /* how far it is; whether that is damaged will be seen */
+    c->progress = (struct audit_progress){.what = "verified", .all = (uint64_t)(last.n - c->v.n)};
     rc = audit_rows(tx, INT64_MIN, check_row, c);
     if (rc == TEDDY_OK && c->v.fault[0] == '\0')
         rc = audit_verify_end(&c->v);
@@ -151,7 +114,7 @@ static int check_chain(struct check *c, struct store_tx *tx)
     return rc;
 }
 
-static int verify_store(struct ctl *ctl, struct heads *h, struct audit_key *given)
+static int verify_store(struct ctl *ctl, struct audit_head_list *h, struct audit_key *given)
 {
     struct audit_files f;
     struct check c = {0};
@@ -161,9 +124,7 @@ static int verify_store(struct ctl *ctl, struct heads *h, struct audit_key *give
         return rc;
     rc = audit_snapshot(f.tx, true);
     if (rc == TEDDY_OK)
-        rc = audit_heads(f.tx, add_head, h);
-    if (h->failed)
-        rc = TEDDY_ENOMEM;
+        rc = audit_head_list_take(h, f.tx);
     if (rc == TEDDY_OK && h->count > 0)
         qsort(h->head, h->count, sizeof *h->head, in_order);
     c.v = (struct audit_verifier){
@@ -179,7 +140,7 @@ static int verify_store(struct ctl *ctl, struct heads *h, struct audit_key *give
 }
 
 /* The first line: where the chain begins, and whose it is. */
-static bool begin_export(struct check *c, const json_t *line, struct heads *h,
+static bool begin_export(struct check *c, const json_t *line, struct audit_head_list *h,
                          struct audit_key **own)
 {
     struct audit_head before = {0};
@@ -223,7 +184,8 @@ static void end_export(struct check *c, const json_t *line)
 }
 
 /* False: the file is no export. Otherwise what is found is in c->v. */
-static bool check_export(struct check *c, FILE *f, struct heads *h, struct audit_key **own)
+static bool check_export(struct check *c, FILE *f, struct audit_head_list *h,
+                         struct audit_key **own)
 {
     uint8_t room[AUDIT_CHILD_LEN + AUDIT_HASH_LEN];
     struct audit_row row;
@@ -246,7 +208,7 @@ static bool check_export(struct check *c, FILE *f, struct heads *h, struct audit
     return good;
 }
 
-static int verify_export(struct ctl *ctl, struct heads *h, struct audit_key *given)
+static int verify_export(struct ctl *ctl, struct audit_head_list *h, struct audit_key *given)
 {
     const char *name = ctl->audit.from_export;
     FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
@@ -273,7 +235,7 @@ static int verify_export(struct ctl *ctl, struct heads *h, struct audit_key *giv
 int run_audit_verify(struct ctl *ctl, const char *arg)
 {
     struct audit_key *given = NULL;
-    struct heads h = {0};
+    struct audit_head_list h = {0};
     char err[512];
     int rc = CTL_DONE;
 

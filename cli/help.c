@@ -78,6 +78,10 @@ static const char *options_of(const struct ctl_command *c)
         return " [--force]";
     if (c->run == run_restore)
         return " [--check | --lost]";
+    if (c->run == run_child_forget || c->run == run_child_export)
+        return " [--out FILE]";
+    if (c->run == run_child_verify)
+        return " --key FILE";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
         return "";
     return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
@@ -180,6 +184,14 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "365d\n"
                     "  --prefix P      good only for devices whose id begins with P\n"
                     "  --name NAME     what it is for, as the list shows it\n",
+                    out);
+    if (c->run == run_child_forget)
+        (void)fputs("\n  --out FILE   the receipt there, too\n"
+                    "Its toys' sessions end at once, and they have to claim again. The receipt "
+                    "says how many\n"
+                    "rows of which table were erased, and when; it names the child by the "
+                    "pseudonym that it had\n"
+                    "in the audit trail, whose key is erased as well.\n",
                     out);
     help_batch(out, c);
     help_backup(out, c);

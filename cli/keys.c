@@ -4,8 +4,52 @@
 #include <time.h>
 
 #include "admin/keys.h"
+#include "admin/trail.h"
 #include "cli/ctl.h"
 #include "proto/endpoints.h"
+
+struct change {
+    struct store_job job; /* first */
+    const struct keyring_op *op;
+    char actor[ADMIN_ACTOR_LEN + 1];
+    struct admin_key_list before, after;
+};
+
+static int run_tell(struct store_tx *tx, struct store_job *job)
+{
+    const struct change *c = (const struct change *)job;
+
+    return admin_trail_keys(tx, c->op, c->actor, &c->before, &c->after);
+}
+
+/* The keys are a file, the trail is in the store, which is opened first: what cannot be told is not
+ * done. */
+static int change_keys(const struct ctl *ctl, const char *path, const struct keyring_policy *policy,
+                       struct keyring_op *op, char *err, size_t cap)
+{
+    struct change c = {.job.run = run_tell, .op = op};
+    struct keyring_op list = {.verb = KEYRING_LIST};
+    struct master_key master;
+    struct store *store = NULL;
+    struct keys *keys = NULL;
+    uint64_t now_s = (uint64_t)time(NULL);
+    int rc = link_store(ctl, &master, &store, err, cap);
+
+    (void)snprintf(c.actor, sizeof c.actor, "uid:%u", ctl->uid);
+    if (rc == TEDDY_OK)
+        rc = keyring_run(path, policy, NULL, &list, 0, &keys, err, cap); /* as the file has them */
+    admin_key_list_take(&c.before, keys);
+    keys_free(keys);
+    keys = NULL;
+    if (rc == TEDDY_OK)
+        rc = keyring_run(path, policy, NULL, op, now_s, &keys, err, cap);
+    admin_key_list_take(&c.after, keys);
+    keys_free(keys);
+    if (rc == TEDDY_OK && store_write_wait(store, &c.job) != TEDDY_OK)
+        (void)fail("the keys are changed, but the audit trail could not be written");
+    store_close(store);
+    return rc;
+}
 
 static void offline(const struct ctl *ctl, void *arg, struct admin_answer *out)
 {
@@ -16,8 +60,12 @@ static void offline(const struct ctl *ctl, void *arg, struct admin_answer *out)
     int rc;
 
     (void)snprintf(path, sizeof path, "%s/" KEYRING_FILE, ctl->dir);
+    if (op->verb != KEYRING_LIST) {
+        admin_keys_changed(op, change_keys(ctl, path, &policy, op, err, sizeof err), err, out);
+        return;
+    }
     rc = keyring_run(path, &policy, NULL, op, (uint64_t)time(NULL), &keys, err, sizeof err);
-    if (rc == TEDDY_OK && op->verb == KEYRING_LIST)
+    if (rc == TEDDY_OK)
         admin_keys_list(keys, out);
     else
         admin_keys_changed(op, rc, err, out);

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/child.h"
 #include "admin/token.h"
 #include "cli/ctl.h"
+#include "identity/audit_key.h"
 #include "ops/config.h"
 #include "ops/datalock.h"
 #include "proto/endpoints.h"
@@ -300,6 +302,8 @@ static void write_query(const struct ctl_call *call, char path[PATH_MAX_LEN])
         query(&w, "after", call->id);
     if (call->verb == ADMIN_IMPORT)
         query(&w, "prefix", call->id);
+    if (call->after != NULL)
+        query(&w, "after", call->after);
     if (call->batch != NULL)
         write_batch_query(&w, call);
     (void)writer_end(&w);
@@ -323,6 +327,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_REVOKE] = {"POST", "/devices/", "/revoke"},
         [ADMIN_IMPORT] = {"POST", "/devices/import", ""},
         [ADMIN_FORGET] = {"POST", "/children/", "/forget"},
+        [ADMIN_CHILD_REVOKE] = {"POST", "/children/", "/revoke"},
+        [ADMIN_CHILD_EXPORT] = {"GET", "/children/", "/export"},
         [ADMIN_SEND] = {"POST", "/devices/", "/messages"},
         [ADMIN_MESSAGES] = {"GET", "/devices/", "/messages"},
         [ADMIN_CLEAR] = {"DELETE", "/devices/", "/messages"},
@@ -380,6 +386,8 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
         return fail("%s", why);
     if (call->verb == ADMIN_BATCH_LIST)
         c->batch = *call->batch;
+    if (call->after != NULL)
+        (void)snprintf(c->child->after, sizeof c->child->after, "%s", call->after);
     const char *wrong = call->verb == ADMIN_BATCH_ADD ? admin_command_batch(c, call->batch) : NULL;
     if (wrong != NULL)
         return fail("%s", wrong);
@@ -410,35 +418,55 @@ static int run_command(struct store *store, struct admin_command *c, const char 
     return take_answer(&a, file, reply);
 }
 
+int link_store(const struct ctl *ctl, struct master_key *master, struct store **out, char *err,
+               size_t cap)
+{
+    char path[sizeof ctl->dir + 32], why[512];
+    struct store_options options = {.path = path, .master = &master->keys};
+    int rc;
+
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    rc = master_key_find(master, ctl->master_key_file, ctl->dir, err, cap);
+    if (rc == TEDDY_OK)
+        rc = store_open(&options, out, err, cap);
+    if (rc == TEDDY_OK && master_key_settle(master, why, sizeof why) != TEDDY_OK)
+        (void)fail("%s", why); /* it is found again at the next start */
+    master_key_forget(master);
+    return rc;
+}
+
 static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
                       json_t **reply)
 {
     char path[sizeof ctl->dir + 32], err[512];
     struct master_key master;
-    struct store_options options = {.path = path, .master = &master.keys};
     struct admin_command *c = NULL;
+    struct audit_key *key = NULL;
     struct store *store = NULL;
-    int rc;
+    int rc = TEDDY_OK;
 
-    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
-    rc = master_key_find(&master, ctl->master_key_file, ctl->dir, err, sizeof err);
+    (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
+    if (call->verb == ADMIN_FORGET)
+        rc = audit_key_load(path, &key, err, sizeof err);
     if (rc == TEDDY_OK)
-        rc = store_open(&options, &store, err, sizeof err);
-    if (rc == TEDDY_OK && master_key_settle(&master, err, sizeof err) != TEDDY_OK)
-        (void)fail("%s", err); /* it is found again at the next start */
-    master_key_forget(&master);
-    if (rc != TEDDY_OK)
+        rc = link_store(ctl, &master, &store, err, sizeof err);
+    if (rc != TEDDY_OK) {
+        audit_key_free(key);
         return fail("%s", err);
+    }
     c = admin_command_new(call->verb, call->batch != NULL ? call->batch->id : call->id, call->text);
     if (c != NULL)
         (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
     if (c != NULL)
         c->master = &master;
+    if (c != NULL && c->child != NULL)
+        c->child->key = key;
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
     admin_command_free(c);
     store_close(store);
+    audit_key_free(key);
     return rc;
 }
 

@@ -20,7 +20,7 @@
 struct restore {
     const char *file;
     int fd, lock;
-    char database[3200], copy[3240], kept[3264], erasures[3200];
+    char database[3200], copy[3240], kept[3264];
     bool former; /* there is one, and it has been used */
     uint64_t now_s;
     struct backup_manifest manifest;
@@ -176,7 +176,6 @@ static void name_files(const struct ctl *ctl, struct restore *r)
     (void)snprintf(r->kept, sizeof r->kept, "%s.before-%s", r->database, at);
     for (unsigned n = 2; exists(r->kept) && n < 1000; n++)
         (void)snprintf(r->kept, sizeof r->kept, "%s.before-%s-%u", r->database, at, n);
-    (void)snprintf(r->erasures, sizeof r->erasures, "%s/erasures", ctl->dir);
 }
 
 static int make_copy(struct restore *r)
@@ -197,7 +196,6 @@ static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *
     char actor[32], err[1024];
     struct restore_job job = {.store = {.path = r->copy, .master = &m->keys},
                               .former = r->database,
-                              .erasures = r->erasures,
                               .now_s = r->now_s,
                               .made_s = r->manifest.made_s,
                               .actor = actor};
@@ -286,8 +284,6 @@ static json_t *report(const struct restore *r)
         {"removed_now_disabled", c->removed},
         {"bindings_kept_ended", c->unbound},
         {"messages_kept_gone", c->messages},
-        {"erasures_listed", c->erasures},
-        {"children_forgotten", c->forgotten},
     };
 
     for (size_t i = 0; json != NULL && i < sizeof counts / sizeof counts[0]; i++)

@@ -222,6 +222,7 @@ static int open_admin(struct server *s)
         .keys_change = jwt_keys_change,
         .keys_context = s,
         .master = &s->master,
+        .audit_key = s->trail.key,
     };
     int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
     if (rc != TEDDY_OK)
@@ -312,6 +313,7 @@ static int serve(struct server *s)
     /* The store first: what it still has to say, it says to loops that are there. */
     trail_stop(s);
     store_close(s->app.store);
+    trail_close(s);
     if (http_in_flight() > 0 || conn_count() > 0) {
         /* The drain ran out of time. Everything answered is durable; the rest is the kernel's to
          * take back. */

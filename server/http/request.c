@@ -101,13 +101,20 @@ static void text_of(struct span s, char *out, size_t cap)
 }
 
 /* The path without its query, which may hold a token. */
+/* A child is named in no log: such a path is shown as its pattern. */
+static struct span shown_path(const struct request *r)
+{
+    bool child = r->pub.route && strstr(r->pub.route->pattern, "{child_id}");
+    return child ? span_of(r->pub.route->pattern) : r->pub.path;
+}
+
 void request_log(const struct request *r, int status)
 {
     char method[16], path[160];
     if (!log_enabled(LOG_INFO))
         return;
     text_of(r->pub.head.method, method, sizeof method);
-    text_of(r->pub.path, path, sizeof path);
+    text_of(shown_path(r), path, sizeof path);
     LOG(LOG_INFO, "http", LOG_S("method", method), LOG_S("path", path), LOG_N("status", status),
         LOG_N("ms", loop_now_ms(r->pub.loop) - r->pub.start_ms),
         LOG_S("request_id", r->pub.request_id));

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 void audit_time_text(uint64_t at_ms, char out[32])
@@ -59,6 +60,54 @@ int audit_verify_begin(struct audit_verifier *v, const struct audit_head *after)
     v->n = after->n;
     memcpy(v->hash, after->hash, sizeof v->hash);
     return audit_verify_heads(v);
+}
+
+int audit_verify_store(struct audit_verifier *v, struct store_tx *tx)
+{
+    struct audit_head anchor;
+    int rc = audit_anchor(tx, &anchor);
+    if (rc != TEDDY_OK && rc != TEDDY_ENOTFOUND)
+        return rc;
+    if (rc == TEDDY_OK && !audit_key_verifies(v->key, AUDIT_SIGNED_ANCHOR, &anchor)) {
+        v->n = anchor.n;
+        return fault(v, anchor.n,
+                     "the events begin behind event %lld, and that is not signed by this key",
+                     (long long)anchor.n);
+    }
+    return audit_verify_begin(v, rc == TEDDY_OK ? &anchor : NULL);
+}
+
+int audit_head_list_add(struct audit_head_list *l, const struct audit_head *head)
+{
+    if (l->count == l->cap) {
+        size_t cap = l->cap > 0 ? 2 * l->cap : 64;
+        struct audit_head *more = realloc(l->head, cap * sizeof *more);
+        if (more == NULL)
+            return TEDDY_ENOMEM;
+        l->head = more;
+        l->cap = cap;
+    }
+    l->head[l->count++] = *head;
+    return TEDDY_OK;
+}
+
+struct taking {
+    struct audit_head_list *list;
+    int rc;
+};
+
+static bool take_head(void *arg, const struct audit_head *head)
+{
+    struct taking *t = arg;
+    t->rc = audit_head_list_add(t->list, head);
+    return t->rc == TEDDY_OK;
+}
+
+int audit_head_list_take(struct audit_head_list *l, struct store_tx *tx)
+{
+    struct taking t = {l, TEDDY_OK};
+    int rc = audit_heads(tx, take_head, &t);
+    return rc != TEDDY_OK ? rc : t.rc;
 }
 
 static int missing(struct audit_verifier *v, int64_t up_to)

@@ -5,6 +5,16 @@
 
 #include "identity/audit_key.h"
 
+struct audit_head_list {
+    struct audit_head *head; /* malloc'd */
+    size_t count, cap;
+};
+
+/* TEDDY_ENOMEM. */
+TEDDY_MUST_CHECK int audit_head_list_add(struct audit_head_list *l, const struct audit_head *head);
+/* Adds those that the store keeps, in order of n. TEDDY_ENOMEM, or a failure of the store. */
+TEDDY_MUST_CHECK int audit_head_list_take(struct audit_head_list *l, struct store_tx *tx);
+
 struct audit_verifier {
     const struct audit_key *key;
     const struct audit_head *heads; /* in order of n */
@@ -27,6 +37,9 @@ struct audit_verifier {
 /* after: the anchor, or what an export says was before it; NULL: the very beginning. The anchor's
  * signature is the caller's to check. TEDDY_ENOMEM; TEDDY_EPROTO with v->fault. */
 TEDDY_MUST_CHECK int audit_verify_begin(struct audit_verifier *v, const struct audit_head *after);
+/* The same with the store's own anchor, if it has one, whose signature is checked. Or a failure of
+ * the store. */
+TEDDY_MUST_CHECK int audit_verify_store(struct audit_verifier *v, struct store_tx *tx);
 /* The next event. TEDDY_EPROTO with v->fault: go no further. */
 int audit_verify_row(struct audit_verifier *v, const struct audit_row *row);
 /* After the last one: a head behind it shows that the tail was cut off. */

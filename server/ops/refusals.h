@@ -1,6 +1,7 @@
-/* Refusals, and what else is too frequent for an event each, counted for the audit trail: per event,
- * reason, actor, block of addresses and minute. Each loop counts in a table of its own, of constant size: what does not fit is counted under the block
- * "other", so that however many addresses refuse nothing grows. */
+/* Refusals, and what else is too frequent for an event each, counted for the audit trail: per
+ * event, reason, actor, block of addresses and minute. Each loop counts in a table of its own, of
+ * constant size: what does not fit is counted under the block "other", so that however many
+ * addresses refuse nothing grows. */
 #ifndef OPS_REFUSALS_H
 #define OPS_REFUSALS_H
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "store/audit.h"
-#include "store/erasures_reapply.h"
 #include "store/internal.h"
 
 #define COUNT(member) offsetof(struct restore_counts, member)
@@ -132,13 +131,11 @@ static int blame(struct store_tx *tx, const struct restore_job *job, char *err, 
     return former ? TEDDY_EAUTH : TEDDY_ESTORE;
 }
 
-static int tell(struct store_tx *tx, const struct restore_job *job,
-                const struct restore_counts *out)
+static int tell(struct store_tx *tx, const struct restore_job *job)
 {
     char detail[160];
-    snprintf(detail, sizeof detail,
-             "{\"made_s\":%" PRIu64 ",\"former_used\":%s,\"children_forgotten\":%" PRIu64 "}",
-             job->made_s, job->former != NULL ? "true" : "false", out->forgotten);
+    snprintf(detail, sizeof detail, "{\"made_s\":%" PRIu64 ",\"former_used\":%s}", job->made_s,
+             job->former != NULL ? "true" : "false");
     return audit_add(tx, &(struct audit_event){
                              .event = "backup.restored", .actor = job->actor, .detail = detail});
 }
@@ -156,11 +153,7 @@ static int change(struct store_tx *tx, const struct restore_job *job, struct res
     ok = ok && store_epoch_open(tx, job->now_s) == TEDDY_OK;
     if (!ok)
         return blame(tx, job, err, cap);
-    int rc = erasures_reapply(tx, job->erasures, &out->erasures, &out->forgotten, err, cap);
-    if (rc != TEDDY_OK)
-        return rc;
-    ok =
-        tell(tx, job, out) == TEDDY_OK && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    ok = tell(tx, job) == TEDDY_OK && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
     return ok ? TEDDY_OK : tx_explain(tx, job->store.path, err, cap);
 }
 

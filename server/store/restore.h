@@ -19,14 +19,11 @@ struct restore_counts {
     uint64_t removed;  /* removed since: they are back, disabled */
     uint64_t unbound;  /* released or bound to another child since */
     uint64_t messages; /* delivered or withdrawn since */
-    /* By the file of erasures. */
-    uint64_t erasures, forgotten;
 };
 
 struct restore_job {
     struct store_options store; /* of the copy */
     const char *former;         /* the database that it is to follow; NULL: that is lost */
-    const char *erasures;       /* the file of erasures_reapply.h */
     uint64_t now_s, made_s;     /* when the backup was made */
     const char *actor;          /* as the audit trail has it */
 };
@@ -34,7 +31,7 @@ struct restore_job {
 /* Makes the copy ready to take the place of the former database, which is read, and at most brought
  * to the present schema. All of it is one transaction, and in the one file, synced, once this
  * returns. TEDDY_EAUTH: the former cannot be used, or is of another registry; TEDDY_ESTORE: the
- * copy or the erasures cannot. Both with err. */
+ * copy cannot. Both with err. */
 TEDDY_MUST_CHECK int store_restore(const struct restore_job *job, struct restore_counts *out,
                                    char *err, size_t cap);
 

@@ -348,7 +348,8 @@ class NothingComesBack(Base):
         note_erasure(server, forgotten.child_id)
 
         def check(said, listed):
-            self.assertEqual(said["erasures_listed"], listed)
+            with open(os.path.join(server.data, "erasures")) as f:
+                self.assertEqual(len([line for line in f if len(line) > 70]), listed)
             self.assertIn(self.device(server, forgotten)["child_id"], (None, ""))
             self.assertEqual(self.device(server, kept)["child_id"], kept.child_id)
             self.assertEqual(server.ctl("message", "list", forgotten.device_id).stdout, "")
@@ -369,19 +370,10 @@ class NothingComesBack(Base):
                 os.remove(os.path.join(server.data, name))
         self.assertIn("--lost", server.ctl("restore", path, check=False).stderr)
         said = json.loads(server.ctl("restore", "--lost", "--json", path).stdout)
-        self.assertEqual((said["former_used"], said["former_kept"], said["children_forgotten"]), (False, None, 2))
+        self.assertEqual((said["former_used"], said["former_kept"]), (False, None))
         server.start()
         check(said, 2)
         self.assertIn(self.device(server, third)["child_id"], (None, ""))
-        # A list that somebody has damaged is refused, and nothing is changed.
-        server.terminate()
-        put(erasures, content(erasures) + b"\nv1 " + 64 * b"x" + b" 1\n")
-        before = content(os.path.join(server.data, "teddy.db"))
-        failed = server.ctl("restore", path, check=False)
-        self.assertIn("erasures:4: this is no line of an erasure", failed.stderr)
-        self.assertEqual(content(os.path.join(server.data, "teddy.db")), before)
-        os.remove(erasures)
-        server.start()
 
     async def test_the_audit_trail_goes_on(self):
         server = self.serve()
@@ -393,8 +385,7 @@ class NothingComesBack(Base):
         with closing(server.database()) as db:
             rows = db.execute("select actor, detail from audit where event = 'backup.restored'").fetchall()
         self.assertEqual([(actor, json.loads(detail)) for actor, detail in rows],
-                         [(f"uid:{os.getuid()}", {"made_s": manifest_of(path)["made_s"], "former_used": True,
-                                                  "children_forgotten": 0})])
+                         [(f"uid:{os.getuid()}", {"made_s": manifest_of(path)["made_s"], "former_used": True})])
 
     def test_a_toy_recovers_by_itself(self):
         server = self.serve(listen=f"127.0.0.1:{lasting_port()}", retry_min_ms=100, retry_max_ms=300)
