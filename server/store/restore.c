@@ -41,8 +41,9 @@ static const struct restore_step known[] = {
      "DELETE FROM downlink AS m WHERE EXISTS (SELECT 1 FROM device d"
      " JOIN former.device f ON f.device_id = d.device_id WHERE d.row = m.device_row"
      " AND d.child_id != '' AND f.child_id != d.child_id)"},
-    {COUNT(unbound), "UPDATE device SET child_id = '' FROM " FORMER
-                     " AND device.child_id != '' AND f.child_id != device.child_id"},
+    {COUNT(unbound),
+     "UPDATE device SET child_id = '', client_timestamp = '', claimed_s = 0, seen_s = 0 "
+     "FROM " FORMER " AND device.child_id != '' AND f.child_id != device.child_id"},
 };
 
 /* The key of a pseudonym that was destroyed stays so. */
@@ -59,7 +60,10 @@ static const char numbers[] =
     " ORDER BY n";
 
 static const struct restore_step ended[] = {
-    {COUNT(families), "UPDATE device SET sid = NULL WHERE sid IS NOT NULL"},
+    {COUNT(families),
+     "UPDATE device SET sid = NULL, access_jti = NULL, refresh_jti = NULL, iat_s = 0, access_exp_s "
+     "= 0,"
+     " refresh_exp_s = 0, presented = 0, spent_jti = NULL, spent_s = 0 WHERE sid IS NOT NULL"},
     {COUNT(admin_tokens), "UPDATE admin_token SET revoked_s = unixepoch() WHERE revoked_s = 0"},
 };
 
