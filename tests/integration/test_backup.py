@@ -377,12 +377,17 @@ class NothingComesBack(Base):
 
     async def test_the_audit_trail_goes_on(self):
         server = self.serve()
-        server.add().claim()
+        toy = server.add()
+        toy.claim()
+        with closing(server.database()) as db:
+            destroyed = db.execute("select key from child").fetchall()
         path = self.backup(server)
-        server.add()
+        server.ctl("child", "forget", toy.child_id)
+        toy.claim()  # the child is back, under another pseudonym
         self.restore(server, path)
         server.ctl("audit", "verify")
         with closing(server.database()) as db:
+            self.assertNotIn(destroyed[0], db.execute("select key from child").fetchall())
             rows = db.execute("select actor, detail from audit where event = 'backup.restored'").fetchall()
         self.assertEqual([(actor, json.loads(detail)) for actor, detail in rows],
                          [(f"uid:{os.getuid()}", {"made_s": manifest_of(path)["made_s"], "former_used": True})])
