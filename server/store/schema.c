@@ -164,6 +164,13 @@ static const char *const steps[] = {
     "CREATE TRIGGER audit_delete BEFORE DELETE ON audit"
     " WHEN old.n > coalesce((SELECT n FROM audit_anchor), 0)"
     " BEGIN SELECT raise(ABORT, 'audit is append-only'); END;",
+
+    /* idle_s: when upkeep first found no toy bound to the child; 0: one is. erasures: how much of
+     * the list of forgotten children is known (erasures.h). */
+    "CREATE INDEX device_child ON device (child_id) WHERE child_id <> '';"
+    "ALTER TABLE child ADD COLUMN made_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE child ADD COLUMN idle_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE server ADD COLUMN erasures INTEGER NOT NULL DEFAULT 0;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

@@ -46,6 +46,8 @@ def make_unsealed(db, toys, version=3):
     for table, in db.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'").fetchall():
         if table not in kept:
             db.execute(f"drop table {table}")
+    db.execute("drop index if exists device_child")
+    db.execute("alter table server drop column erasures")
     db.execute("alter table device drop column sealed")
     db.execute("alter table device rename column fingerprint to secret")
     for toy in toys:
