@@ -464,6 +464,7 @@ const struct ctl_command ctl_commands[] = {
          "                                                refused and its sessions closed\n"},
     CTL_CHILDREN,
     CTL_ADMIN_TOKENS,
+    CTL_BACKUP,
     CTL_AUDIT,
     {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false, false,
      "List method, pattern, who may call, handler, role needed", "  teddyctl routes\n"},

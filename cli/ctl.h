@@ -15,6 +15,11 @@ struct ctl_batch {
     const char *count, *first, *digits, *out;
 };
 
+/* The options of backup and restore alone. */
+struct ctl_backup {
+    bool force, check, lost;
+};
+
 /* The options of audit, but --key, which child verify-receipt takes too; NULL: not given. */
 struct ctl_audit {
     const char *head, *from_export, *key; /* of verify */
@@ -35,6 +40,7 @@ struct ctl {
     const char *prefix, *name; /* --prefix, --name */
     unsigned uid;              /* who runs it */
     struct ctl_batch batch;
+    struct ctl_backup backup;
     struct ctl_audit audit;
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
@@ -81,6 +87,22 @@ int run_admin_token_revoke(struct ctl *ctl, const char *id);
      "List the admin tokens, never the tokens themselves", "  teddyctl admin-token list\n"}, \
     {"admin-token", "revoke", "TOKEN_ID", 1, run_admin_token_revoke, ADMIN_TOKEN_REVOKE, false, false, \
      "Revoke an admin token at once", "  teddyctl admin-token revoke 1a2b3c4d\n"}
+/* clang-format on */
+
+/* backup.c, restore.c, and their rows */
+int run_backup(struct ctl *ctl, const char *file);
+int run_restore(struct ctl *ctl, const char *file);
+/* clang-format off */
+#define CTL_BACKUP \
+    {"backup", NULL, "FILE", 1, run_backup, ADMIN_LIST, false, false, \
+     "Copy the database into a file, whether a server runs or not", \
+     "  teddyctl backup /backup/teddy-2026-11-21.db\n" \
+     "  teddyctl backup --force /backup/teddy.db\n"}, \
+    {"restore", NULL, "FILE", 1, run_restore, ADMIN_LIST, false, false, \
+     "Put such a file in the database's place, or only check it", \
+     "  teddyctl restore --check /backup/teddy-2026-11-21.db\n" \
+     "  teddyctl restore /backup/teddy-2026-11-21.db\n" \
+     "  teddyctl restore --lost /backup/teddy-2026-11-21.db\n"}
 /* clang-format on */
 
 /* children.c, and its rows of the table */
@@ -195,6 +217,12 @@ int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply);
 int link_server(struct ctl *ctl, const char *method, const char *path, const char *none,
                 json_t **reply);
 
+/* For work on the files of the data directory themselves. Where it is, into ctl->dir; CTL_DONE, or
+ * what has been printed; with quiet, below 0 when there is none. */
+int link_dir(struct ctl *ctl, bool make, bool quiet);
+/* Root works in there as its owner, and on everything else as itself. False with errno. */
+bool link_become_owner(const char *dir);
+void link_become_self(void);
 /* In a link_work's offline: opens the data directory's store, sealed under its master key, whose
  * names stay in *master. With err. */
 TEDDY_MUST_CHECK int link_store(const struct ctl *ctl, struct master_key *master,

@@ -74,6 +74,10 @@ static const char *options_of(const struct ctl_command *c)
                "       teddyctl send ID --object JSON [--expires SECONDS]";
     if (c->admin == ADMIN_TOKEN_CREATE)
         return " --role ROLE [--ttl TIME] [--prefix P] [--name NAME]";
+    if (c->run == run_backup)
+        return " [--force]";
+    if (c->run == run_restore)
+        return " [--check | --lost]";
     if (c->run == run_child_forget || c->run == run_child_export)
         return " [--out FILE]";
     if (c->run == run_child_verify)
@@ -114,6 +118,24 @@ static void help_batch(FILE *out, const struct ctl_command *c)
                     "imported. A toy\n"
                     "that is registered already, with this secret, is passed over.\n",
                     out);
+}
+
+static void help_backup(FILE *out, const struct ctl_command *c)
+{
+    if (c->run == run_backup)
+        (void)fputs("\n  --force   replace FILE when it is there\n"
+                    "The secrets in it are sealed. It does not hold the master key: keep that, the "
+                    "TLS key and\n"
+                    "the configuration as well, in another place.\n",
+                    out);
+    else if (c->run == run_restore)
+        (void)fputs(
+            "\n  --check   only say whether FILE is whole, and what it needs\n"
+            "  --lost    the present database is lost: do without what it knows\n"
+            "For while no server runs. All tokens end, and toys claim anew by themselves; admin "
+            "tokens are\n"
+            "revoked; children forgotten since stay so. The former database is kept beside.\n",
+            out);
 }
 
 void help_command(FILE *out, const struct ctl_command *c)
@@ -180,6 +202,7 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "Its own secret, and what makes an old claim of it a replay, stay otherwise.\n",
                     out);
     help_batch(out, c);
+    help_backup(out, c);
     help_options(out);
     (void)fprintf(out, "\nExamples:\n%s", c->example);
 }

@@ -100,7 +100,7 @@ static int find_config(const struct ctl *ctl, struct config *c)
 
 /* CTL_DONE, or what has been printed, or NO_SERVER: there is no such directory, and `quiet` asked
  * not to mind. */
-static int find_dir(struct ctl *ctl, bool make, bool quiet)
+int link_dir(struct ctl *ctl, bool make, bool quiet)
 {
     struct config c;
     char err[512];
@@ -480,7 +480,7 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
 
 /* Root that works on the store of another user, as which the server will run, does it as that user,
  * so that no file in there ends up being root's, and the server shut out. False with errno. */
-static bool become_owner(const char *dir)
+bool link_become_owner(const char *dir)
 {
     struct stat st;
 
@@ -493,7 +493,7 @@ static bool become_owner(const char *dir)
 }
 
 /* What is written elsewhere, say a batch's files, is of who runs teddyctl. */
-static void become_self(void)
+void link_become_self(void)
 {
     if (seteuid(getuid()) != 0 || setegid(getgid()) != 0)
         abort();
@@ -503,7 +503,7 @@ static void become_self(void)
 static void leave(int lock)
 {
     data_unlock(lock);
-    become_self();
+    link_become_self();
 }
 
 /* Asks the server; when none runs, *reply stays NULL and *lock is the data directory's. On failure
@@ -512,7 +512,7 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
                  json_t **reply, int *lock)
 {
     char err[512] = "";
-    int rc = find_dir(ctl, make, false), held = TEDDY_AGAIN;
+    int rc = link_dir(ctl, make, false), held = TEDDY_AGAIN;
 
     *reply = NULL;
     for (int i = 0; rc == CTL_DONE && i < LOCK_TRIES; i++) {
@@ -520,7 +520,7 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
         if (rc != NO_SERVER)
             break;
         rc = CTL_DONE;
-        if (!become_owner(ctl->dir)) {
+        if (!link_become_owner(ctl->dir)) {
             rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
             break;
         }
@@ -534,7 +534,7 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
                  ? fail("%s, which does not answer; end it or wait for it, then try again", err)
                  : fail("%s; run teddyctl as the user that the server runs as", err);
     if (rc != CTL_DONE || *reply != NULL)
-        become_self();
+        link_become_self();
     return rc;
 }
 
@@ -589,7 +589,7 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
     int rc;
 
     *reply = NULL;
-    rc = find_dir(ctl, false, none == NULL);
+    rc = link_dir(ctl, false, none == NULL);
     if (rc == CTL_DONE)
         rc = ask_reply(ctl, &r, "", reply);
     if (rc != NO_SERVER)
@@ -599,9 +599,9 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
 
 int link_files(struct ctl *ctl)
 {
-    int rc = find_dir(ctl, false, false);
+    int rc = link_dir(ctl, false, false);
 
-    if (rc == CTL_DONE && !become_owner(ctl->dir))
+    if (rc == CTL_DONE && !link_become_owner(ctl->dir))
         rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
     return rc;
 }

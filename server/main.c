@@ -10,6 +10,7 @@
 #include "ops/datalock.h"
 #include "ops/log.h"
 #include "proto/writer.h"
+#include "store/restore.h"
 #include "teddyd.h"
 
 struct tls_files server_tls_files(const struct server *s)
@@ -66,6 +67,7 @@ static int open_store(struct server *s)
     if (rc != TEDDY_OK)
         return rc;
     snprintf(path, sizeof path, "%s/teddy.db", s->data);
+    store_swap_tidy(path);
     struct store_options options = {.path = path,
                                     .master = &m->keys,
                                     .sealing = say_sealing,
