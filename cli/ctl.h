@@ -201,6 +201,8 @@ struct ctl_call {
  * import its bad lines too, named by `file`). file NULL: a refusal is not printed, *reply is its
  * problem+json, with a code; NULL: there was none, and a line has been printed. */
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply);
+/* hints.c: what to do about a refusal of this code, behind a space; "": nothing is known. */
+const char *link_hint(const char *code);
 /* Prints such a refusal; CTL_FAILED. */
 int link_refused(const json_t *problem, const char *file);
 /* What is asked of the running server, or, when none runs, done here under the lock of its data

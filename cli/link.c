@@ -182,31 +182,6 @@ static int ask(struct ctl *ctl, const struct request *r, long *status, struct bu
     return CTL_DONE;
 }
 
-static const char *hint(const char *code)
-{
-    static const struct {
-        const char *code, *text;
-    } hints[] = {
-        {"device_exists", " For a new secret: teddyctl device rotate-secret."},
-        {"batch_conflict", " Without --first a batch follows the highest number."},
-        {"device_not_found", " teddyctl device list shows those that are."},
-        {"family_not_found", " teddyctl family list shows which is."},
-        {"downlink_queue_full", " teddyctl message list shows them, message clear withdraws them."},
-        {"secret_in_use", " Leave --secret out to have one made."},
-        {"store_unavailable", " Try again; the server's log says why."},
-        {"key_not_found", " teddyctl key list shows those that are."},
-        {"admin_token_not_found", " teddyctl admin-token list shows those that are."},
-        {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
-        {"master_key_file", " The old key is still good."},
-        {"forbidden", " Run teddyctl as that user."},
-    };
-
-    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
-        if (strcmp(hints[i].code, code) == 0)
-            return hints[i].text;
-    return "";
-}
-
 int link_refused(const json_t *problem, const char *file)
 {
     const char *detail = json_string_value(json_object_get(problem, "detail"));
@@ -220,7 +195,7 @@ int link_refused(const json_t *problem, const char *file)
                       (long long)json_integer_value(json_object_get(e, "line")),
                       what != NULL ? what : "bad");
     }
-    return fail("%s%s", detail != NULL ? detail : "refused", code != NULL ? hint(code) : "");
+    return fail("%s%s", detail != NULL ? detail : "refused", code != NULL ? link_hint(code) : "");
 }
 
 /* The server's or our own answer as JSON. */
