@@ -14,10 +14,10 @@ static void bind_pair(sqlite3_stmt *st, int at, const struct pair_row *pair)
     bind_u64(st, at + 4, pair->refresh_exp_s);
 }
 
-int store_device_bind(struct store_tx *tx, const struct device_row *device,
-                      const struct family_row *f, const char *firmware, const char *timestamp,
-                      uint64_t now_s)
+int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,
+                const struct claim_keys *recent)
 {
+    const struct family_row *f = c->family;
     if (device->child_id[0] != 0 && strcmp(device->child_id, f->child_id) != 0) {
         int err = downlink_clear_row(tx, device->row);
         if (err != TEDDY_OK)
@@ -28,14 +28,15 @@ int store_device_bind(struct store_tx *tx, const struct device_row *device,
                 "UPDATE device SET child_id = ?2, firmware_version = ?3, client_timestamp = ?4,"
                 " claimed_s = ?5, seen_s = ?5, sid = ?6, access_jti = ?7, refresh_jti = ?8,"
                 " iat_s = ?9, access_exp_s = ?10, refresh_exp_s = ?11, presented = 0,"
-                " spent_jti = NULL, spent_s = 0 WHERE row = ?1");
+                " spent_jti = NULL, spent_s = 0, recent = ?12 WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)device->row);
     bind_text(st, 2, f->child_id);
-    bind_text(st, 3, firmware);
-    bind_text(st, 4, timestamp);
-    bind_u64(st, 5, now_s);
+    bind_text(st, 3, c->firmware);
+    bind_text(st, 4, c->timestamp);
+    bind_u64(st, 5, c->now_s);
     bind_blob(st, 6, f->sid, STORE_JTI_LEN);
     bind_pair(st, 7, &f->pair);
+    bind_blob(st, 12, recent->bytes, recent->len);
     return tx_change(tx, st);
 }
 

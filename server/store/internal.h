@@ -170,8 +170,11 @@ uint64_t column_u64(sqlite3_stmt *st, int at);
 /* What a column holds is not what this program wrote: TEDDY_ESTORE. */
 int tx_damaged(struct store_tx *tx);
 
-/* Forgets what a device's former secret signed. */
-int store_claim_clear(struct store_tx *tx, int64_t device_row);
+/* Forgets what a device's former secret signed, but for what stands in its row. */
+int claim_keys_forget(struct store_tx *tx, int64_t device_row);
+/* Writes the device's row for an accepted claim: `recent` are its newest keys, with the claim's. */
+int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,
+                const struct claim_keys *recent);
 /* Empty the queue: of a device; of all that are bound to this child. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
 int downlink_clear_child(struct store_tx *tx, const char *child_id);
