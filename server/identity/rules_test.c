@@ -87,6 +87,9 @@ static int run_commit(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
     w->verdict = VERDICT_OK;
+    int err = claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
+    if (err != TEDDY_OK || w->verdict != VERDICT_OK)
+        return err;
     return claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict);
 }
 

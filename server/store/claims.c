@@ -8,7 +8,7 @@
 
 /* An entry of struct claim_keys: when it was accepted (4 bytes, big-endian), the nonce's length,
  * nonce, MAC. */
-#define TIME_LEN 4
+#define TIME_LEN  4
 #define ENTRY_MAX (TIME_LEN + 1 + LIMIT_NONCE_MAX + LIMIT_MAC_LEN)
 
 _Static_assert(ENTRY_MAX <= STORE_RECENT_MAX, "a claim fits");

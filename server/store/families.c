@@ -28,7 +28,7 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
                 "UPDATE device SET child_id = ?2, firmware_version = ?3, client_timestamp = ?4,"
                 " claimed_s = ?5, seen_s = ?5, sid = ?6, access_jti = ?7, refresh_jti = ?8,"
                 " iat_s = ?9, access_exp_s = ?10, refresh_exp_s = ?11, presented = 0,"
-                " spent_jti = NULL, spent_s = 0, recent = ?12 WHERE row = ?1");
+                " spent_jti = NULL, spent_s = 0, recent = ?12 WHERE row = ?1 AND recent = ?13");
     bind_u64(st, 1, (uint64_t)device->row);
     bind_text(st, 2, f->child_id);
     bind_text(st, 3, c->firmware);
@@ -37,6 +37,7 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
     bind_blob(st, 6, f->sid, STORE_JTI_LEN);
     bind_pair(st, 7, &f->pair);
     bind_blob(st, 12, recent->bytes, recent->len);
+    bind_blob(st, 13, device->recent.bytes, device->recent.len);
     return tx_change(tx, st);
 }
 

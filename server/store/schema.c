@@ -8,9 +8,9 @@
 /* Each step brings PRAGMA user_version from its index to the next; a step that has shipped never
  * changes.
  *
- * claim_key holds the nonce (kind 0) and the MAC (kind 1) of every accepted claim, but for the newest
- * of each device, which stand in its row (recent): both uniqueness constraints are one primary key.
- * A device's token family stands in its own row (sid is NULL when none is in force),
+ * claim_key holds the nonce (kind 0) and the MAC (kind 1) of every accepted claim, but for the
+ * newest of each device, which stand in its row (recent): both uniqueness constraints are one
+ * primary key. A device's token family stands in its own row (sid is NULL when none is in force),
  * so that a claim changes two places of the database however many devices there are. downlink is a
  * device's queue in the order of its ids, text (kind 0) or a JSON object (kind 1); the device's own
  * columns hold the last id issued to it, which outlives the message. */

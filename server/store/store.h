@@ -149,7 +149,8 @@ int store_claim_seen(struct store_tx *tx, const struct device_row *device, const
                      const uint8_t mac[LIMIT_MAC_LEN], bool *seen);
 /* Records it: nonce and MAC, binding, firmware, time, and its family with the first pair, which
  * supersedes the one before; another child than before empties the device's queue of messages.
- * TEDDY_EDUP: store_claim_seen; nothing is written. */
+ * TEDDY_EDUP: store_claim_seen; nothing is written. TEDDY_ENOTFOUND: the device is not as it was
+ * read, and the job has to be undone. */
 int store_claim_add(struct store_tx *tx, const struct device_row *device,
                     const struct claim_row *c);
 

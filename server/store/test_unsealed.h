@@ -34,6 +34,7 @@ static inline void make_unsealed(sqlite3 *db, int version)
     while (drop_one_later(db, version))
         continue;
     snprintf(sql, sizeof sql,
+             "ALTER TABLE device DROP COLUMN recent;"
              "ALTER TABLE device DROP COLUMN sealed;"
              "ALTER TABLE device RENAME COLUMN fingerprint TO secret; PRAGMA user_version = %d;",
              version);
