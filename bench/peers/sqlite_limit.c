@@ -15,7 +15,7 @@
 #include <time.h>
 
 enum { NONCE = 24, MAC = 32, ID = 16, TTL_S = 86400 };
-enum { ENTRY = 5 + NONCE + MAC, RECENT = 512 / ENTRY }; /* as server/store/claims.c packs them */
+enum { ENTRY = 5 + NONCE + MAC, RECENT = 511 / ENTRY }; /* as server/store/claims.c packs them */
 
 /* With no reader, checkpointing at each commit from 16,000 pages on is what the writer does. */
 static const char settings[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
@@ -121,7 +121,7 @@ static void tell(const struct statements *s, int64_t device, int64_t now)
 
 static void claim(const struct statements *s, int64_t device, int64_t now)
 {
-    static uint8_t entries[(RECENT * ENTRY + 7) / 8 * 8];
+    static uint8_t entries[(1 + RECENT * ENTRY + 7) / 8 * 8];
     uint8_t fresh[3 * ID];
     if (recent[device] == RECENT)
         move_keys(s, device, now);
@@ -133,7 +133,7 @@ static void claim(const struct statements *s, int64_t device, int64_t now)
     for (int i = 0; i < 3; i++)
         sqlite3_bind_blob(s->bind, 3 + i, fresh + (size_t)i * ID, ID, SQLITE_STATIC);
     sqlite3_bind_int64(s->bind, 6, now + TTL_S);
-    sqlite3_bind_blob(s->bind, 7, entries, recent[device] * ENTRY, SQLITE_STATIC);
+    sqlite3_bind_blob(s->bind, 7, entries, 1 + recent[device] * ENTRY, SQLITE_STATIC);
     run(s->bind);
     tell(s, device, now);
 }

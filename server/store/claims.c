@@ -1,17 +1,19 @@
 /* Accepted claims: what makes a second one a replay, the binding and the token family. The newest
  * nonces and MACs stand in the device's own row, which a claim changes anyway; when they fill their
  * place there, they move to claim_key together. So most claims change one page of the database, and
- * a toy that has claimed once or twice in its life has no row in claim_key. */
+ * of a toy that has claimed a few times in its life nothing is looked for in claim_key. */
 #include <string.h>
 
 #include "store/internal.h"
 
-/* An entry of struct claim_keys: when it was accepted (4 bytes, big-endian), the nonce's length,
- * nonce, MAC. */
+/* Of struct claim_keys, the first byte says whether claim_key has others of the device; where it is
+ * missing, it may. Behind it the entries: when it was accepted (4 bytes, big-endian), the nonce's
+ * length, nonce, MAC. */
+enum { ALL_HERE, OTHERS };
 #define TIME_LEN  4
 #define ENTRY_MAX (TIME_LEN + 1 + LIMIT_NONCE_MAX + LIMIT_MAC_LEN)
 
-_Static_assert(ENTRY_MAX <= STORE_RECENT_MAX, "a claim fits");
+_Static_assert(1 + ENTRY_MAX <= STORE_RECENT_MAX, "a claim fits");
 
 struct entry {
     uint64_t accepted_s;
@@ -19,14 +21,16 @@ struct entry {
     size_t nonce_len;
 };
 
-/* TEDDY_ENOTFOUND: behind the last; TEDDY_ESTORE: it is damaged. */
+/* *at is 0 before the first. TEDDY_ENOTFOUND: behind the last; TEDDY_ESTORE: it is damaged. */
 static int next_entry(struct store_tx *tx, const struct claim_keys *k, size_t *at,
                       struct entry *out)
 {
+    if (*at == 0)
+        *at = 1;
+    if (k->len <= *at)
+        return TEDDY_ENOTFOUND;
     const uint8_t *p = k->bytes + *at;
     size_t left = k->len - *at;
-    if (left == 0)
-        return TEDDY_ENOTFOUND;
     size_t len = left > TIME_LEN ? (size_t)TIME_LEN + 1 + p[TIME_LEN] + LIMIT_MAC_LEN : SIZE_MAX;
     if (len > left)
         return tx_damaged(tx);
@@ -41,8 +45,10 @@ static int next_entry(struct store_tx *tx, const struct claim_keys *k, size_t *a
 static void put_entry(struct claim_keys *k, const struct claim_row *c)
 {
     uint32_t at_s = c->now_s < UINT32_MAX ? (uint32_t)c->now_s : UINT32_MAX;
-    uint8_t *p = k->bytes + k->len;
     size_t nonce_len = strlen(c->nonce);
+    if (k->len == 0)
+        k->bytes[k->len++] = OTHERS;
+    uint8_t *p = k->bytes + k->len;
     for (int i = 0; i < TIME_LEN; i++)
         p[i] = (uint8_t)(at_s >> 8 * (TIME_LEN - 1 - i));
     p[TIME_LEN] = (uint8_t)nonce_len;
@@ -84,7 +90,9 @@ int store_claim_seen(struct store_tx *tx, const struct device_row *device, const
                      const uint8_t mac[LIMIT_MAC_LEN], bool *seen)
 {
     int err = seen_recently(tx, &device->recent, nonce, mac, seen);
-    return err != TEDDY_OK || *seen ? err : seen_before(tx, device->row, nonce, mac, seen);
+    if (err != TEDDY_OK || *seen || (device->recent.len > 0 && device->recent.bytes[0] == ALL_HERE))
+        return err;
+    return seen_before(tx, device->row, nonce, mac, seen);
 }
 
 static int keep_key(struct store_tx *tx, int64_t device_row, int kind, const void *key, size_t len,
@@ -100,7 +108,7 @@ static int keep_key(struct store_tx *tx, int64_t device_row, int kind, const voi
     return tx_run(tx, st);
 }
 
-/* Each was looked for in claim_key before it was accepted. */
+/* Each was looked for in claim_key before it was accepted, where there could be any. */
 static int move_recent(struct store_tx *tx, int64_t device_row, struct claim_keys *k)
 {
     struct entry e = {0};
@@ -113,7 +121,8 @@ static int move_recent(struct store_tx *tx, int64_t device_row, struct claim_key
         if (err != TEDDY_OK)
             return err == TEDDY_ESTORE ? err : tx_damaged(tx);
     }
-    k->len = 0;
+    k->bytes[0] = OTHERS;
+    k->len = 1;
     return err == TEDDY_ENOTFOUND ? TEDDY_OK : err;
 }
 

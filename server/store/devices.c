@@ -66,9 +66,10 @@ int store_device_add(struct store_tx *tx, const char *device_id,
     int err = seal_for(tx, device_id, secret, &s);
     if (err != TEDDY_OK)
         return err;
-    sqlite3_stmt *st = tx_stmt(
-        tx, STMT_DEVICE_ADD,
-        "INSERT INTO device (device_id, fingerprint, sealed, created_s) VALUES (?1, ?2, ?3, ?4)");
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_ADD,
+                "INSERT INTO device (device_id, fingerprint, sealed, created_s, recent)"
+                " VALUES (?1, ?2, ?3, ?4, x'00')");
     bind_text(st, 1, device_id);
     bind_blob(st, 2, s.fingerprint, sizeof s.fingerprint);
     bind_blob(st, 3, s.sealed, sizeof s.sealed);
@@ -162,7 +163,7 @@ int store_device_secret(struct store_tx *tx, const char *device_id,
         return err;
     sqlite3_stmt *st = tx_stmt(tx, STMT_DEVICE_SECRET,
                                "UPDATE device SET fingerprint = ?2, sealed = ?3,"
-                               " secret_rev = secret_rev + 1, recent = x'' WHERE row = ?1");
+                               " secret_rev = secret_rev + 1, recent = x'00' WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)row);
     bind_blob(st, 2, s.fingerprint, sizeof s.fingerprint);
     bind_blob(st, 3, s.sealed, sizeof s.sealed);

@@ -62,7 +62,7 @@ def program(name):
 
 def keys_of(recent):
     """(nonce, MAC, when) of each entry of a device's `recent`, the newest that the store accepted."""
-    at = 0
+    at = 1
     while at < len(recent):
         end = at + 5 + recent[at + 4]
         yield recent[at + 5:end], recent[end:end + 32], int.from_bytes(recent[at:at + 4], "big")
