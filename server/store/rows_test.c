@@ -1,4 +1,5 @@
 /* Devices, claims, families: each row function by itself, with its edges. */
+#include "store/internal.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -237,9 +238,18 @@ static int many_claims_body(struct store_tx *tx, void *arg)
     }
     assert_all_seen(tx, "a", CLAIMS, true);
     assert_all_seen(tx, "b", CLAIMS, false);
+    /* A row of an older release says nothing of its keys: they are in claim_key, those that moved.
+     */
+    assert_int_equal(sqlite3_exec(tx->db, "UPDATE device SET recent = x''", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_all_seen(tx, "a", CLAIMS - 16, true);
+    assert_int_equal(claim_by(tx, "a", "nonce-new", CLAIMS, &kid, 1), TEDDY_OK);
+    assert_all_seen(tx, "a", CLAIMS - 16, true);
     secret_of(9, secret);
     assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_OK);
     assert_all_seen(tx, "a", CLAIMS, false);
+    for (unsigned n = 0; n < CLAIMS; n++)
+        assert_int_equal(claim_by(tx, "a", nonce_of(n), n, &kid, n), TEDDY_OK);
     return TEDDY_OK;
 }
 
