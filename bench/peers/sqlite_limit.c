@@ -163,7 +163,7 @@ static struct statements begin_with(const char *path)
         prepare("BEGIN IMMEDIATE"),
         prepare("INSERT INTO claim_key (device_row, kind, key, accepted_s)"
                 " VALUES (?1, ?2, ?3, ?4)"),
-        prepare("UPDATE device SET child_id = 'load-child', firmware_version = '',"
+        prepare("UPDATE device SET firmware_version = '',"
                 " client_timestamp = '', claimed_s = ?2, seen_s = ?2, sid = ?3, access_jti = ?4,"
                 " refresh_jti = ?5, iat_s = ?2, access_exp_s = ?6, refresh_exp_s = ?6,"
                 " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?7 WHERE row = ?1"),
