@@ -117,6 +117,9 @@ void log_vfs_remove(struct log_vfs *v);
  * lock is given up the log's end may be another process's. */
 void log_forget(sqlite3 *db);
 
+/* Before SQLite is first used (page_cache.c); afterwards nothing is changed. */
+void page_cache_set_up(void);
+
 /* Opens a connection with the project's pragmas; the writer's makes the file and its schema.
  * vfs: the name of the one it uses. TEDDY_ESTORE with err. */
 TEDDY_MUST_CHECK int tx_open(struct store_tx *tx, const struct store_options *options,
