@@ -401,7 +401,7 @@ def claims(bench):
             for series, server in servers:
                 with _anew(bench, server, data):
                     before = _group(bench, data)
-                    _claims(bench, series, server, GROUP_MAX, data)
+                    _claims(bench, series, server, 256, data)
                     commits, jobs = _group(bench, data, before)
                 groups.append(round(jobs / max(commits, 1)))
                 bench.book.add("claim group", series, "all", groups[-1])
