@@ -133,8 +133,8 @@ static int run_claimed(struct store_tx *tx, struct store_job *job)
     memcpy(f.sid, p->sid, sizeof f.sid);
     (void)snprintf(f.child_id, sizeof f.child_id, "%s", p->child);
     f.pair.refresh_exp_s = 4000000000u;
-    rc = store_claim_add(tx, p->device.row, "nonce-12", mac, 1700000000);
-    return rc == TEDDY_OK ? store_device_bind(tx, &p->device, &f, "1.0", "", 1700000000) : rc;
+    return store_claim_add(tx, &p->device,
+                           &(struct claim_row){"nonce-12", mac, &f, "1.0", "", 1700000000});
 }
 
 /* As if the device had claimed itself for the child; the family's sid begins with `tag`. */
@@ -150,7 +150,7 @@ static int run_look(struct store_tx *tx, struct store_job *job)
     struct probe *p = (struct probe *)job;
     int rc = store_device_get(tx, p->id, &p->device);
     if (rc == TEDDY_OK)
-        rc = store_claim_seen(tx, p->device.row, "nonce-12", mac, &p->seen);
+        rc = store_claim_seen(tx, &p->device, "nonce-12", mac, &p->seen);
     if (rc == TEDDY_OK)
         rc = store_device_unseal(tx, &p->device, p->secret);
     return rc == TEDDY_OK ? store_family_get(tx, p->id, p->sid, &p->family) : rc;

@@ -18,6 +18,7 @@ FREE = {"claims_per_device_min": 0, "refreshes_per_device_min": 0, "requests_per
 # What of a toy's own row outlives a release. All else is as in the row of a toy that was just registered.
 STAYS = {"row", "device_id", "enabled", "created_s",
          "fingerprint", "sealed", "secret_rev",  # its secret is burned into it
+         "recent",  # what makes an old claim of it a replay
          "downlink_epoch", "downlink_n"}  # it takes no message below the last id that it was given
 # What a release does to each table. A new table needs a line here, and perhaps one in store_device_release.
 TABLES = {
