@@ -169,6 +169,9 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
 TEDDY_MUST_CHECK int link_store(const struct ctl *ctl, struct master_key *master,
                                 struct store **out, char *err, size_t cap);
 
+/* Signs what the work has added to the audit trail, and closes the store. NULL is fine. */
+void link_store_close(const struct ctl *ctl, struct store *store);
+
 /* Finds the data directory and takes its owner's rights, to work on its files. */
 int link_files(struct ctl *ctl);
 

@@ -212,6 +212,19 @@ static void an_event_of_somebody_else_is_not_passed_over(void **state)
     assert_fault("event 2 is not what was written there");
 }
 
+/* No event can follow the highest number there is. */
+static void a_number_that_nothing_can_follow_is_damage(void **state)
+{
+    (void)state;
+    add("a");
+    store_close(store);
+    raw("INSERT INTO audit VALUES (9223372036854775807, 1, 'forged', '', NULL, '', '', "
+        "zeroblob(32))");
+    store = must_open(&(struct store_options){.path = place.path});
+    assert_int_equal(in_write(store, add_one, (void *)(uintptr_t) "b"), TEDDY_ESTORE);
+    assert_fault("are missing");
+}
+
 static void the_table_refuses_to_be_changed(void **state)
 {
     static const char *const changes[] = {"UPDATE audit SET event = 'b'", "DELETE FROM audit"};
@@ -421,6 +434,7 @@ int main(void)
         TEST(what_is_undone_leaves_no_gap),
         TEST(it_goes_on_after_a_restart),
         TEST(an_event_of_somebody_else_is_not_passed_over),
+        TEST(a_number_that_nothing_can_follow_is_damage),
         TEST(the_table_refuses_to_be_changed),
         TEST(of_each_hour_the_newest_head_stays),
         TEST(what_is_old_leaves_behind_a_signed_anchor),
