@@ -413,6 +413,117 @@ static void a_child_keeps_its_pseudonym_until_it_is_forgotten(void **state)
     assert_memory_not_equal(a.out, again.out, AUDIT_CHILD_LEN); /* a stranger */
 }
 
+/* The writer remembers pseudonyms, but neither that of a child that was forgotten nor one whose key
+ * was undone. */
+struct claim_step {
+    struct step step; /* first */
+    const char *child_id;
+};
+
+static int run_claim(struct store_tx *tx, struct store_job *job)
+{
+    struct claim_step *s = (struct claim_step *)job;
+    s->step.runs++;
+    int rc = audit_add(tx, &(struct audit_event){.event = "claim", .child_id = s->child_id});
+    return rc != TEDDY_OK ? rc : s->step.result;
+}
+
+static int claim_as(const char *child_id, int result)
+{
+    struct claim_step s = {.step.result = result, .child_id = child_id};
+    s.step.job.run = run_claim;
+    return store_write_wait(store, &s.step.job);
+}
+
+struct names {
+    unsigned count;
+    uint8_t child[4][AUDIT_CHILD_LEN];
+};
+
+static bool take_name(void *arg, const struct audit_row *row)
+{
+    struct names *n = arg;
+    assert_non_null(row->child);
+    memcpy(n->child[n->count++ % 4], row->child, AUDIT_CHILD_LEN);
+    return true;
+}
+
+static int read_names(struct store_tx *tx, void *arg)
+{
+    return audit_rows(tx, 0, take_name, arg);
+}
+
+static void what_is_remembered_is_what_the_store_has(void **state)
+{
+    (void)state;
+    struct name kept = {"kid", false, {0}};
+    struct names n = {0};
+    assert_int_equal(claim_as("kid", TEDDY_EDUP), TEDDY_EDUP); /* its key is undone */
+    assert_int_equal(claim_as("kid", TEDDY_OK), TEDDY_OK);
+    assert_int_equal(claim_as("kid", TEDDY_OK), TEDDY_OK); /* remembered */
+    assert_int_equal(in_read(store, run_name, &kept), TEDDY_OK);
+    assert_int_equal(in_write(store, run_erase, (void *)(uintptr_t) "kid"), TEDDY_OK);
+    assert_int_equal(claim_as("kid", TEDDY_OK), TEDDY_OK);
+    assert_int_equal(in_read(store, read_names, &n), TEDDY_OK);
+    assert_int_equal(n.count, 3);
+    assert_memory_equal(n.child[0], kept.out, AUDIT_CHILD_LEN);
+    assert_memory_equal(n.child[1], kept.out, AUDIT_CHILD_LEN);
+    assert_memory_not_equal(n.child[2], kept.out, AUDIT_CHILD_LEN);
+    assert_int_equal(in_read(store, run_name, &kept), TEDDY_OK);
+    assert_memory_equal(n.child[2], kept.out, AUDIT_CHILD_LEN); /* of the key that there is now */
+}
+
+static int add_many(struct store_tx *tx, void *arg)
+{
+    unsigned *from = arg;
+    char id[32];
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(id, sizeof id, "kid-%u", *from + i % 1500);
+        if (audit_add(tx, &(struct audit_event){.event = "claim", .child_id = id}) != TEDDY_OK)
+            return TEDDY_ESTORE;
+    }
+    return TEDDY_OK;
+}
+
+struct many {
+    uint8_t child[3000][AUDIT_CHILD_LEN];
+    unsigned count;
+};
+
+static bool take_many(void *arg, const struct audit_row *row)
+{
+    struct many *m = arg;
+    memcpy(m->child[m->count++], row->child, AUDIT_CHILD_LEN);
+    return m->count < 3000;
+}
+
+static int read_many(struct store_tx *tx, void *arg)
+{
+    return audit_rows(tx, 0, take_many, arg);
+}
+
+static void many_children_stay_apart(void **state)
+{
+    (void)state;
+    static struct many m;
+    unsigned from = 0;
+    m.count = 0;
+    assert_int_equal(in_write(store, add_many, &from), TEDDY_OK);
+    assert_int_equal(in_read(store, read_many, &m), TEDDY_OK);
+    assert_int_equal(m.count, 3000);
+    for (unsigned i = 0; i < 1500; i++) {
+        struct name kept = {.make = false};
+        char id[32];
+        snprintf(id, sizeof id, "kid-%u", i);
+        kept.child_id = id;
+        assert_memory_equal(m.child[i], m.child[i + 1500], AUDIT_CHILD_LEN);
+        if (i % 100 != 0)
+            continue;
+        assert_int_equal(in_read(store, run_name, &kept), TEDDY_OK);
+        assert_memory_equal(m.child[i], kept.out, AUDIT_CHILD_LEN);
+    }
+}
+
 /* RFC 4231 has no key of 16 bytes; this is Python's hmac. */
 static void hmac_is_hmac(void **state)
 {
@@ -441,6 +552,8 @@ int main(void)
         TEST(a_head_does_not_pass_for_an_anchor),
         TEST(the_key_is_its_owners_alone),
         TEST(a_child_keeps_its_pseudonym_until_it_is_forgotten),
+        TEST(what_is_remembered_is_what_the_store_has),
+        TEST(many_children_stay_apart),
         cmocka_unit_test(hmac_is_hmac),
     };
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
