@@ -109,6 +109,9 @@ int run_batch_list(struct ctl *ctl, const char *arg);
 int run_import(struct ctl *ctl, const char *file);
 
 /* audit.c, audit_export.c, audit_verify.c */
+/* Signs what the work on link_store's store has added to the audit trail, and closes it. NULL is
+ * fine. */
+void audit_store_close(const struct ctl *ctl, struct store *store);
 int run_audit_tail(struct ctl *ctl, const char *arg);
 int run_audit_verify(struct ctl *ctl, const char *arg);
 int run_audit_export(struct ctl *ctl, const char *name);
@@ -168,9 +171,6 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
  * names stay in *master. With err. */
 TEDDY_MUST_CHECK int link_store(const struct ctl *ctl, struct master_key *master,
                                 struct store **out, char *err, size_t cap);
-
-/* Signs what the work has added to the audit trail, and closes the store. NULL is fine. */
-void link_store_close(const struct ctl *ctl, struct store *store);
 
 /* Finds the data directory and takes its owner's rights, to work on its files. */
 int link_files(struct ctl *ctl);

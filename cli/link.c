@@ -15,7 +15,6 @@
 #include "admin/admin.h"
 #include "admin/token.h"
 #include "cli/ctl.h"
-#include "identity/audit_verify.h"
 #include "ops/config.h"
 #include "ops/datalock.h"
 #include "proto/endpoints.h"
@@ -428,34 +427,6 @@ int link_store(const struct ctl *ctl, struct master_key *master, struct store **
     return rc;
 }
 
-struct signing {
-    struct store_job job; /* first */
-    struct audit_key *key;
-};
-
-static int run_sign(struct store_tx *tx, struct store_job *job)
-{
-    const struct signing *s = (const struct signing *)job;
-
-    return audit_sign_grown(tx, s->key, (uint64_t)time(NULL) * 1000);
-}
-
-void link_store_close(const struct ctl *ctl, struct store *store)
-{
-    struct signing s = {.job.run = run_sign};
-    char path[sizeof ctl->dir + 32], err[512];
-
-    if (store == NULL)
-        return;
-    (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
-    if (audit_key_load(path, &s.key, err, sizeof err) != TEDDY_OK)
-        (void)fail("%s", err);
-    else if (store_write_wait(store, &s.job) != TEDDY_OK)
-        (void)fail("the audit trail could not be signed; the server does it when it starts");
-    audit_key_free(s.key);
-    store_close(store);
-}
-
 static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
                       json_t **reply)
 {
@@ -476,7 +447,7 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
     admin_command_free(c);
-    link_store_close(ctl, store);
+    audit_store_close(ctl, store);
     return rc;
 }
 

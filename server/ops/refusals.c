@@ -82,8 +82,8 @@ void refusals_add(struct refusals *to, const struct refusal *r)
         want.block = BLOCK_OTHER; /* strangers make blocks, and no actors: who is known stays so */
         e = find(to, &want);
     }
-    /* There are fewer reasons than that in a minute. Should there be more, as while the store fails,
-     * the last entry says of the rest what is true of all of it: how many. */
+    /* There are fewer reasons than that in a minute. Should there be more, as while the store
+     * fails, the last entry says of the rest what is true of all of it: how many. */
     if (e == NULL && to->count >= REFUSALS_MAX - 1) {
         want = (struct refusal){"refusals.left_out", "other", "", 0, r->minute, r->count};
         e = to->count == REFUSALS_MAX ? &to->entry[REFUSALS_MAX - 1] : NULL;
