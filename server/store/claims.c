@@ -178,8 +178,11 @@ int claim_keys_adopt(struct store_tx *tx, uint64_t *kept)
     while (err == TEDDY_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
         err = step == SQLITE_ROW ? adopt(tx, st, 1) : TEDDY_ESTORE;
         int64_t before = sqlite3_total_changes64(tx->db);
-        if (err == TEDDY_OK)
+        if (err == TEDDY_OK) {
             err = adopt(tx, st, 2);
+            if (err != TEDDY_OK && tx->why == SQLITE_CORRUPT)
+                err = TEDDY_EAUTH;
+        }
         *kept += (uint64_t)(sqlite3_total_changes64(tx->db) - before);
     }
     sqlite3_finalize(st);
