@@ -162,6 +162,12 @@ int tx_explain(struct store_tx *tx, const char *path, char *err, size_t cap);
 /* Refuses a database that is not ours or is newer than this program, without changing it. */
 TEDDY_MUST_CHECK int schema_check(struct store_tx *tx, const char *path, int *version, char *err,
                                   size_t cap);
+/* Makes the tables of that version in an empty database, which is for comparison alone. */
+TEDDY_MUST_CHECK bool schema_build(sqlite3 *db, int version);
+/* Refuses a database that has other tables, indexes, triggers or views than this program made for
+ * that version: nothing of it has been run. name: what err calls it. */
+TEDDY_MUST_CHECK int schema_compare(struct store_tx *tx, const char *name, int version, char *err,
+                                    size_t cap);
 /* Brings the schema from version to the present one. Its steps call what seal_upgrade lends. */
 TEDDY_MUST_CHECK int schema_upgrade(struct store_tx *tx, const char *path, int version, char *err,
                                     size_t cap);
