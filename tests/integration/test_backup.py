@@ -175,6 +175,21 @@ class Copy(Base):
         server.add()
         server.ctl("backup", "--force", path)
         self.assertEqual(manifest_of(path)["devices"], 2)
+        # Nor is anything else than a backup, the database in use least of all.
+        for name in ("teddy.db", "master.key"):
+            there = os.path.join(server.data, name)
+            inode = os.stat(there).st_ino
+            failed = server.ctl("backup", "--force", there, check=False)
+            self.assertEqual((failed.returncode, os.stat(there).st_ino), (1, inode))
+            self.assertIn("is no backup by teddyctl", failed.stderr)
+        # What lies at the name in between is not somebody else's to read, nor another file.
+        mine = self.place("mine")
+        put(mine, b"not to be written over")
+        os.link(mine, path + ".partial")
+        failed = server.ctl("backup", "--force", path, check=False)
+        self.assertEqual((failed.returncode, content(mine)), (1, b"not to be written over"))
+        self.assertIn("remove it", failed.stderr)
+        os.unlink(path + ".partial")
         for bad in ("/nowhere/x.db", server.data):
             failed = server.ctl("backup", "--force", bad, check=False)
             self.assertEqual((failed.returncode, failed.stderr.count("\n")), (1, 1), failed.stderr)
