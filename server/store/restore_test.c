@@ -163,34 +163,61 @@ static void add(const char *path, const char *id, unsigned secret, uint64_t made
     in_store(path, add_body, &(struct device){id, secret, made_s});
 }
 
+#define TOYS 27
+
+static const unsigned many[] = {0, 2, 20};
+
+/* A body for each of the toys, whose number says how many claims it has of which kind. */
+struct each {
+    in_tx *fn;
+    unsigned from, over; /* the first claim; which digit of the number, to base 3, says how many */
+    unsigned fixed;      /* how many, where that is 0 */
+};
+
+static int each_body(struct store_tx *tx, void *arg)
+{
+    const struct each *e = arg;
+    for (unsigned n = 0; n < TOYS; n++) {
+        char id[8];
+        unsigned count = e->over > 0 ? many[n / e->over % 3] : e->fixed;
+        snprintf(id, sizeof id, "t%u", n);
+        struct claims c = {id, e->from, e->from + count};
+        if (e->fn(tx, &c) != TEDDY_OK)
+            return TEDDY_ESTORE;
+    }
+    return TEDDY_OK;
+}
+
+static int add_all_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    for (unsigned n = 0; n < TOYS; n++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%u", n);
+        (void)add_body(tx, &(struct device){id, n, 100});
+    }
+    return TEDDY_OK;
+}
+
 /* Seven keys stand in a row, more in claim_key: each side has none, some, or so many that they have
  * moved. */
 static void test_claims_of_both(void **state)
 {
     (void)state;
-    static const unsigned many[] = {0, 2, 20};
     unsigned only_former = 0;
-    char ids[27][4];
-    for (unsigned n = 0; n < 27; n++) {
-        snprintf(ids[n], sizeof ids[n], "t%u", n);
-        add(place.path, ids[n], n, 100);
-        in_store(place.path, claims_body, &(struct claims){ids[n], 0, many[n % 3]});
-    }
+    for (unsigned n = 0; n < TOYS; n++)
+        only_former += 2 * many[n / 3 % 3];
+    in_store(place.path, add_all_body, NULL);
+    in_store(place.path, each_body, &(struct each){claims_body, 0, 1, 0});
     back_up();
-    for (unsigned n = 0; n < 27; n++) {
-        unsigned former = many[n / 3 % 3], later = many[n / 9];
-        in_store(place.path, claims_body, &(struct claims){ids[n], 100, 100 + former});
-        in_store(copy, claims_body, &(struct claims){ids[n], 200, 200 + later});
-        only_former += 2 * former;
-    }
+    in_store(place.path, each_body, &(struct each){claims_body, 100, 3, 0});
+    in_store(copy, each_body, &(struct each){claims_body, 200, 9, 0});
     assert_int_equal(must_restore().claims, only_former);
-    for (unsigned n = 0; n < 27; n++) {
-        in_store(copy, used_body, &(struct claims){ids[n], 0, many[n % 3]});
-        in_store(copy, used_body, &(struct claims){ids[n], 100, 100 + many[n / 3 % 3]});
-        in_store(copy, used_body, &(struct claims){ids[n], 200, 200 + many[n / 9]});
-        in_store(copy, unused_body, &(struct claims){ids[n], 300, 320});
-        in_store(copy, used_body, &(struct claims){ids[n], 0, many[n % 3]});
-    }
+    in_store(copy, each_body, &(struct each){used_body, 0, 1, 0});
+    in_store(copy, each_body, &(struct each){used_body, 100, 3, 0});
+    in_store(copy, each_body, &(struct each){used_body, 200, 9, 0});
+    in_store(copy, each_body, &(struct each){unused_body, 300, 0, 20});
+    in_store(copy, each_body, &(struct each){used_body, 0, 1, 0});
 }
 
 /* The column is as an older release's database has it: not there, and all keys in claim_key. */
