@@ -153,6 +153,16 @@ static void a_receipt_that_was_changed_shows(void **state)
     /* Nor does one line pass for two. */
     assert_int_equal(json_object_set_new(changed, "version", json_string("1\nevent=2")), 0);
     assert_string_equal(receipt_fault(changed, key), "it is no receipt of a forgotten child");
+    /* What is not signed would be shown with what is. */
+    json_t *more = json_deep_copy(receipt);
+    assert_int_equal(json_object_set_new(more, "child_id", json_string("kid")), 0);
+    assert_string_equal(receipt_fault(more, key), "it is no receipt of a forgotten child");
+    json_decref(more);
+    json_t *none = finish(ADMIN_FORGET, "nobody", "", 200);
+    assert_null(receipt_fault(none, key));
+    assert_int_equal(json_object_set_new(none, "child", json_string("-")), 0);
+    assert_string_equal(receipt_fault(none, key), "it is no receipt of a forgotten child");
+    json_decref(none);
     json_decref(changed);
     assert_int_equal(audit_key_public(key, raw), TEDDY_OK);
     raw[0] ^= 1;
