@@ -251,9 +251,40 @@ static void a_former_database_keeps_nothing(void **state)
     assert_int_equal(marks_in(kept), 0);
 }
 
+static void raw(const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* The pages by which auto_vacuum finds others begin as those of a tree do. */
+static void other_pages_are_refused(void **state)
+{
+    static const char *const made[] = {"PRAGMA auto_vacuum=FULL; VACUUM",
+                                       "PRAGMA auto_vacuum=INCREMENTAL; VACUUM",
+                                       "PRAGMA journal_mode=DELETE; PRAGMA page_size=8192; VACUUM"};
+    struct store_options o = {.path = place.path, .master = test_master()};
+    (void)state;
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        struct store *s = must_open(&o);
+        char err[512] = "";
+        store_close(s);
+        raw(made[i]);
+        s = NULL;
+        assert_int_equal(store_open(&o, &s, err, sizeof err), TEDDY_ESTORE);
+        assert_non_null(strstr(err, "its pages are not as teddyd makes them"));
+        raw("PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=NONE; PRAGMA page_size=4096; VACUUM");
+    }
+    store_close(must_open(&o));
+    assert_intact();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(other_pages_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(who_reads_the_trail_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(who_makes_a_backup_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restore_leaves_nothing, setup, teardown),
