@@ -158,6 +158,8 @@ class Privacy(Case):
                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
             self.assertEqual(done.returncode, 1)
             self.assertFalse(os.path.exists(gone))
+        # Nor is a receipt given for a directory in which nothing is, and nothing is made there.
+        self.assertFalse(os.path.exists(os.path.join(os.path.dirname(path), "teddy.db")))
 
     def test_again_and_anew(self):
         child, (toy,) = self.toys(1)
