@@ -14,8 +14,8 @@
 
 #define RECEIPT_FILE_MAX 4096
 
-/* A file of --out is there, and its writer's alone, before anything is done. *out is stdout
- * without one. */
+/* A file of --out is there, and its writer's alone, before anything is done: a new one, as one that
+ * is there may be open to others, or another child's only receipt. *out is stdout without one. */
 static int open_out(const struct ctl *ctl, FILE **out)
 {
     const char *name = ctl->batch.out;
@@ -24,23 +24,29 @@ static int open_out(const struct ctl *ctl, FILE **out)
     *out = stdout;
     if (name == NULL)
         return CTL_DONE;
-    fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     *out = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (*out != NULL)
         return CTL_DONE;
     if (fd >= 0)
         (void)close(fd);
+    if (errno == EEXIST)
+        return fail("%s is there already; choose another name", name);
     return fail("%s: cannot be written: %s", name, strerror(errno));
 }
 
-static int close_out(const struct ctl *ctl, FILE *out)
+/* rc: how what was to be written has ended. Half of it is not left behind. */
+static int close_out(const struct ctl *ctl, FILE *out, int rc)
 {
     bool ok = fflush(out) == 0 && !ferror(out) && (out == stdout || fsync(fileno(out)) == 0);
 
     if (out != stdout)
         ok &= fclose(out) == 0;
-    return ok ? CTL_DONE
-              : fail("%s could not be written", out == stdout ? "the output" : ctl->batch.out);
+    if (rc == CTL_DONE && !ok)
+        rc = fail("%s could not be written", out == stdout ? "the output" : ctl->batch.out);
+    if (rc != CTL_DONE && out != stdout)
+        (void)unlink(ctl->batch.out);
+    return rc;
 }
 
 int run_child_forget(struct ctl *ctl, const char *child_id)
@@ -57,11 +63,12 @@ int run_child_forget(struct ctl *ctl, const char *child_id)
         (json_dumpf(reply, out, JSON_COMPACT) != 0 || fputc('\n', out) == EOF))
         rc = fail("%s could not be written, but the child is forgotten; its receipt is",
                   ctl->batch.out);
+    if (out != stdout)
+        rc = close_out(ctl, out, rc);
     if (reply != NULL && print_json(reply) != CTL_DONE)
         rc = CTL_FAILED;
-    int closed = out != stdout ? close_out(ctl, out) : CTL_DONE;
     json_decref(reply);
-    return rc != CTL_DONE ? rc : closed;
+    return rc;
 }
 
 int run_child_revoke(struct ctl *ctl, const char *child_id)
@@ -193,8 +200,7 @@ int run_child_export(struct ctl *ctl, const char *child_id)
         rc = export_sessions(ctl, child_id, &e);
     if (rc == CTL_DONE)
         (void)fputs("}\n", e.out);
-    int closed = close_out(ctl, e.out);
-    return rc != CTL_DONE ? rc : closed;
+    return close_out(ctl, e.out, rc);
 }
 
 /* ---- verify-receipt ---- */

@@ -418,6 +418,14 @@ int link_store(const struct ctl *ctl, struct master_key *master, struct store **
     return rc;
 }
 
+/* What may come before the server's first start. */
+static bool makes_data(const struct ctl_call *call)
+{
+    return call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT ||
+           call->verb == ADMIN_TOKEN_CREATE || call->verb == ADMIN_BATCH_ADD ||
+           (call->verb == ADMIN_BATCH_LIST && call->begins);
+}
+
 static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
                       json_t **reply)
 {
@@ -428,6 +436,10 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     struct store *store = NULL;
     int rc = TEDDY_OK;
 
+    /* Of a directory that is the wrong one no receipt says that there is nothing of the child. */
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (!makes_data(call) && access(path, F_OK) != 0)
+        return fail("%s is not there; start teddyd, or say with --data where its data is", path);
     (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
     if (call->verb == ADMIN_FORGET)
         rc = audit_key_load(path, &key, err, sizeof err);
@@ -511,14 +523,6 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
     if (rc != CTL_DONE || *reply != NULL)
         link_become_self();
     return rc;
-}
-
-/* What may come before the server's first start. */
-static bool makes_data(const struct ctl_call *call)
-{
-    return call->verb == ADMIN_ADD || call->verb == ADMIN_IMPORT ||
-           call->verb == ADMIN_TOKEN_CREATE || call->verb == ADMIN_BATCH_ADD ||
-           (call->verb == ADMIN_BATCH_LIST && call->begins);
 }
 
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)

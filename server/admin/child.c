@@ -20,16 +20,20 @@ void child_work_free(struct child_work *w)
     free(w);
 }
 
-/* Listed first: once it is listed, the next start erases what this one, cut short, has not. */
+/* Listed first: once it is listed, the next start erases what this one, cut short, has not. That
+ * goes by the time, and the clock may have been set back since something was kept. */
 static int run_forget(struct store_tx *tx, struct admin_command *c)
 {
     struct child_work *w = c->child;
+    uint64_t latest_s = 0;
     int rc;
 
     if (w->key == NULL)
         return TEDDY_EINVAL;
     w->at_s = (uint64_t)time(NULL);
-    rc = erasures_append(tx, c->id, w->at_s);
+    rc = store_child_latest(tx, c->id, &latest_s);
+    if (rc == TEDDY_OK)
+        rc = erasures_append(tx, c->id, latest_s > w->at_s ? latest_s : w->at_s);
     if (rc == TEDDY_OK)
         rc = store_child_forget(tx, c->id, UINT64_MAX, &w->erased);
     store_scrub(tx);

@@ -123,6 +123,34 @@ static void a_receipt_says_what_was_erased(void **state)
     json_decref(receipt);
 }
 
+static int bind_later(struct store_tx *tx, void *arg)
+{
+    uint8_t secret[LIMIT_SECRET_LEN];
+    (void)arg;
+    secret_of(900, secret);
+    assert_int_equal(store_device_add(tx, "late", secret, 1), TEDDY_OK);
+    return bind_child(tx, "late", "kid", 1, 99999999999);
+}
+
+/* The clock was ahead when the toy claimed: the list means that as well. */
+static void a_clock_that_was_set_back_hides_nothing(void **state)
+{
+    char line[128] = "";
+    (void)state;
+    fill(1, 0, 1);
+    assert_int_equal(in_write(store, bind_later, NULL), TEDDY_OK);
+    json_t *receipt = finish(ADMIN_FORGET, "kid", "", 200);
+    assert_int_equal(erased(receipt, "device"), 2);
+    assert_null(strstr(json_string_value(json_object_get(receipt, "at")), "5138"));
+    json_decref(receipt);
+    FILE *f = fopen(beside(ERASURES_FILE), "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    assert_string_equal(line + 67, " 99999999999\n");
+    assert_null(fgets(line, sizeof line, f));
+    (void)fclose(f);
+}
+
 static void a_receipt_that_was_changed_shows(void **state)
 {
     static const char *const members[] = {"child", "at", "version", "key", "signature"};
@@ -153,6 +181,16 @@ static void a_receipt_that_was_changed_shows(void **state)
     /* Nor does one line pass for two. */
     assert_int_equal(json_object_set_new(changed, "version", json_string("1\nevent=2")), 0);
     assert_string_equal(receipt_fault(changed, key), "it is no receipt of a forgotten child");
+    /* What is not signed would be shown with what is. */
+    json_t *more = json_deep_copy(receipt);
+    assert_int_equal(json_object_set_new(more, "child_id", json_string("kid")), 0);
+    assert_string_equal(receipt_fault(more, key), "it is no receipt of a forgotten child");
+    json_decref(more);
+    json_t *none = finish(ADMIN_FORGET, "nobody", "", 200);
+    assert_null(receipt_fault(none, key));
+    assert_int_equal(json_object_set_new(none, "child", json_string("-")), 0);
+    assert_string_equal(receipt_fault(none, key), "it is no receipt of a forgotten child");
+    json_decref(none);
     json_decref(changed);
     assert_int_equal(audit_key_public(key, raw), TEDDY_OK);
     raw[0] ^= 1;
@@ -264,6 +302,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_receipt_says_what_was_erased),
+        T(a_clock_that_was_set_back_hides_nothing),
         T(a_receipt_that_was_changed_shows),
         T(without_a_key_nothing_is_forgotten),
         T(revocation),

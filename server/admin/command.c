@@ -11,6 +11,7 @@
 #include "admin/trail.h"
 #include "identity/rules.h"
 #include "proto/text.h"
+#include "store/children.h"
 
 static bool each_device(void *arg, const struct device_row *row)
 {
@@ -78,11 +79,18 @@ static int run_rotate(struct store_tx *tx, struct admin_command *c)
     return rc;
 }
 
+/* Gone is also gone from the files. */
+static int run_release(struct store_tx *tx, struct admin_command *c)
+{
+    store_scrub(tx);
+    return store_device_release(tx, c->id);
+}
+
 /* Both or neither: there is no moment when a released toy has the secret that its owner may know.
  */
 static int run_release_rotate(struct store_tx *tx, struct admin_command *c)
 {
-    int rc = store_device_release(tx, c->id);
+    int rc = run_release(tx, c);
 
     return rc == TEDDY_OK ? run_rotate(tx, c) : rc;
 }
@@ -146,7 +154,7 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
     case ADMIN_ROTATE:
         return run_rotate(tx, c);
     case ADMIN_RELEASE:
-        return store_device_release(tx, c->id);
+        return run_release(tx, c);
     case ADMIN_REVOKE:
         return run_revoke(tx, c);
     case ADMIN_IMPORT:

@@ -1,5 +1,6 @@
 #include "admin/receipt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,13 +132,32 @@ static bool hex_member(const json_t *json, const char *name, uint8_t *out, size_
     return hex != NULL && hex_decode(span_of(hex), out, len) == TEDDY_OK;
 }
 
+/* Another member is not signed, and who reads the receipt could take it for so; as little is a "-"
+ * that stands for null. */
+static bool own_members(const json_t *receipt)
+{
+    static const char names[] = " teddy_receipt child erased at version event key signature ";
+    const char *child = json_string_value(json_object_get(receipt, "child")), *name;
+    char with_spaces[24];
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)receipt, name, value)
+    {
+        int len = snprintf(with_spaces, sizeof with_spaces, " %s ", name);
+        if (len < 3 || (size_t)len >= sizeof with_spaces || strchr(name, ' ') != NULL ||
+            strstr(names, with_spaces) == NULL)
+            return false;
+    }
+    return child == NULL || strcmp(child, "-") != 0;
+}
+
 const char *receipt_fault(const json_t *receipt, const struct audit_key *key)
 {
     uint8_t raw[AUDIT_PUBLIC_LEN], own[AUDIT_PUBLIC_LEN], signature[AUDIT_SIGNATURE_LEN];
     char text[RECEIPT_TEXT_MAX];
     size_t len = receipt_text(receipt, text);
 
-    if (len == 0 || !hex_member(receipt, "key", raw, sizeof raw) ||
+    if (len == 0 || !own_members(receipt) || !hex_member(receipt, "key", raw, sizeof raw) ||
         !hex_member(receipt, "signature", signature, sizeof signature))
         return "it is no receipt of a forgotten child";
     if (audit_key_public(key, own) != TEDDY_OK || memcmp(raw, own, sizeof own) != 0)

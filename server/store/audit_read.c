@@ -109,12 +109,18 @@ int audit_anchor(struct store_tx *tx, struct audit_head *out)
     return tx_end(st, err);
 }
 
-static int open_file(struct store_tx *tx, const char *path, char *err, size_t cap)
+/* A reader that may be the last to close the database, and then copies its log back. */
+struct audit_file {
+    struct store_tx tx; /* first */
+    struct log_vfs pages;
+};
+
+static int open_file(struct store_tx *tx, const char *path, const char *vfs, char *err, size_t cap)
 {
     int version = 0;
     if (sqlite3_open_v2(path, &tx->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                        NULL) != SQLITE_OK)
+                        vfs) != SQLITE_OK)
         return tx_explain(tx, path, err, cap);
     sqlite3_busy_timeout(tx->db, BUSY_MS);
     int r = schema_check(tx, path, &version, err, cap);
@@ -132,17 +138,18 @@ static int open_file(struct store_tx *tx, const char *path, char *err, size_t ca
 
 int audit_open(const char *path, struct store_tx **out, char *err, size_t cap)
 {
-    struct store_tx *tx = calloc(1, sizeof *tx);
+    struct audit_file *f = calloc(1, sizeof *f);
     *out = NULL;
-    if (tx == NULL) {
+    if (f == NULL || log_vfs_add(&f->pages, NULL) != TEDDY_OK) {
         snprintf(err, cap, "store %s: out of memory", path);
+        free(f);
         return TEDDY_ESTORE;
     }
-    int r = open_file(tx, path, err, cap);
+    int r = open_file(&f->tx, path, f->pages.name, err, cap);
     if (r == TEDDY_OK)
-        *out = tx;
+        *out = &f->tx;
     else
-        audit_close(tx);
+        audit_close(&f->tx);
     return r;
 }
 
@@ -153,7 +160,10 @@ int audit_snapshot(struct store_tx *tx, bool begin)
 
 void audit_close(struct store_tx *tx)
 {
-    if (tx != NULL)
-        tx_close(tx);
-    free(tx);
+    struct audit_file *f = (struct audit_file *)(void *)tx;
+    if (f == NULL)
+        return;
+    tx_close(&f->tx);
+    log_vfs_remove(&f->pages);
+    free(f);
 }

@@ -61,10 +61,12 @@ static int read_facts(struct store_tx *tx, const char *name, struct backup_facts
 
 /* ---- The copy ---- */
 
-static int open_source(struct store_tx *tx, const char *from, char *err, size_t cap)
+/* By the filter as well: of a server that was killed the log is copied back when this is closed. */
+static int open_source(struct store_tx *tx, const char *from, const char *vfs, char *err,
+                       size_t cap)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(from, &tx->db, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(from, &tx->db, flags, vfs) != SQLITE_OK)
         return tx_explain(tx, from, err, cap);
     sqlite3_busy_timeout(tx->db, BUSY_TIMEOUT_MS);
     sqlite3_db_config(tx->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -121,7 +123,7 @@ int store_backup_copy(const char *from, const char *to, const struct backup_watc
     struct log_vfs pages; /* so that the copy has nothing in its pages' free room, either */
     if (log_vfs_add(&pages, NULL) != TEDDY_OK)
         return refuse(to, "there is no memory", err, cap);
-    int rc = open_source(&source, from, err, cap);
+    int rc = open_source(&source, from, pages.name, err, cap);
     if (rc == TEDDY_OK)
         rc = read_facts(&source, from, facts, err, cap);
     if (w->opened != NULL)

@@ -44,6 +44,19 @@ int store_child_forget(struct store_tx *tx, const char *child_id, uint64_t up_to
     return TEDDY_OK;
 }
 
+int store_child_latest(struct store_tx *tx, const char *child_id, uint64_t *at_s)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_CHILD_LATEST,
+                "SELECT max(coalesce((SELECT max(claimed_s) FROM device WHERE " OF_CHILD "), 0),"
+                " coalesce((SELECT made_s FROM child WHERE child_id = ?1), 0))");
+    bind_text(st, 1, child_id);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK)
+        *at_s = column_u64(st, 0);
+    return tx_end(st, err);
+}
+
 void store_scrub(struct store_tx *tx)
 {
     tx->scrub = true;

@@ -426,9 +426,35 @@ static void what_a_power_cut_left_of_a_line_is_no_line(void **state)
     assert_memory_equal(line, "v1 ", 3);
     assert_string_equal(line + 67, " 100\n");
     fclose(f);
-    write_list("v2 what a later release writes\n\nv1 zz 5\n");
+    f = fopen(list_path(), "a");
+    assert_non_null(f);
+    assert_int_equal(fwrite("\nv1 0\0\0\0\n\0\0\0", 1, 14, f), 14); /* it was longer, not written */
+    assert_int_equal(fclose(f), 0);
     reopen();
     assert_bound("a", false);
+}
+
+static void a_damaged_line_keeps_the_server_from_starting(void **state)
+{
+    static const char *const bad[] = {"v2 what a later release writes\n", "v1 zz 5\n", "x\n",
+                                      "v1 00112233 \n"};
+    struct store_options o = {.path = place.path, .master = test_master()};
+    (void)state;
+    run(fill_body, NULL);
+    list_alone(100);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct store *none = NULL;
+        char err[512] = "";
+        struct stat st;
+        store_close(store);
+        assert_int_equal(stat(list_path(), &st), 0);
+        write_list(bad[i]);
+        assert_int_equal(store_open(&o, &none, err, sizeof err), TEDDY_ESTORE);
+        assert_non_null(strstr(err, "of the list of forgotten children is damaged"));
+        assert_int_equal(truncate(list_path(), st.st_size), 0);
+        store = must_open(&o);
+        assert_bound("a", false);
+    }
 }
 
 static int list_and_forget(struct store_tx *tx, void *arg)
@@ -542,6 +568,7 @@ int main(void)
         T(a_child_that_came_back_is_another),
         T(a_restored_database_is_brought_up_to_the_list),
         T(what_a_power_cut_left_of_a_line_is_no_line),
+        T(a_damaged_line_keeps_the_server_from_starting),
         T(without_the_list_nothing_is_forgotten),
         T(revocation_keeps_the_bindings),
         T(bindings_and_messages_are_shown_in_pages),

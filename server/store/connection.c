@@ -224,6 +224,29 @@ static bool pragmas(struct store_tx *tx, const struct store_options *o, bool wri
            sqlite3_exec(tx->db, own, NULL, NULL, NULL) == SQLITE_OK;
 }
 
+/* database_file.c knows pages of this size, and no others than a database without auto_vacuum has:
+ * it would leave what was erased, or zero what is in use. */
+static int check_pages(struct store_tx *tx, const char *path, char *err, size_t cap)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(tx->db,
+                                "SELECT s.page_size = 4096 AND v.auto_vacuum = 0"
+                                " FROM pragma_page_size s, pragma_auto_vacuum v",
+                                -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    bool fit = rc == SQLITE_ROW && sqlite3_column_int(st, 0) != 0;
+    if (rc != SQLITE_ROW)
+        tx_explain(tx, path, err, cap);
+    else if (!fit)
+        snprintf(err, cap,
+                 "store %s: its pages are not as teddyd makes them; sqlite3 %s 'PRAGMA "
+                 "journal_mode=DELETE; PRAGMA auto_vacuum=NONE; PRAGMA page_size=4096; VACUUM'",
+                 path, path);
+    sqlite3_finalize(st);
+    return fit ? TEDDY_OK : TEDDY_ESTORE;
+}
+
 static int enter_wal(struct store_tx *tx, const char *path, char *err, size_t cap)
 {
     sqlite3_stmt *st = NULL;
@@ -260,6 +283,8 @@ int tx_open(struct store_tx *tx, const struct store_options *o, const char *vfs,
     if (!pragmas(tx, o, writer))
         return tx_explain(tx, o->path, err, cap);
     if (writer)
+        r = check_pages(tx, o->path, err, cap);
+    if (writer && r == TEDDY_OK)
         r = enter_wal(tx, o->path, err, cap);
     if (writer && r == TEDDY_OK)
         r = seal_upgrade(tx, o, version, err, cap);

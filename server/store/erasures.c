@@ -116,6 +116,7 @@ struct list {
     struct listed *of;
     size_t count;
     uint64_t bytes;
+    size_t lines; /* up to and with the one that cannot be read; 0: all can */
 };
 
 /* By name, and of one name the latest first. */
@@ -141,17 +142,43 @@ static bool parse(struct span line, struct listed *out)
            u64_parse((struct span){line.p + head + 1, line.len - head - 1}, &out->at_s) == TEDDY_OK;
 }
 
-static void parse_all(const char *text, size_t len, struct list *list)
+/* What a power cut can leave of a line: how it begins, and then nothing or zeros. Nobody was told
+ * that its child is forgotten. */
+static bool torn(struct span line)
+{
+    static const char form[] =
+        "v1 hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh dddddddddddddddddddd";
+    while (line.len > 0 && line.p[line.len - 1] == '\0')
+        line.len--;
+    for (size_t i = 0; i < line.len; i++) {
+        char c = line.p[i];
+        bool digit = c >= '0' && c <= '9';
+        if (i >= sizeof form - 1 || !(form[i] == 'd'   ? digit
+                                      : form[i] == 'h' ? digit || (c >= 'a' && c <= 'f')
+                                                       : c == form[i]))
+            return false;
+    }
+    return true;
+}
+
+/* A line that is neither whole nor torn is damage, or a later release's: a child could come back by
+ * it. */
+static bool parse_all(const char *text, size_t len, struct list *list)
 {
     for (size_t at = 0; at < len;) {
         const char *end = memchr(text + at, '\n', len - at);
-        if (end == NULL)
-            break;
-        size_t line = (size_t)(end - text) - at;
-        list->count += parse((struct span){text + at, line}, &list->of[list->count]);
+        size_t line = end != NULL ? (size_t)(end - text) - at : len - at;
+        struct span all = {text + at, line};
+        bool whole = end != NULL && parse(all, &list->of[list->count]);
+        list->lines++;
+        list->count += whole;
+        if (!whole && !torn(all))
+            return false;
         at += line + 1;
     }
+    list->lines = 0;
     qsort(list->of, list->count, sizeof *list->of, in_order);
+    return true;
 }
 
 static bool read_list(FILE *f, struct list *list)
@@ -160,8 +187,7 @@ static bool read_list(FILE *f, struct list *list)
     char *text = malloc(len + 1);
     list->of = calloc(len / (3 + 2 * SEAL_MAC_LEN) + 1, sizeof *list->of);
     bool ok = text != NULL && list->of != NULL && fread(text, 1, len, f) == len;
-    if (ok)
-        parse_all(text, len, list);
+    ok = ok && parse_all(text, len, list);
     free(text);
     return ok;
 }
@@ -271,9 +297,15 @@ int erasures_start(struct store_tx *tx, char *err, size_t cap)
     free(list.of);
     if (ok)
         return TEDDY_OK;
-    snprintf(err, cap,
-             "%s: the list of forgotten children cannot be read, or not be applied; without it "
-             "the server does not start: check the disk, or restore it from its backup",
-             path);
+    if (list.lines > 0)
+        snprintf(err, cap,
+                 "%s: line %zu of the list of forgotten children is damaged, or of a later "
+                 "release: restore it from its backup",
+                 path, list.lines);
+    else
+        snprintf(err, cap,
+                 "%s: the list of forgotten children cannot be read, or not be applied; without "
+                 "it the server does not start: check the disk, or restore it from its backup",
+                 path);
     return TEDDY_ESTORE;
 }

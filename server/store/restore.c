@@ -122,7 +122,7 @@ static int settle_former(const struct store_options *o, const char *former,
 {
     struct store_options options = {.path = former, .master = o->master};
     struct store_tx tx;
-    int rc = tx_open(&tx, &options, NULL, true, err, cap);
+    int rc = tx_open(&tx, &options, o->vfs, true, err, cap);
     if (rc == TEDDY_OK && mark_of(&tx, mark) != TEDDY_OK)
         rc = tx_explain(&tx, former, err, cap);
     bool later = rc != TEDDY_OK && only_now(&tx);
@@ -219,12 +219,13 @@ static int settle(struct store_tx *tx, const struct store_options *o, char *err,
     return TEDDY_OK;
 }
 
-int store_restore(const struct restore_job *job, struct restore_counts *out, char *err, size_t cap)
+static int restore_on(const struct restore_job *job, struct restore_counts *out, char *err,
+                      size_t cap)
 {
     struct store_tx tx;
     sqlite3_stmt *st = NULL;
     *out = (struct restore_counts){0};
-    int rc = tx_open(&tx, &job->store, NULL, true, err, cap);
+    int rc = tx_open(&tx, &job->store, job->store.vfs, true, err, cap);
     if (rc == TEDDY_OK && job->former != NULL)
         rc = use_former(&tx, &job->store, job->former, err, cap);
     if (rc == TEDDY_OK)
@@ -237,5 +238,19 @@ int store_restore(const struct restore_job *job, struct restore_counts *out, cha
         out->devices = column_u64(st, 0);
     sqlite3_finalize(st);
     tx_close(&tx);
+    return rc;
+}
+
+int store_restore(const struct restore_job *job, struct restore_counts *out, char *err, size_t cap)
+{
+    struct restore_job filtered = *job;
+    struct log_vfs pages; /* what the rows that go leave in their pages is zero, as in a server's */
+    if (log_vfs_add(&pages, job->store.vfs) != TEDDY_OK) {
+        snprintf(err, cap, "%s: there is no memory", job->store.path);
+        return TEDDY_ESTORE;
+    }
+    filtered.store.vfs = pages.name;
+    int rc = restore_on(&filtered, out, err, cap);
+    log_vfs_remove(&pages);
     return rc;
 }

@@ -50,11 +50,18 @@ static int empty_log(const char *path, char *err, size_t cap)
 {
     char log[PATH_MAX];
     sqlite3 *db = NULL;
-    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    struct log_vfs pages; /* the former database is kept, or stays: nothing in its free room */
+    errno = ENOMEM;
+    if (log_vfs_add(&pages, NULL) != TEDDY_OK)
+        return failed(path, "it cannot be opened", err, cap);
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, pages.name);
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+    if (rc == SQLITE_OK) /* before something is read, SQLite looks for no log */
+        (void)sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_close_v2(db);
+    log_vfs_remove(&pages);
     if (!join(log, path, "-wal"))
         return failed(path, "its log has no name", err, cap);
     if (rc != SQLITE_BUSY && access(log, F_OK) != 0)

@@ -72,7 +72,8 @@ static void scrub(struct store *s)
         return;
     s->scrub_due =
         asked ? !cut_log(s->writer.db, CUT_TRIES, CUT_BUSY_MS) : !cut_log(s->writer.db, 1, 0);
-    (void)sqlite3_db_release_memory(s->writer.db);
+    if (!s->scrub_due)
+        (void)sqlite3_db_release_memory(s->writer.db);
 }
 
 static void rollback(struct store_tx *tx)

@@ -10,13 +10,14 @@ import os
 import random
 import secrets
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from harness import PATIENCE, Case, Server, closed, closing, hello, main
+from harness import PATIENCE, Case, Server, closed, closing, hello, main, program
 
 FREE = {"claims_per_device_min": 0, "refreshes_per_device_min": 0}
 DAY = 86400
@@ -104,6 +105,7 @@ class Privacy(Case):
                     self.assertEqual(f.read(), printed)
                 self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
                 self.verify(path)
+                self.keeps_files(path, child)
             receipt = json.loads(printed)
             self.assertEqual(receipt["erased"], {"device": 3, "downlink": 2, "child": 1})
             self.assertEqual(receipt["child"], name)
@@ -138,6 +140,26 @@ class Privacy(Case):
             done = self.server.ctl("child", "verify-receipt", changed, "--key", key, check=False)
             self.assertEqual(done.returncode, 1, bad)
             self.assertIn(why, done.stderr)
+
+    def keeps_files(self, path, child):
+        """A receipt is not written over, and an export into no file that others may read; what failed leaves none."""
+        with open(path) as f:
+            receipt = f.read()
+        os.chmod(path, 0o644)
+        for verb in "forget", "export":
+            done = self.server.ctl("child", verb, child, "--out", path, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("is there already", done.stderr)
+        with open(path) as f:
+            self.assertEqual(f.read(), receipt)
+        gone = path + ".of-nobody"
+        for verb in "forget", "export":
+            done = subprocess.run([program("teddyctl"), "--data", os.path.dirname(path), "child", verb, child, "--out", gone],
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
+            self.assertEqual(done.returncode, 1)
+            self.assertFalse(os.path.exists(gone))
+        # Nor is a receipt given for a directory in which nothing is, and nothing is made there.
+        self.assertFalse(os.path.exists(os.path.join(os.path.dirname(path), "teddy.db")))
 
     def test_again_and_anew(self):
         child, (toy,) = self.toys(1)
