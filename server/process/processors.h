@@ -6,5 +6,6 @@
 
 extern const struct processor processor_echo;
 extern const struct processor processor_script;
+extern const struct processor processor_chat;
 
 #endif
