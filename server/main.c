@@ -163,6 +163,8 @@ static struct process_config process_config(const struct server *s)
                  .prompt_file = given(c->chat_prompt_file),
                  .temperature = given(c->chat_temperature),
                  .max_tokens = c->chat_max_tokens},
+        .webhook = {given(c->webhook_url), given(c->webhook_secret_file)},
+        .exec = {given(c->exec_command)},
         .backend = {.first_token_ms = c->backend_first_token_ms,
                     .idle_ms = c->backend_idle_ms,
                     .total_ms = c->backend_total_ms,
@@ -211,6 +213,8 @@ static int open_loops(struct server *s)
             a->loop_count++;
             rc = hub_new(a->loops[i], &a->session, &a->hubs[i]);
         }
+        if (rc == TEDDY_OK)
+            rc = processes_start(&s->processes, a->loops[i]);
         if (rc != TEDDY_OK) {
             snprintf(s->error, sizeof s->error, "cannot make an event loop: %s",
                      teddy_err_text(rc));

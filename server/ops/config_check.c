@@ -217,7 +217,9 @@ static int check_urls(struct config_load *l)
     const struct config *c = l->c;
     const struct {
         const char *key, *url;
-    } urls[] = {{"chat_url", c->chat_url}, {"backend_proxy", c->backend_proxy}};
+    } urls[] = {{"chat_url", c->chat_url},
+                {"webhook_url", c->webhook_url},
+                {"backend_proxy", c->backend_proxy}};
 
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         const char *wrong = urls[i].url[0] != '\0' ? wrong_url(urls[i].url) : NULL;
@@ -235,6 +237,12 @@ static int check_processors(struct config_load *l)
         return clash(l, (struct pair){"chat_url", "chat_model"}, "give both or neither");
     if (strcmp(c->processor, "chat") == 0 && c->chat_url[0] == '\0')
         return clash(l, (struct pair){"processor", "chat_url"}, "processor chat needs a chat_url");
+    if (strcmp(c->processor, "webhook") == 0 && c->webhook_url[0] == '\0')
+        return clash(l, (struct pair){"processor", "webhook_url"},
+                     "processor webhook needs a webhook_url");
+    if (strcmp(c->processor, "exec") == 0 && c->exec_command[0] == '\0')
+        return clash(l, (struct pair){"processor", "exec_command"},
+                     "processor exec needs an exec_command");
     if (c->chat_temperature[0] != '\0' && !is_temperature(c->chat_temperature))
         return clash(l, (struct pair){"chat_temperature", NULL}, "must be 0 to 2, as 0.7");
     return check_urls(l);

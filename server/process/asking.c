@@ -167,40 +167,31 @@ void asking_stop(void *shared, struct loop *loop)
     at->outgoing = NULL;
 }
 
-static int loop_end(struct asking *a, struct loop *loop, struct asking_loop **out)
+int asking_start(void *shared, struct loop *loop)
 {
-    struct asking_loop **at = &a->loops[loop_index(loop)];
+    struct asking *a = shared;
     const struct process_config *c = &a->config;
-    int rc = TEDDY_OK;
-    if (!*at) {
-        struct asking_loop *made = calloc(1, sizeof *made);
-        if (!made)
-            return TEDDY_ENOMEM;
-        made->of = a;
-        caller_init(&made->caller, loop, a->kind, &OPS, c);
-        struct outgoing_options options = {.ca_file = c->backend.ca_file,
-                                           .proxy = c->backend.proxy,
-                                           .connect_ms = c->backend.first_token_ms,
-                                           .connections = made->caller.backend.limits.concurrency};
-        rc = outgoing_new(loop, &options, &made->outgoing);
-        if (rc == TEDDY_OK)
-            *at = made;
-        else
-            free(made);
-    }
-    *out = *at;
-    return rc;
+    struct asking_loop *at = calloc(1, sizeof *at);
+    if (!at)
+        return TEDDY_ENOMEM;
+    at->of = a;
+    a->loops[loop_index(loop)] = at;
+    caller_init(&at->caller, loop, a->kind, &OPS, c);
+    struct outgoing_options options = {.ca_file = c->backend.ca_file,
+                                       .proxy = c->backend.proxy,
+                                       .connect_ms = c->backend.first_token_ms,
+                                       .connections = at->caller.backend.limits.concurrency};
+    return outgoing_new(loop, &options, &at->outgoing);
 }
 
 int asking_session_new(void *shared, struct loop *loop, const struct process_session *who,
                        void **session)
 {
+    struct asking *a = shared;
     struct asking_session *s = calloc(1, sizeof *s);
-    int rc = s ? loop_end(shared, loop, &s->at) : TEDDY_ENOMEM;
-    if (rc != TEDDY_OK) {
-        free(s);
-        return rc;
-    }
+    if (!s)
+        return TEDDY_ENOMEM;
+    s->at = a->loops[loop_index(loop)];
     s->who = *who;
     *session = s;
     return TEDDY_OK;

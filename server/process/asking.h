@@ -34,6 +34,7 @@ struct asking {
 TEDDY_MUST_CHECK int asking_open(struct asking *a, const struct process_config *config, char *err,
                                  size_t cap);
 void asking_close(struct asking *a);
+TEDDY_MUST_CHECK int asking_start(void *shared, struct loop *loop);
 void asking_stop(void *shared, struct loop *loop);
 TEDDY_MUST_CHECK int asking_session_new(void *shared, struct loop *loop,
                                         const struct process_session *who, void **session);

@@ -133,6 +133,7 @@ static int chat_open(const struct process_config *config, void **shared, char *e
 const struct processor processor_chat = {
     .name = "chat",
     .open = chat_open,
+    .start = asking_start,
     .stop = asking_stop,
     .close = chat_close,
     .session_new = asking_session_new,

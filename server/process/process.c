@@ -11,14 +11,23 @@ static bool has_chat(const struct process_config *config)
     return config->chat.url && config->chat.model;
 }
 
+static bool has_webhook(const struct process_config *config)
+{
+    return config->webhook.url != NULL;
+}
+
+static bool has_exec(const struct process_config *config)
+{
+    return config->exec.command != NULL;
+}
+
 /* With what makes the configuration describe it. */
 static const struct {
     const struct processor *processor;
     bool (*described)(const struct process_config *config);
 } PROCESSORS[] = {
-    {&processor_echo, always},
-    {&processor_script, always},
-    {&processor_chat, has_chat},
+    {&processor_echo, always},         {&processor_script, always}, {&processor_chat, has_chat},
+    {&processor_webhook, has_webhook}, {&processor_exec, has_exec},
 };
 
 #define COUNT (sizeof PROCESSORS / sizeof PROCESSORS[0])
@@ -56,6 +65,15 @@ const struct process *processes_find(const struct processes *all, const char *na
         if (strcmp(all->of[i].processor->name, name) == 0)
             return &all->of[i];
     return NULL;
+}
+
+int processes_start(const struct processes *all, struct loop *loop)
+{
+    int rc = TEDDY_OK;
+    for (unsigned i = 0; rc == TEDDY_OK && i < all->count; i++)
+        if (all->of[i].processor->start)
+            rc = all->of[i].processor->start(all->of[i].shared, loop);
+    return rc;
 }
 
 void processes_stop(const struct processes *all, struct loop *loop)

@@ -96,6 +96,9 @@ struct processor {
     /* Once at start, before threads. TEDDY_EINVAL with err naming file and line. *shared is the
      * same for all loops. */
     int (*open)(const struct process_config *config, void **shared, char *err, size_t cap);
+    /* The loop is there and will run; for each, in the order of their indices, before threads.
+     * NULL: nothing to do. */
+    int (*start)(void *shared, struct loop *loop);
     /* The loop has stopped and is freed next: lets go of what it has on it; sessions may still be
      * cancelled and freed. NULL: nothing. */
     void (*stop)(void *shared, struct loop *loop);
@@ -133,6 +136,8 @@ TEDDY_MUST_CHECK int processes_open(const struct process_config *config, struct 
                                     char *err, size_t cap);
 /* NULL: it is not there, or the configuration says nothing of it. */
 const struct process *processes_find(const struct processes *all, const char *name);
+TEDDY_MUST_CHECK int processes_start(const struct processes *all, struct loop *loop);
+/* Of all loops, before one of them is freed. */
 void processes_stop(const struct processes *all, struct loop *loop);
 void processes_close(struct processes *all);
 

@@ -340,7 +340,7 @@ class Failures(WithBackend):
 class Leaving(WithBackend):
     """Nobody waits for an answer that nobody wants."""
 
-    SCRIPTS = {"hang": lambda x: x.wait_gone(), "begin": lambda x: (x.head(), x.delta("Once"), x.wait_gone())}
+    SCRIPTS = {"hang": lambda x: x.wait_gone(), "wait": lambda x: x.wait_gone(), "begin": lambda x: (x.head(), x.delta("Once"), x.wait_gone())}
 
     async def test_cancel(self):
         for n, said in enumerate(("hang", "begin"), 1):
@@ -359,8 +359,8 @@ class Leaving(WithBackend):
 
     async def test_gone(self):
         toy = await self.join()
-        await toy.send("hang")
-        x = await asyncio.to_thread(self.backend.wait, 1, "hang")
+        await toy.send("wait")
+        x = await asyncio.to_thread(self.backend.wait, 1, "wait")
         before = len(self.backend.seen)
         toy.transport.abort()
         self.assertTrue(await asyncio.to_thread(x.gone.wait, PATIENCE))
