@@ -294,7 +294,7 @@ static void no_room_for_the_processor_is_1011(void **state)
 {
     (void)state;
     struct session_config c = house_config();
-    c.processor = &testing_broken_processor;
+    c.process = &testing_broken_process;
     open_house(&c);
     struct toy *t = toy_join(&house, "d1");
     toy_say(t, "x");

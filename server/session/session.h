@@ -23,10 +23,10 @@ struct session_config {
         messages_burst; /* 0: no limit; over it `rate_limited` errors, 1008 after as many again */
     uint32_t retry_min_ms,
         retry_max_ms; /* the jittered retry_ms of closings that ask to come back */
-    const struct processor *processor;
-    void *processor_shared;
-    struct store *store;   /* where messages to toys wait; NULL: there are none */
-    uint32_t downlink_max; /* bytes of the longest message to a toy */
+    const struct process *process;
+    const struct process *fallback; /* answers in place of a backend that cannot; NULL: nobody */
+    struct store *store;            /* where messages to toys wait; NULL: there are none */
+    uint32_t downlink_max;          /* bytes of the longest message to a toy */
     /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result
      * on this loop, later or before it returns. token is NUL-terminated and valid during the call.
      */

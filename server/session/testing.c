@@ -18,17 +18,23 @@ unsigned testing_minds;
 
 /* ---- processors */
 
-static int mind_new(void *shared, void **session)
+static int mind_new(void *shared, struct loop *loop, const struct process_session *who,
+                    void **session)
 {
     (void)shared;
+    (void)loop;
+    (void)who;
     *session = malloc(1);
     __atomic_add_fetch(&testing_minds, 1, __ATOMIC_SEQ_CST);
     return TEDDY_OK;
 }
 
-static int mind_fails(void *shared, void **session)
+static int mind_fails(void *shared, struct loop *loop, const struct process_session *who,
+                      void **session)
 {
     (void)shared;
+    (void)loop;
+    (void)who;
     (void)session;
     return TEDDY_ENOMEM;
 }
@@ -39,8 +45,9 @@ static void mind_free(void *session)
     __atomic_sub_fetch(&testing_minds, 1, __ATOMIC_SEQ_CST);
 }
 
-static void mind_utter(void *session, struct span text, struct process_sink *sink)
+static void mind_utter(void *session, const struct process_turn *turn, struct process_sink *sink)
 {
+    struct span text = turn->text;
     char answer[5000];
     uint64_t ms;
     (void)session;
@@ -76,7 +83,7 @@ static void mind_cancel(void *session)
     (void)session;
 }
 
-const struct processor testing_processor = {
+static const struct processor processor = {
     .name = "testing",
     .session_new = mind_new,
     .session_free = mind_free,
@@ -85,10 +92,13 @@ const struct processor testing_processor = {
     .cancel = mind_cancel,
 };
 
-const struct processor testing_broken_processor = {
+static const struct processor broken = {
     .name = "broken",
     .session_new = mind_fails,
 };
+
+const struct process testing_process = {&processor, NULL};
+const struct process testing_broken_process = {&broken, NULL};
 
 /* ---- the server's side */
 
@@ -184,7 +194,7 @@ struct session_config house_config(void)
         .messages_burst = 1,
         .retry_min_ms = 100,
         .retry_max_ms = 900,
-        .processor = &testing_processor,
+        .process = &testing_process,
         .refresh = on_refresh,
     };
 }

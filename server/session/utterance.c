@@ -59,11 +59,23 @@ static void end_with(struct session *s, struct span text)
     pop(s);
 }
 
-static bool make_mind(struct session *s)
+/* The processor's state of this session, made when it is first asked. */
+static bool make_mind(struct session *s, const struct process *process, void **mind)
 {
-    const struct session_config *c = session_hub(s)->config;
-    struct talk *t = s->talk;
-    return t->mind || c->processor->session_new(c->processor_shared, &t->mind) == TEDDY_OK;
+    return *mind || process->processor->session_new(process->shared, session_hub(s)->loop,
+                                                    &s->talk->who, mind) == TEDDY_OK;
+}
+
+/* The state of who is answering. */
+static void *answerer(const struct talk *t)
+{
+    return t->process == session_hub(t->session)->config->process ? t->mind : t->spare;
+}
+
+static void give_up(struct talk *t)
+{
+    loop_timer_unset(session_hub(t->session)->loop, &t->wake);
+    t->process->processor->cancel(answerer(t));
 }
 
 static void answer(struct session *s)
@@ -75,12 +87,15 @@ static void answer(struct session *s)
         end_with(s, recent_answer(recent_of(s), device, child, u->id_hash));
     } else if (u->flags & UTTERANCE_CANCELLED) {
         end_with(s, NONE);
-    } else if (!make_mind(s)) {
+    } else if (!make_mind(s, session_hub(s)->config->process, &t->mind)) {
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);
     } else {
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
         t->answering = true;
-        session_hub(s)->config->processor->utter(t->mind, text_of(u), &t->sink);
+        t->begun = false;
+        t->process = session_hub(s)->config->process;
+        t->turn = (struct process_turn){.text = text_of(u)};
+        t->process->processor->utter(t->mind, &t->turn, &t->sink);
     }
 }
 
@@ -109,6 +124,7 @@ static void on_reply(struct process_sink *sink, struct span text, bool done)
         return;
     struct utterance *u = t->queue;
     recent_answer_add(recent_of(s), session_device(s), session_child(s), text);
+    t->begun |= text.len > 0;
     if (!done) {
         send_reply(s, u->seq, id_of(u), text, false);
         return;
@@ -116,6 +132,19 @@ static void on_reply(struct process_sink *sink, struct span text, bool done)
     loop_timer_unset(session_hub(s)->loop, &t->wake);
     end_with(s, text);
     pump(s);
+}
+
+/* The toy is not left silent: false when nobody else can answer either. */
+static bool fall_back(struct talk *t, const char *code)
+{
+    const struct process *fallback = session_hub(t->session)->config->fallback;
+    if (!fallback || t->process == fallback || strncmp(code, "backend_", 8) != 0 ||
+        !make_mind(t->session, fallback, &t->spare))
+        return false;
+    t->process = fallback;
+    t->turn.broken_off = t->begun;
+    fallback->processor->utter(t->spare, &t->turn, &t->sink);
+    return true;
 }
 
 static void on_fail(struct process_sink *sink, const char *code, const char *detail)
@@ -126,6 +155,8 @@ static void on_fail(struct process_sink *sink, const char *code, const char *det
         return;
     struct utterance *u = t->queue;
     loop_timer_unset(session_hub(s)->loop, &t->wake);
+    if (fall_back(t, code))
+        return;
     send_error(s, u->seq, id_of(u), code, detail);
     forget(s, u); /* said again, it is worth another attempt */
     pop(s);
@@ -144,7 +175,7 @@ static void on_wake(struct loop *loop, struct loop_timer *timer)
     (void)loop;
     struct talk *t = CONTAINER(timer, struct talk, wake);
     if (t->answering)
-        session_hub(t->session)->config->processor->wake(t->mind, &t->sink);
+        t->process->processor->wake(answerer(t), &t->sink);
 }
 
 static bool make_talk(struct session *s)
@@ -155,6 +186,7 @@ static bool make_talk(struct session *s)
     if (!s->talk)
         return false;
     s->talk->session = s;
+    s->talk->who = (struct process_session){session_device(s), session_child(s)};
     s->talk->sink = (struct process_sink){on_reply, on_fail, on_wake_after};
     s->talk->wake.fire = on_wake;
     return true;
@@ -251,7 +283,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     }
     metric_add(loop_index(session_hub(s)->loop), METRIC_UTTERANCES, 1);
     check_id(s, id, &u);
-    bool echo_only = session_hub(s)->config->processor->echo_only;
+    bool echo_only = session_hub(s)->config->process->processor->echo_only;
     send_echo(s, u.seq, id, text, echo_only);
     if (echo_only || s->state != SESSION_LIVE)
         return;
@@ -282,9 +314,8 @@ void utterance_cancel(struct session *s, uint64_t seq)
         u->flags |= UTTERANCE_CANCELLED;
         return;
     }
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
     t->answering = false;
-    session_hub(s)->config->processor->cancel(t->mind);
+    give_up(t);
     recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     end_with(s, NONE);
     pump(s);
@@ -292,12 +323,12 @@ void utterance_cancel(struct session *s, uint64_t seq)
 
 void utterances_drop(struct session *s)
 {
-    const struct processor *processor = session_hub(s)->config->processor;
+    const struct session_config *c = session_hub(s)->config;
     struct talk *t = session_talk(s);
     if (!t)
         return;
     if (t->answering) {
-        processor->cancel(t->mind);
+        give_up(t);
         recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     }
     for (struct utterance *u = t->queue, *next; u; u = next) {
@@ -306,9 +337,10 @@ void utterances_drop(struct session *s)
             forget(s, u);
         utterance_free(u);
     }
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
     if (t->mind)
-        processor->session_free(t->mind);
+        c->process->processor->session_free(t->mind);
+    if (t->spare)
+        c->fallback->processor->session_free(t->spare);
     free(t);
     s->talk = NULL;
 }
