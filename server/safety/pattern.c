@@ -1,5 +1,6 @@
-/* One line of a list as atoms in the trie. A pattern is parts that follow each other, at once or with
- * a gap between; a part is every wording that its alternatives allow, each of which is an atom. */
+/* One line of a list as atoms in the trie. A pattern is parts that follow each other, at once or
+ * with a gap between; a part is every wording that its alternatives allow, each of which is an
+ * atom. */
 #include "safety/internal.h"
 
 #include "proto/writer.h"
@@ -187,9 +188,12 @@ static unsigned count_wordings(struct adding *a, struct span text, bool *empty)
 static bool part_end(struct adding *a, struct span part)
 {
     struct pattern *p = &a->s->patterns[a->pattern];
+    bool empty;
 
     if (part.len == 0)
         return wrong(a, "a gap needs words on both sides");
+    if (p->slots > 0 && count_wordings(a, part, &empty) > 0 && empty)
+        return true; /* what may be left out at an end says nothing */
     if (p->slots == PATTERN_SLOTS)
         return wrong(a, "too many parts: split it");
     if (p->lexicon && p->slots > 0)
@@ -235,7 +239,7 @@ static bool add_parts(struct adding *a, struct span line)
     struct span part = {line.p, 0};
 
     for (struct span piece = take(&line); piece.len > 0; piece = take(&line)) {
-        bool near = span_is(piece, "*"), empty = false, part_empty = true;
+        bool near = span_is(piece, "*"), empty = false;
         if (near || span_is(piece, "**")) {
             if (!part_end(a, part) || !gap(a, near ? GAP_NEAR : GAP_FAR))
                 return false;
@@ -244,11 +248,8 @@ static bool add_parts(struct adding *a, struct span line)
         }
         struct span both = {part.p, (size_t)(piece.p + piece.len - part.p)};
         unsigned many = count_wordings(a, both, &empty);
-        if (many == 0 && part.len == 0)
-            return false;
-        if ((many == 0 || many > WORDINGS_MANY) && part.len > 0 &&
-            count_wordings(a, part, &part_empty) > 0 && !part_empty &&
-            count_wordings(a, piece, &empty) > 1 && !empty) {
+        if ((many == 0 || many > WORDINGS_MANY) && part.len > 0 && *piece.p == '(' &&
+            count_wordings(a, part, &empty) > 0 && !empty) {
             if (!part_end(a, part) || !gap(a, 0))
                 return false;
             both = piece;
