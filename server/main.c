@@ -7,9 +7,11 @@
 
 #include "admin/token.h"
 #include "api/session_refresh.h"
+#include "mind/alerts.h"
 #include "ops/datalock.h"
 #include "ops/log.h"
 #include "proto/writer.h"
+#include "safety/safety.h"
 #include "teddyd.h"
 
 struct tls_files server_tls_files(const struct server *s)
@@ -160,7 +162,6 @@ static struct process_config process_config(const struct server *s)
         .chat = {.url = given(c->chat_url),
                  .model = given(c->chat_model),
                  .key_file = given(c->chat_key_file),
-                 .prompt_file = given(c->chat_prompt_file),
                  .temperature = given(c->chat_temperature),
                  .max_tokens = c->chat_max_tokens},
         .webhook = {given(c->webhook_url), given(c->webhook_secret_file)},
@@ -176,11 +177,69 @@ static struct process_config process_config(const struct server *s)
     };
 }
 
+static int open_safety(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct safety_config sc = {.dir = given(c->safety_dir),
+                               .language = given(c->safety_language),
+                               .allow_uncovered = c->safety_allow_uncovered};
+    int rc = safety_open(&sc, &s->safety, s->error, sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
+    struct safety_counts n = safety_counts(s->safety);
+    LOG(LOG_INFO, "safety", LOG_N("languages", n.languages), LOG_N("patterns", n.patterns),
+        LOG_N("bytes", n.bytes));
+    return TEDDY_OK;
+}
+
+static int open_alerts(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct alerts_config ac = {.store = s->app.store,
+                               .url = c->alert_url,
+                               .secret_file = given(c->alert_secret_file),
+                               .ca_file = given(c->backend_ca_file),
+                               .proxy = given(c->backend_proxy)};
+    return ac.url[0] ? alerts_open(&ac, &s->alerts, s->error, sizeof s->error) : TEDDY_OK;
+}
+
+static int open_minds(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct mind_config mc = {
+        .process = processes_find(&s->processes, c->processor),
+        .fallback = processes_find(&s->processes, "script"),
+        .processes = &s->processes,
+        .safety = s->safety,
+        .store = s->app.store,
+        .alerts = s->alerts,
+        .memory = c->memory,
+        .memory_turns = c->memory_turns,
+        .memory_bytes = c->memory_bytes,
+        .prompt_file = given(c->chat_prompt_file),
+        .moderation = {.url = given(c->moderation_url),
+                       .model = given(c->moderation_model),
+                       .key_file = given(c->moderation_key_file),
+                       .late_ms = c->moderation_late_ms,
+                       .ca_file = given(c->backend_ca_file),
+                       .proxy = given(c->backend_proxy)},
+    };
+    if (!mc.process)
+        return TEDDY_EINVAL; /* config_check has seen to it */
+    return minds_open(&mc, &s->minds, s->error, sizeof s->error);
+}
+
 static int open_processors(struct server *s)
 {
     const struct config *c = &s->app.config;
     struct process_config pc = process_config(s);
     int rc = processes_open(&pc, &s->processes, s->error, sizeof s->error);
+    if (rc == TEDDY_OK)
+        rc = open_safety(s);
+    if (rc == TEDDY_OK)
+        rc = open_alerts(s);
+    if (rc == TEDDY_OK)
+        rc = open_minds(s);
     if (rc != TEDDY_OK)
         return rc;
     s->app.session = (struct session_config){
@@ -194,14 +253,13 @@ static int open_processors(struct server *s)
         .messages_burst = c->messages_burst,
         .retry_min_ms = c->retry_min_ms,
         .retry_max_ms = c->retry_max_ms,
-        .process = processes_find(&s->processes, c->processor),
-        .fallback = processes_find(&s->processes, "script"),
+        .minds = s->minds,
         .store = s->app.store,
         .downlink_max = c->downlink_max,
         .refresh = session_refresh,
         .refresh_context = &s->app,
     };
-    return s->app.session.process ? TEDDY_OK : TEDDY_EINVAL; /* config_check has seen to it */
+    return TEDDY_OK;
 }
 
 static int open_loops(struct server *s)
@@ -215,6 +273,10 @@ static int open_loops(struct server *s)
         }
         if (rc == TEDDY_OK)
             rc = processes_start(&s->processes, a->loops[i]);
+        if (rc == TEDDY_OK)
+            rc = minds_start(s->minds, a->loops[i]);
+        if (rc == TEDDY_OK && i == 0 && s->alerts)
+            rc = alerts_start(s->alerts, a->loops[i]);
         if (rc != TEDDY_OK) {
             snprintf(s->error, sizeof s->error, "cannot make an event loop: %s",
                      teddy_err_text(rc));
@@ -225,10 +287,14 @@ static int open_loops(struct server *s)
 }
 
 /* The loops first: they still run what was posted to them, which may ask for a hub. */
-static void close_loops(struct app *a, const struct processes *processes)
+static void close_loops(struct server *s)
 {
-    for (unsigned i = 0; i < a->loop_count; i++)
-        processes_stop(processes, a->loops[i]);
+    struct app *a = &s->app;
+    alerts_stop(s->alerts);
+    for (unsigned i = 0; i < a->loop_count; i++) {
+        processes_stop(&s->processes, a->loops[i]);
+        minds_stop(s->minds, a->loops[i]);
+    }
     for (unsigned i = 0; i < a->loop_count; i++)
         loop_free(a->loops[i]);
     for (unsigned i = 0; i < a->loop_count; i++)
@@ -354,7 +420,10 @@ static int serve(struct server *s)
     tickets_stop(s);
     signals_close(s);
     serve_close(s);
-    close_loops(&s->app, &s->processes);
+    close_loops(s);
+    minds_close(s->minds);
+    alerts_close(s->alerts);
+    safety_close(s->safety);
     processes_close(&s->processes);
     limits_close(&s->app.limits);
     admin_tokens_free(s->admin.tokens);

@@ -219,6 +219,8 @@ static int check_urls(struct config_load *l)
         const char *key, *url;
     } urls[] = {{"chat_url", c->chat_url},
                 {"webhook_url", c->webhook_url},
+                {"moderation_url", c->moderation_url},
+                {"alert_url", c->alert_url},
                 {"backend_proxy", c->backend_proxy}};
 
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {

@@ -50,6 +50,14 @@
     X(DOWNLINKS_EXPIRED, "teddy_downlinks_expired_total", "", "Messages to toys that expired before they were acked") \
     X(DOWNLINKS_DROPPED, "teddy_downlinks_dropped_total", "", "Messages to toys dropped as larger than the toy takes") \
     X(MESSAGES_REFUSED, "teddy_messages_refused_total", "", "Messages answered with an error") \
+    X(BLOCKED_IN, "teddy_blocked_total", "side=\"in\"", "Utterances (in) and answers (out) replaced by words of our own") \
+    X(BLOCKED_OUT, "teddy_blocked_total", "side=\"out\"", "") \
+    X(MODERATION_PASSED, "teddy_moderation_total", "result=\"passed\"", "Sentences a moderation endpoint was asked about") \
+    X(MODERATION_FLAGGED, "teddy_moderation_total", "result=\"flagged\"", "") \
+    X(MODERATION_FAILED, "teddy_moderation_total", "result=\"failed\"", "") \
+    X(ALERTS_RAISED, "teddy_alerts_total", "event=\"raised\"", "Signs of a child in danger, and attempts to tell the operator") \
+    X(ALERTS_DELIVERED, "teddy_alerts_total", "event=\"delivered\"", "") \
+    X(ALERTS_FAILED, "teddy_alerts_total", "event=\"failed\"", "") \
     METRIC_BACKEND_RESULTS(X, CHAT, "chat") \
     METRIC_BACKEND_RESULTS(X, WEBHOOK, "webhook") \
     METRIC_BACKEND_RESULTS(X, EXEC, "exec") \

@@ -1,5 +1,4 @@
 /* Any OpenAI-compatible /v1/chat/completions, streamed. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,9 +7,7 @@
 #include "process/asking.h"
 #include "process/processors.h"
 #include "proto/text.h"
-#include "proto/utf8.h"
 
-#define PROMPT_MAX  16384
 #define COMPLETIONS "/chat/completions"
 
 static const char PROMPT[] =
@@ -23,7 +20,6 @@ static const char PROMPT[] =
 struct chat {
     struct asking asking;
     struct chat_words words;
-    char *prompt;
     char authorization[SECRET_MAX + 32]; /* "" without a key */
 };
 
@@ -63,30 +59,6 @@ static bool chat_write(struct asking *a, const struct process_session *who,
     return out->body != NULL;
 }
 
-static int read_prompt(struct chat *c, const char *path, char *err, size_t cap)
-{
-    FILE *f = fopen(path, "re");
-    size_t len = 0;
-    c->prompt = f ? malloc(PROMPT_MAX + 1) : NULL;
-    if (c->prompt)
-        len = fread(c->prompt, 1, PROMPT_MAX + 1, f);
-    const char *wrong = !f || !c->prompt || ferror(f) ? strerror(errno)
-                        : len == 0                    ? "it is empty"
-                        : len > PROMPT_MAX            ? "it is longer than 16384 bytes"
-                        : !utf8_ok(c->prompt, len) || memchr(c->prompt, 0, len)
-                            ? "it is no UTF-8 text"
-                            : NULL;
-    if (f)
-        fclose(f);
-    if (wrong) {
-        snprintf(err, cap, "%s: %s", path, wrong);
-        return TEDDY_EINVAL;
-    }
-    c->prompt[len] = '\0';
-    c->words.prompt = c->prompt;
-    return TEDDY_OK;
-}
-
 static int read_key(struct chat *c, const char *path, char *err, size_t cap)
 {
     char key[SECRET_MAX + 1];
@@ -101,7 +73,6 @@ static void chat_close(void *shared)
 {
     struct chat *c = shared;
     asking_close(&c->asking);
-    free(c->prompt);
     wipe(c->authorization, sizeof c->authorization);
     free(c);
 }
@@ -121,8 +92,6 @@ static int chat_open(const struct process_config *config, void **shared, char *e
     int rc = c->asking.url ? asking_open(&c->asking, config, err, cap) : TEDDY_ENOMEM;
     if (rc == TEDDY_OK)
         rc = read_key(c, config->chat.key_file, err, cap);
-    if (rc == TEDDY_OK && config->chat.prompt_file)
-        rc = read_prompt(c, config->chat.prompt_file, err, cap);
     if (rc != TEDDY_OK)
         chat_close(c);
     else

@@ -70,7 +70,6 @@ struct process_config {
     struct {
         const char *url, *model;
         const char *key_file;    /* NULL: no key, unless there is a credential */
-        const char *prompt_file; /* NULL: the prompt built in */
         const char *temperature; /* a decimal; NULL: the backend's own */
         uint32_t max_tokens;     /* 0: the backend's own */
     } chat;

@@ -1,59 +1,29 @@
 /* The operator's own service, asked by a signed POST. */
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "ops/secret_file.h"
 #include "process/asked.h"
 #include "process/asking.h"
 #include "process/processors.h"
+#include "process/signed.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 
-#define SECRET_MIN 16
-#define ID_BYTES   12
+#define ID_BYTES 12
 
 struct webhook {
     struct asking asking;
     char secret[SECRET_MAX + 1];
 };
 
-/* Over "TIMESTAMP.BODY", so that neither can be changed, and an old one is known for old. */
-static bool sign(const struct webhook *h, const char *timestamp, const char *body, uint8_t mac[32])
-{
-    char *message = NULL;
-    unsigned len = 0;
-    int n = asprintf(&message, "%s.%s", timestamp, body);
-    bool ok = n > 0 && HMAC(EVP_sha256(), h->secret, (int)strlen(h->secret),
-                            (const uint8_t *)message, (size_t)n, mac, &len) != NULL;
-    if (n > 0)
-        asked_free(message);
-    return ok && len == 32;
-}
-
 static bool set_headers(const struct webhook *h, struct asking_request *out)
 {
-    char timestamp[24];
-    uint8_t mac[32];
-    struct writer w = writer_on(out->room, sizeof out->room);
-    size_t n = 0;
-    snprintf(timestamp, sizeof timestamp, "%lld", (long long)time(NULL));
-    if (!sign(h, timestamp, out->body, mac))
-        return false;
-    out->headers[n++] = "Content-Type: application/json";
-    out->headers[n++] = "Accept: application/x-ndjson, application/json";
-    out->headers[n++] = w.buf;
-    writer_text(&w, "Teddy-Timestamp: ");
-    writer_text(&w, timestamp);
-    writer_bytes(&w, "", 1);
-    out->headers[n++] = w.buf + w.len;
-    writer_text(&w, "Teddy-Signature: v1=");
-    writer_hex(&w, mac, sizeof mac);
-    out->headers[n] = NULL;
-    return writer_end(&w) == TEDDY_OK;
+    out->headers[0] = "Content-Type: application/json";
+    out->headers[1] = "Accept: application/x-ndjson, application/json";
+    out->headers[4] = NULL;
+    return signed_headers(h->secret, out->body, out->room, sizeof out->room, &out->headers[2]);
 }
 
 static bool webhook_write(struct asking *a, const struct process_session *who,
@@ -76,8 +46,8 @@ static int read_secret(struct webhook *h, const char *path, char *err, size_t ca
     int rc = secret_read("teddy-webhook-secret", path, h->secret, err, cap);
     if (rc == TEDDY_ENOTFOUND)
         snprintf(err, cap, "processor webhook needs a webhook_secret_file");
-    else if (rc == TEDDY_OK && strlen(h->secret) < SECRET_MIN)
-        snprintf(err, cap, "the webhook's secret is shorter than %d characters", SECRET_MIN);
+    else if (rc == TEDDY_OK && strlen(h->secret) < SIGNED_SECRET_MIN)
+        snprintf(err, cap, "the webhook's secret is shorter than %d characters", SIGNED_SECRET_MIN);
     else
         return rc;
     return TEDDY_EINVAL;

@@ -50,15 +50,10 @@ struct talk {
     struct process_sink sink;
     struct session *session;
     struct process_session who;
-    struct process_turn turn;
-    void *mind;                    /* the processor's */
-    void *spare;                   /* the fallback's; NULL: it was not needed yet */
-    const struct process *process; /* who is answering */
-    struct loop_timer wake;
+    struct mind *mind;       /* NULL: nothing had to be answered yet */
     struct utterance *queue; /* the first is being answered */
     uint8_t queued;
     bool answering;
-    bool begun; /* a part of the answer was sent */
 };
 
 /* Of a session that has sent messages, or whose toy has had some. */

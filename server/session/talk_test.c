@@ -61,7 +61,7 @@ static void with_echo_only_the_echo_is_the_end(void **state)
     (void)state;
     struct session_config c = house_config();
     struct process echo = {processor_find("echo"), NULL};
-    c.process = &echo;
+    c.minds = testing_minds_with(&echo);
     open_house(&c);
     struct toy *t = toy_join(&house, "d1");
     toy_say(t, "x");

@@ -18,7 +18,7 @@ unsigned testing_minds;
 
 /* ---- processors */
 
-static int mind_new(void *shared, struct loop *loop, const struct process_session *who,
+static int said_new(void *shared, struct loop *loop, const struct process_session *who,
                     void **session)
 {
     (void)shared;
@@ -29,7 +29,7 @@ static int mind_new(void *shared, struct loop *loop, const struct process_sessio
     return TEDDY_OK;
 }
 
-static int mind_fails(void *shared, struct loop *loop, const struct process_session *who,
+static int said_fails(void *shared, struct loop *loop, const struct process_session *who,
                       void **session)
 {
     (void)shared;
@@ -39,13 +39,13 @@ static int mind_fails(void *shared, struct loop *loop, const struct process_sess
     return TEDDY_ENOMEM;
 }
 
-static void mind_free(void *session)
+static void said_free(void *session)
 {
     free(session);
     __atomic_sub_fetch(&testing_minds, 1, __ATOMIC_SEQ_CST);
 }
 
-static void mind_utter(void *session, const struct process_turn *turn, struct process_sink *sink)
+static void said_utter(void *session, const struct process_turn *turn, struct process_sink *sink)
 {
     struct span text = turn->text;
     char answer[5000];
@@ -72,29 +72,29 @@ static void mind_utter(void *session, const struct process_turn *turn, struct pr
     }
 }
 
-static void mind_wake(void *session, struct process_sink *sink)
+static void said_wake(void *session, struct process_sink *sink)
 {
     (void)session;
     sink->reply(sink, span_of("awake"), true);
 }
 
-static void mind_cancel(void *session)
+static void said_cancel(void *session)
 {
     (void)session;
 }
 
 static const struct processor processor = {
     .name = "testing",
-    .session_new = mind_new,
-    .session_free = mind_free,
-    .utter = mind_utter,
-    .wake = mind_wake,
-    .cancel = mind_cancel,
+    .session_new = said_new,
+    .session_free = said_free,
+    .utter = said_utter,
+    .wake = said_wake,
+    .cancel = said_cancel,
 };
 
 static const struct processor broken = {
     .name = "broken",
-    .session_new = mind_fails,
+    .session_new = said_fails,
 };
 
 const struct process testing_process = {&processor, NULL};
@@ -194,9 +194,17 @@ struct session_config house_config(void)
         .messages_burst = 1,
         .retry_min_ms = 100,
         .retry_max_ms = 900,
-        .process = &testing_process,
         .refresh = on_refresh,
     };
+}
+
+struct minds *testing_minds_with(const struct process *process)
+{
+    char err[256];
+    struct minds *minds;
+    struct mind_config config = {.process = process};
+    assert_int_equal(minds_open(&config, &minds, err, sizeof err), TEDDY_OK);
+    return minds;
 }
 
 static void make_hub(struct loop *loop, void *arg)
@@ -210,6 +218,8 @@ void house_open(struct house *h, const struct session_config *config)
 {
     h->config = *config;
     h->config.refresh_context = h;
+    if (!h->config.minds)
+        h->config.minds = testing_minds_with(&testing_process);
     h->refresh_exp_s = 3600;
     testing_start(&h->net, on_accept, h);
     testing_on_loop(&h->net, make_hub, h);
@@ -220,6 +230,7 @@ void house_close(struct house *h)
     testing_stop(&h->net);
     assert_int_equal(hub_sessions(h->hub), 0);
     hub_free(h->hub);
+    minds_close(h->config.minds);
     assert_int_equal(__atomic_load_n(&testing_minds, __ATOMIC_SEQ_CST), 0);
 }
 

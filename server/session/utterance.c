@@ -59,43 +59,23 @@ static void end_with(struct session *s, struct span text)
     pop(s);
 }
 
-/* The processor's state of this session, made when it is first asked. */
-static bool make_mind(struct session *s, const struct process *process, void **mind)
-{
-    return *mind || process->processor->session_new(process->shared, session_hub(s)->loop,
-                                                    &s->talk->who, mind) == TEDDY_OK;
-}
-
-/* The state of who is answering. */
-static void *answerer(const struct talk *t)
-{
-    return t->process == session_hub(t->session)->config->process ? t->mind : t->spare;
-}
-
-static void give_up(struct talk *t)
-{
-    loop_timer_unset(session_hub(t->session)->loop, &t->wake);
-    t->process->processor->cancel(answerer(t));
-}
-
 static void answer(struct session *s)
 {
     struct talk *t = s->talk;
     struct utterance *u = t->queue;
+    const struct session_config *c = session_hub(s)->config;
     const char *device = session_device(s), *child = session_child(s);
     if (u->flags & UTTERANCE_REPEATED) {
         end_with(s, recent_answer(recent_of(s), device, child, u->id_hash));
     } else if (u->flags & UTTERANCE_CANCELLED) {
         end_with(s, NONE);
-    } else if (!make_mind(s, session_hub(s)->config->process, &t->mind)) {
+    } else if (!t->mind &&
+               mind_new(c->minds, session_hub(s)->loop, &t->who, s->sid, &t->mind) != TEDDY_OK) {
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);
     } else {
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
         t->answering = true;
-        t->begun = false;
-        t->process = session_hub(s)->config->process;
-        t->turn = (struct process_turn){.text = text_of(u)};
-        t->process->processor->utter(t->mind, &t->turn, &t->sink);
+        mind_utter(t->mind, text_of(u), &t->sink);
     }
 }
 
@@ -124,27 +104,12 @@ static void on_reply(struct process_sink *sink, struct span text, bool done)
         return;
     struct utterance *u = t->queue;
     recent_answer_add(recent_of(s), session_device(s), session_child(s), text);
-    t->begun |= text.len > 0;
     if (!done) {
         send_reply(s, u->seq, id_of(u), text, false);
         return;
     }
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
     end_with(s, text);
     pump(s);
-}
-
-/* The toy is not left silent: false when nobody else can answer either. */
-static bool fall_back(struct talk *t, const char *code)
-{
-    const struct process *fallback = session_hub(t->session)->config->fallback;
-    if (!fallback || t->process == fallback || strncmp(code, "backend_", 8) != 0 ||
-        !make_mind(t->session, fallback, &t->spare))
-        return false;
-    t->process = fallback;
-    t->turn.broken_off = t->begun;
-    fallback->processor->utter(t->spare, &t->turn, &t->sink);
-    return true;
 }
 
 static void on_fail(struct process_sink *sink, const char *code, const char *detail)
@@ -154,28 +119,10 @@ static void on_fail(struct process_sink *sink, const char *code, const char *det
     if (!t->answering)
         return;
     struct utterance *u = t->queue;
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
-    if (fall_back(t, code))
-        return;
     send_error(s, u->seq, id_of(u), code, detail);
     forget(s, u); /* said again, it is worth another attempt */
     pop(s);
     pump(s);
-}
-
-static void on_wake_after(struct process_sink *sink, uint32_t delay_ms)
-{
-    struct talk *t = CONTAINER(sink, struct talk, sink);
-    if (t->answering)
-        loop_timer_set(session_hub(t->session)->loop, &t->wake, session_now(t->session) + delay_ms);
-}
-
-static void on_wake(struct loop *loop, struct loop_timer *timer)
-{
-    (void)loop;
-    struct talk *t = CONTAINER(timer, struct talk, wake);
-    if (t->answering)
-        t->process->processor->wake(answerer(t), &t->sink);
 }
 
 static bool make_talk(struct session *s)
@@ -187,8 +134,7 @@ static bool make_talk(struct session *s)
         return false;
     s->talk->session = s;
     s->talk->who = (struct process_session){session_device(s), session_child(s)};
-    s->talk->sink = (struct process_sink){on_reply, on_fail, on_wake_after};
-    s->talk->wake.fire = on_wake;
+    s->talk->sink = (struct process_sink){.reply = on_reply, .fail = on_fail};
     return true;
 }
 
@@ -283,7 +229,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     }
     metric_add(loop_index(session_hub(s)->loop), METRIC_UTTERANCES, 1);
     check_id(s, id, &u);
-    bool echo_only = session_hub(s)->config->process->processor->echo_only;
+    bool echo_only = minds_echo_only(session_hub(s)->config->minds);
     send_echo(s, u.seq, id, text, echo_only);
     if (echo_only || s->state != SESSION_LIVE)
         return;
@@ -315,7 +261,7 @@ void utterance_cancel(struct session *s, uint64_t seq)
         return;
     }
     t->answering = false;
-    give_up(t);
+    mind_cancel(t->mind);
     recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     end_with(s, NONE);
     pump(s);
@@ -323,12 +269,11 @@ void utterance_cancel(struct session *s, uint64_t seq)
 
 void utterances_drop(struct session *s)
 {
-    const struct session_config *c = session_hub(s)->config;
     struct talk *t = session_talk(s);
     if (!t)
         return;
     if (t->answering) {
-        give_up(t);
+        mind_cancel(t->mind);
         recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     }
     for (struct utterance *u = t->queue, *next; u; u = next) {
@@ -337,10 +282,7 @@ void utterances_drop(struct session *s)
             forget(s, u);
         utterance_free(u);
     }
-    if (t->mind)
-        c->process->processor->session_free(t->mind);
-    if (t->spare)
-        c->fallback->processor->session_free(t->spare);
+    mind_free(t->mind);
     free(t);
     s->talk = NULL;
 }

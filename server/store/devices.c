@@ -180,6 +180,8 @@ int store_device_release(struct store_tx *tx, const char *device_id)
     err = tx_change(tx, st);
     if (err == TEDDY_OK)
         err = downlink_clear_row(tx, row);
+    if (err == TEDDY_OK)
+        err = talk_clear_row(tx, row);
     return err != TEDDY_OK ? err : store_family_revoke(tx, row);
 }
 

@@ -83,6 +83,29 @@ enum stmt_id {
     STMT_CHILD_KEY,
     STMT_CHILD_ADD,
     STMT_CHILD_ERASE,
+    /* talk.c */
+    STMT_PROFILE_GET,
+    STMT_PROFILE_PUT,
+    STMT_CHILD_ONLY_DEVICE,
+    STMT_DEVICE_PROCESSOR,
+    STMT_TURN_LIST,
+    STMT_TURN_CLEAR,
+    STMT_TURN_BOUND,
+    STMT_TURN_ADD,
+    STMT_TALK_PAIR,
+    STMT_PLAYED_GET,
+    STMT_PLAYED_ADD,
+    STMT_BLOCKED_ADD,
+    STMT_REPORT,
+    STMT_ALERT_ADD,
+    STMT_ALERT_NEXT,
+    STMT_ALERT_PUT_OFF,
+    STMT_ALERT_DROP,
+    STMT_TALK_CLEAR_PROFILE,
+    STMT_TALK_CLEAR_TURN,
+    STMT_TALK_CLEAR_PLAYED,
+    STMT_TALK_CLEAR_BLOCKED,
+    STMT_TALK_CLEAR_ALERT,
     STMT_COUNT
 };
 
@@ -175,6 +198,8 @@ int store_claim_clear(struct store_tx *tx, int64_t device_row);
 /* Empty the queue: of a device; of all that are bound to this child. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
 int downlink_clear_child(struct store_tx *tx, const char *child_id);
+/* All that conversations left with a device. */
+int talk_clear_row(struct store_tx *tx, int64_t device_row);
 
 /* Jobs on their way to a thread. */
 struct queue {
