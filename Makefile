@@ -11,8 +11,8 @@ ASAN_ENV = ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_a
 TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
            $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
-# Most of the long tests wait more than they compute.
-CTEST = ctest --output-on-failure --no-label-summary -j $$((2 * $(JOBS)))
+# Places for tests: a test that computes takes two of them, one that waits takes one (cmake/TestCut.cmake).
+CTEST = ctest --output-on-failure --no-label-summary -j $$((4 * $(JOBS)))
 
 .PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 bench bench-quick bench-programs clean \
         deps-build deps-test deps-check deps-chip deps-bench
@@ -32,17 +32,15 @@ test: deps-build deps-test ## every test
 	@cmake --build build
 	@cd build && $(CTEST)
 
-test-asan: deps-build deps-test ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
+test-asan: deps-build deps-test ## the tests (cmake/TestCut.cmake) under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(CMAKE) build-asan -Wno-dev -DTEDDY_SANITIZE=address
 	@cmake --build build-asan
 	@cd build-asan && env $(ASAN_ENV) $(CTEST)
 
-# Not what has one thread alone (the SDK's core, the parsers, what tries a port, teddyctl without a server), nor what cuts the
-# power at each write: other tests of the store have the same threads.
-test-tsan: deps-build deps-test ## the tests of what has threads under ThreadSanitizer
+test-tsan: deps-build deps-test ## the tests of what has threads (cmake/TestCut.cmake) under ThreadSanitizer
 	@$(CMAKE) build-tsan -Wno-dev -DTEDDY_SANITIZE=thread
 	@cmake --build build-tsan
-	@cd build-tsan && env $(TSAN_ENV) $(CTEST) -E '^(sdk_|proto_|fuzz_|teddy_posix_power|integration_conformance|identity_durability|store_seal_power|cli_offline)'
+	@cd build-tsan && env $(TSAN_ENV) $(CTEST)
 
 fuzz-quick: ## every fuzz target for 10 seconds
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10

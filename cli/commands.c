@@ -170,23 +170,6 @@ static int run_list(struct ctl *ctl, const char *arg)
     return rc;
 }
 
-static int run_forget(struct ctl *ctl, const char *child_id)
-{
-    struct ctl_call call = {.verb = ADMIN_FORGET, .id = child_id};
-    json_t *reply = NULL;
-    int rc = id_is_good(child_id) ? link_call(ctl, &call, "", &reply) : CTL_USAGE;
-
-    if (rc == CTL_DONE && ctl->json) {
-        rc = print_json(reply);
-    } else if (rc == CTL_DONE) {
-        const json_t *devices = json_object_get(reply, "devices");
-        (void)printf("%s forgotten; %zu device%s\n", child_id, json_array_size(devices),
-                     json_array_size(devices) == 1 ? "" : "s");
-    }
-    json_decref(reply);
-    return rc;
-}
-
 /* {"text": …} or {"data": …}, with "expires_in" or without, into *json, malloc'd. */
 static int message_json(const struct ctl *ctl, struct span words, char **json, size_t *len)
 {
@@ -470,9 +453,9 @@ const struct ctl_command ctl_commands[] = {
          "  teddyctl key retire 0123456789abcdef\n"
          "  teddyctl key retire 0123456789abcdef --now    somebody has it: its tokens are\n"
          "                                                refused and its sessions closed\n"},
-    {"child", "forget", "CHILD_ID", 1, run_forget, ADMIN_FORGET, false, false,
-     "Forget a child: its bindings, its tokens", "  teddyctl child forget child123\n"},
+    CTL_CHILDREN,
     CTL_ADMIN_TOKENS,
+    CTL_BACKUP,
     CTL_AUDIT,
     {"routes", NULL, "", 0, run_routes, ADMIN_LIST, false, false,
      "List method, pattern, who may call, handler, role needed", "  teddyctl routes\n"},

@@ -9,12 +9,18 @@
 
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 }; /* exit status */
 
-/* The options of batch create alone; NULL: not given. */
+/* The options of batch create, but --out, which child forget and child export take too; NULL: not
+ * given. */
 struct ctl_batch {
     const char *count, *first, *digits, *out;
 };
 
-/* The options of audit; NULL: not given. */
+/* The options of backup and restore alone. */
+struct ctl_backup {
+    bool force, check, lost;
+};
+
+/* The options of audit, but --key, which child verify-receipt takes too; NULL: not given. */
 struct ctl_audit {
     const char *head, *from_export, *key; /* of verify */
     const char *from;                     /* of export */
@@ -34,6 +40,7 @@ struct ctl {
     const char *prefix, *name; /* --prefix, --name */
     unsigned uid;              /* who runs it */
     struct ctl_batch batch;
+    struct ctl_backup backup;
     struct ctl_audit audit;
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
@@ -79,6 +86,42 @@ int run_admin_token_revoke(struct ctl *ctl, const char *id);
      "List the admin tokens, never the tokens themselves", "  teddyctl admin-token list\n"}, \
     {"admin-token", "revoke", "TOKEN_ID", 1, run_admin_token_revoke, ADMIN_TOKEN_REVOKE, false, false, \
      "Revoke an admin token at once", "  teddyctl admin-token revoke 1a2b3c4d\n"}
+/* clang-format on */
+
+/* backup.c, restore.c, and their rows */
+int run_backup(struct ctl *ctl, const char *file);
+int run_restore(struct ctl *ctl, const char *file);
+/* clang-format off */
+#define CTL_BACKUP \
+    {"backup", NULL, "FILE", 1, run_backup, ADMIN_LIST, false, false, \
+     "Copy the database into a file, whether a server runs or not", \
+     "  teddyctl backup /backup/teddy-2026-11-21.db\n" \
+     "  teddyctl backup --force /backup/teddy.db\n"}, \
+    {"restore", NULL, "FILE", 1, run_restore, ADMIN_LIST, false, false, \
+     "Put such a file in the database's place, or only check it", \
+     "  teddyctl restore --check /backup/teddy-2026-11-21.db\n" \
+     "  teddyctl restore /backup/teddy-2026-11-21.db\n" \
+     "  teddyctl restore --lost /backup/teddy-2026-11-21.db\n"}
+/* clang-format on */
+
+/* children.c, and its rows of the table */
+int run_child_forget(struct ctl *ctl, const char *child_id);
+int run_child_verify(struct ctl *ctl, const char *file);
+int run_child_export(struct ctl *ctl, const char *child_id);
+int run_child_revoke(struct ctl *ctl, const char *child_id);
+/* clang-format off */
+#define CTL_CHILDREN \
+    {"child", "forget", "CHILD_ID", 1, run_child_forget, ADMIN_FORGET, false, false, \
+     "Erase all that is kept on a child; prints a signed receipt", \
+     "  teddyctl child forget child123 --out receipt.json\n"}, \
+    {"child", "verify-receipt", "FILE", 1, run_child_verify, ADMIN_LIST, false, false, \
+     "Check such a receipt, with what audit key printed", \
+     "  teddyctl child verify-receipt receipt.json --key audit-key.pub\n"}, \
+    {"child", "export", "CHILD_ID", 1, run_child_export, ADMIN_CHILD_EXPORT, false, false, \
+     "Print all that is kept on a child as JSON", "  teddyctl child export child123 --out child.json\n"}, \
+    {"child", "revoke", "CHILD_ID", 1, run_child_revoke, ADMIN_CHILD_REVOKE, false, false, \
+     "Revoke the tokens of all toys of a child, so that they have to claim again", \
+     "  teddyctl child revoke child123\n"}
 /* clang-format on */
 
 /* help.c */
@@ -140,6 +183,7 @@ struct ctl_call {
     const uint8_t *secret; /* of ADMIN_ADD; NULL: one is made */
     /* of ADMIN_IMPORT and ADMIN_BATCH_ADD; of ADMIN_SEND and ADMIN_TOKEN_CREATE, as JSON */
     struct span text;
+    const char *after; /* of ADMIN_CHILD_EXPORT: where the page begins */
     /* of ADMIN_BATCH_…; what ADMIN_BATCH_LIST is to be of: id, prefix, behind which row */
     const struct batch_row *batch;
     bool begins; /* ADMIN_BATCH_LIST: makes the registry when there is none */
@@ -164,6 +208,12 @@ int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply);
 int link_server(struct ctl *ctl, const char *method, const char *path, const char *none,
                 json_t **reply);
 
+/* For work on the files of the data directory themselves. Where it is, into ctl->dir; CTL_DONE, or
+ * what has been printed; with quiet, below 0 when there is none. */
+int link_dir(struct ctl *ctl, bool make, bool quiet);
+/* Root works in there as its owner, and on everything else as itself. False with errno. */
+bool link_become_owner(const char *dir);
+void link_become_self(void);
 /* In a link_work's offline: opens the data directory's store, sealed under its master key, whose
  * names stay in *master. With err. */
 TEDDY_MUST_CHECK int link_store(const struct ctl *ctl, struct master_key *master,

@@ -74,6 +74,14 @@ static const char *options_of(const struct ctl_command *c)
                "       teddyctl send ID --object JSON [--expires SECONDS]";
     if (c->admin == ADMIN_TOKEN_CREATE)
         return " --role ROLE [--ttl TIME] [--prefix P] [--name NAME]";
+    if (c->run == run_backup)
+        return " [--force]";
+    if (c->run == run_restore)
+        return " [--check | --lost]";
+    if (c->run == run_child_forget || c->run == run_child_export)
+        return " [--out FILE]";
+    if (c->run == run_child_verify)
+        return " --key FILE";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
         return "";
     return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
@@ -108,6 +116,24 @@ static void help_batch(FILE *out, const struct ctl_command *c)
                     "imported. A toy\n"
                     "that is registered already, with this secret, is passed over.\n",
                     out);
+}
+
+static void help_backup(FILE *out, const struct ctl_command *c)
+{
+    if (c->run == run_backup)
+        (void)fputs("\n  --force   replace FILE when it is there\n"
+                    "The secrets in it are sealed. It does not hold the master key: keep that, the "
+                    "TLS key and\n"
+                    "the configuration as well, in another place.\n",
+                    out);
+    else if (c->run == run_restore)
+        (void)fputs(
+            "\n  --check   only say whether FILE is whole, and what it needs\n"
+            "  --lost    the present database is lost: do without what it knows\n"
+            "For while no server runs. All tokens end, and toys claim anew by themselves; admin "
+            "tokens are\n"
+            "revoked; children forgotten since stay so. The former database is kept beside.\n",
+            out);
 }
 
 void help_command(FILE *out, const struct ctl_command *c)
@@ -159,7 +185,16 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "  --prefix P      good only for devices whose id begins with P\n"
                     "  --name NAME     what it is for, as the list shows it\n",
                     out);
+    if (c->run == run_child_forget)
+        (void)fputs("\n  --out FILE   the receipt there, too\n"
+                    "Its toys' sessions end at once, and they have to claim again. The receipt "
+                    "says how many\n"
+                    "rows of which table were erased, and when; it names the child by the "
+                    "pseudonym that it had\n"
+                    "in the audit trail, whose key is erased as well.\n",
+                    out);
     help_batch(out, c);
+    help_backup(out, c);
     help_options(out);
     (void)fprintf(out, "\nExamples:\n%s", c->example);
 }

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/child.h"
 #include "admin/token.h"
 #include "cli/ctl.h"
+#include "identity/audit_key.h"
 #include "ops/config.h"
 #include "ops/datalock.h"
 #include "proto/endpoints.h"
@@ -98,7 +100,7 @@ static int find_config(const struct ctl *ctl, struct config *c)
 
 /* CTL_DONE, or what has been printed, or NO_SERVER: there is no such directory, and `quiet` asked
  * not to mind. */
-static int find_dir(struct ctl *ctl, bool make, bool quiet)
+int link_dir(struct ctl *ctl, bool make, bool quiet)
 {
     struct config c;
     char err[512];
@@ -300,6 +302,8 @@ static void write_query(const struct ctl_call *call, char path[PATH_MAX_LEN])
         query(&w, "after", call->id);
     if (call->verb == ADMIN_IMPORT)
         query(&w, "prefix", call->id);
+    if (call->after != NULL)
+        query(&w, "after", call->after);
     if (call->batch != NULL)
         write_batch_query(&w, call);
     (void)writer_end(&w);
@@ -323,6 +327,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_REVOKE] = {"POST", "/devices/", "/revoke"},
         [ADMIN_IMPORT] = {"POST", "/devices/import", ""},
         [ADMIN_FORGET] = {"POST", "/children/", "/forget"},
+        [ADMIN_CHILD_REVOKE] = {"POST", "/children/", "/revoke"},
+        [ADMIN_CHILD_EXPORT] = {"GET", "/children/", "/export"},
         [ADMIN_SEND] = {"POST", "/devices/", "/messages"},
         [ADMIN_MESSAGES] = {"GET", "/devices/", "/messages"},
         [ADMIN_CLEAR] = {"DELETE", "/devices/", "/messages"},
@@ -380,6 +386,8 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
         return fail("%s", why);
     if (call->verb == ADMIN_BATCH_LIST)
         c->batch = *call->batch;
+    if (call->after != NULL)
+        (void)snprintf(c->child->after, sizeof c->child->after, "%s", call->after);
     const char *wrong = call->verb == ADMIN_BATCH_ADD ? admin_command_batch(c, call->batch) : NULL;
     if (wrong != NULL)
         return fail("%s", wrong);
@@ -430,30 +438,41 @@ int link_store(const struct ctl *ctl, struct master_key *master, struct store **
 static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *file,
                       json_t **reply)
 {
+    char path[sizeof ctl->dir + 32], err[512];
     struct master_key master;
     struct admin_command *c = NULL;
+    struct audit_key *key = NULL;
     struct store *store = NULL;
-    char err[512];
-    int rc = link_store(ctl, &master, &store, err, sizeof err);
+    int rc = TEDDY_OK;
 
-    if (rc != TEDDY_OK)
+    (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
+    if (call->verb == ADMIN_FORGET)
+        rc = audit_key_load(path, &key, err, sizeof err);
+    if (rc == TEDDY_OK)
+        rc = link_store(ctl, &master, &store, err, sizeof err);
+    if (rc != TEDDY_OK) {
+        audit_key_free(key);
         return fail("%s", err);
+    }
     c = admin_command_new(call->verb, call->batch != NULL ? call->batch->id : call->id, call->text);
     if (c != NULL)
         (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     rc = c != NULL ? fill_command(ctl, call, c) : fail("out of memory");
     if (c != NULL)
         c->master = &master;
+    if (c != NULL && c->child != NULL)
+        c->child->key = key;
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
     admin_command_free(c);
     store_close(store);
+    audit_key_free(key);
     return rc;
 }
 
 /* Root that works on the store of another user, as which the server will run, does it as that user,
  * so that no file in there ends up being root's, and the server shut out. False with errno. */
-static bool become_owner(const char *dir)
+bool link_become_owner(const char *dir)
 {
     struct stat st;
 
@@ -466,7 +485,7 @@ static bool become_owner(const char *dir)
 }
 
 /* What is written elsewhere, say a batch's files, is of who runs teddyctl. */
-static void become_self(void)
+void link_become_self(void)
 {
     if (seteuid(getuid()) != 0 || setegid(getgid()) != 0)
         abort();
@@ -476,7 +495,7 @@ static void become_self(void)
 static void leave(int lock)
 {
     data_unlock(lock);
-    become_self();
+    link_become_self();
 }
 
 /* Asks the server; when none runs, *reply stays NULL and *lock is the data directory's. On failure
@@ -485,7 +504,7 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
                  json_t **reply, int *lock)
 {
     char err[512] = "";
-    int rc = find_dir(ctl, make, false), held = TEDDY_AGAIN;
+    int rc = link_dir(ctl, make, false), held = TEDDY_AGAIN;
 
     *reply = NULL;
     for (int i = 0; rc == CTL_DONE && i < LOCK_TRIES; i++) {
@@ -493,7 +512,7 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
         if (rc != NO_SERVER)
             break;
         rc = CTL_DONE;
-        if (!become_owner(ctl->dir)) {
+        if (!link_become_owner(ctl->dir)) {
             rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
             break;
         }
@@ -507,7 +526,7 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
                  ? fail("%s, which does not answer; end it or wait for it, then try again", err)
                  : fail("%s; run teddyctl as the user that the server runs as", err);
     if (rc != CTL_DONE || *reply != NULL)
-        become_self();
+        link_become_self();
     return rc;
 }
 
@@ -562,7 +581,7 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
     int rc;
 
     *reply = NULL;
-    rc = find_dir(ctl, false, none == NULL);
+    rc = link_dir(ctl, false, none == NULL);
     if (rc == CTL_DONE)
         rc = ask_reply(ctl, &r, "", reply);
     if (rc != NO_SERVER)
@@ -572,9 +591,9 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
 
 int link_files(struct ctl *ctl)
 {
-    int rc = find_dir(ctl, false, false);
+    int rc = link_dir(ctl, false, false);
 
-    if (rc == CTL_DONE && !become_owner(ctl->dir))
+    if (rc == CTL_DONE && !link_become_owner(ctl->dir))
         rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
     return rc;
 }

@@ -52,6 +52,12 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         ctl->json = true;
     else if (strcmp(arg, "--now") == 0)
         ctl->now = true;
+    else if (strcmp(arg, "--force") == 0)
+        ctl->backup.force = true;
+    else if (strcmp(arg, "--check") == 0)
+        ctl->backup.check = true;
+    else if (strcmp(arg, "--lost") == 0)
+        ctl->backup.lost = true;
     else if (strcmp(arg, "-f") == 0)
         ctl->audit.follow = true;
     else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
@@ -143,13 +149,19 @@ static const char *foreign_option(const struct ctl *ctl)
         return "--alg or --now";
     if ((ctl->role != NULL || ctl->ttl != NULL || ctl->name != NULL) && !token)
         return "--role, --ttl or --name";
-    if ((b->count != NULL || b->first != NULL || b->digits != NULL || b->out != NULL) && !creates)
-        return "--count, --first, --digits or --out";
+    if ((b->count != NULL || b->first != NULL || b->digits != NULL) && !creates)
+        return "--count, --first or --digits";
+    if (b->out != NULL && !creates && c->run != run_child_forget && c->run != run_child_export)
+        return "--out";
+    if (ctl->backup.force && c->run != run_backup)
+        return "--force";
+    if ((ctl->backup.check || ctl->backup.lost) && c->run != run_restore)
+        return "--check or --lost";
     if (ctl->prefix != NULL && !token && !creates && c->run != run_batch_list &&
         c->run != run_import)
         return "--prefix";
-    if ((a->head != NULL || a->from_export != NULL || a->key != NULL || a->from != NULL ||
-         a->last != NULL || a->follow) &&
+    if ((a->head != NULL || a->from_export != NULL || a->from != NULL || a->last != NULL ||
+         a->follow || (a->key != NULL && c->run != run_child_verify)) &&
         strcmp(c->group, "audit") != 0)
         return "option of audit";
     return NULL;

@@ -124,7 +124,8 @@ class Offline(unittest.TestCase):
         for bad in ("", "a b", "a/b", "..", "ä", "x" * 65, "a\n", "a%20b", "a\x1b[2J"):
             self.refused(2, "is no id", "device", "add", bad)
             self.refused(2, "is no id", "device", "show", bad)
-            self.refused(2, "is no id", "child", "forget", bad)
+            for verb in "forget", "export", "revoke":
+                self.refused(2, "is no id", "child", verb, bad)
         self.ok("device", "add", "x" * 64)
         self.ok("device", "add", "--", "--json")  # it is of the alphabet
         self.assertIn("device_id: --json", self.ok("device", "show", "--", "--json"))
@@ -139,7 +140,10 @@ class Offline(unittest.TestCase):
         self.assertNotEqual(first, second)
         self.assertEqual(self.ok("device", "release", "toy"), "toy released\n")
         self.assertEqual(self.ok("token", "revoke", "toy"), "toy revoked\n")
-        self.assertEqual(self.ok("child", "forget", "kid"), "kid forgotten; 0 devices\n")
+        self.assertEqual(sum(json.loads(self.ok("child", "forget", "kid"))["erased"].values()), 0)
+        self.assertEqual(self.ok("child", "revoke", "kid"), "0 toys revoked\n")
+        self.assertEqual(json.loads(self.ok("child", "export", "kid")),
+                         {"child_id": "kid", "child": None, "bindings": [], "messages": [], "events": [], "sessions": []})
         shown = self.ok("device", "show", "toy") + self.ok("--json", "device", "show", "toy") + self.ok("device", "list")
         self.assertNotIn(first, shown)
         self.assertNotIn(second, shown)
@@ -192,7 +196,8 @@ class Offline(unittest.TestCase):
     def test_wrong_usage(self):
         for bad in ((), ("dance",), ("device",), ("device", "dance"), ("device", "add"), ("device", "add", "a", "b"),
                     ("device", "show"), ("device", "list", "x"), ("import",), ("import", "a", "b"), ("routes", "x"),
-                    ("token",), ("token", "revoke"), ("child", "forget"), ("--bogus", "status"), ("status", "-x"),
+                    ("token",), ("token", "revoke"), ("child", "forget"), ("child", "export"), ("child", "verify-receipt", "x"), ("child", "revoke", "x", "--out", "y"),
+                    ("child", "forget", "x", "--key", "y"), ("--bogus", "status"), ("status", "-x"),
                     ("device", "list", "--secret", "12"), ("device", "add", "a", "--secret"), ("", "x"),
                     ("device", "add", *"abcdefghij"), ("session",), ("a" * 500,), ("\x1b[2J",), ("send",),
                     ("send", "a"), ("send", "a", "b", "c"), ("send", "a", "b", "--object", "{}"), ("message", "list"),
@@ -208,7 +213,7 @@ class Offline(unittest.TestCase):
         everything = self.ok("--help", data=False)
         self.assertEqual(everything, self.ok("help", data=False))
         commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)*  +\S", everything.split("Options")[0])
-        self.assertEqual(len(commands), 34)
+        self.assertEqual(len(commands), 39)
         for command in commands:
             shown = self.ok(*command.split(), "--help", data=False)
             self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)

@@ -12,6 +12,7 @@
 #include "ops/log.h"
 #include "proto/writer.h"
 #include "safety/safety.h"
+#include "store/restore.h"
 #include "teddyd.h"
 
 struct tls_files server_tls_files(const struct server *s)
@@ -68,6 +69,7 @@ static int open_store(struct server *s)
     if (rc != TEDDY_OK)
         return rc;
     snprintf(path, sizeof path, "%s/teddy.db", s->data);
+    store_swap_tidy(path);
     struct store_options options = {.path = path,
                                     .master = &m->keys,
                                     .sealing = say_sealing,

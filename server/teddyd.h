@@ -15,17 +15,21 @@
 #include "net/tls.h"
 #include "net/tls_tickets.h"
 #include "ops/refusals.h"
+#include "store/retention.h"
 
 #define ERROR_MAX 512
 
-/* upkeep.c: the hourly purge. Loop 0's. */
+/* upkeep.c: what is too old leaves the store. Loop 0's. */
 struct upkeep {
     struct store_job job; /* first: it is what the store hands back */
     struct loop_task task;
     struct loop_timer timer;
     struct store *store;
     struct loop *loop;
-    uint64_t expired;
+    struct retention_bounds bounds;
+    struct retention_place at, next;  /* before and behind the present piece */
+    uint64_t pruned[RETENTION_KINDS]; /* by it */
+    uint64_t walk[RETENTION_KINDS];   /* since the walk began */
 };
 
 /* jwt_keys.c: the keys that sign and verify tokens. Loop 0's, but for what runs on the store. */
@@ -52,6 +56,7 @@ struct trail {
     const char *event;       /* to be written as well; NULL: none */
     bool busy;               /* the store has the job */
     bool more;               /* there is more to remove */
+    uint64_t pruned;         /* events that the job removed */
 };
 
 struct server {

@@ -33,7 +33,7 @@ static int add_refusal(struct store_tx *tx, const struct refusal *r)
 
 static int prune(struct store_tx *tx, struct trail *t, uint64_t now_ms)
 {
-    uint64_t keep_ms = (uint64_t)t->config->audit_retention_days * DAY_MS;
+    uint64_t keep_ms = (uint64_t)t->config->retention_audit_days * DAY_MS;
     uint64_t before = keep_ms > 0 && now_ms > keep_ms ? now_ms - keep_ms : 0;
     struct audit_head anchor;
     int rc = audit_prunable(tx, before, t->config->audit_events_max, PIECE, &anchor, &t->more);
@@ -41,7 +41,9 @@ static int prune(struct store_tx *tx, struct trail *t, uint64_t now_ms)
         return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
     anchor.at_ms = now_ms;
     rc = audit_key_sign(t->key, AUDIT_SIGNED_ANCHOR, &anchor);
-    return rc != TEDDY_OK ? rc : audit_prune(tx, &anchor);
+    if (rc == TEDDY_OK)
+        rc = audit_prune(tx, &anchor, &t->pruned);
+    return rc;
 }
 
 static int sign(struct store_tx *tx, struct trail *t, uint64_t now_ms)
@@ -62,6 +64,7 @@ static int run_trail(struct store_tx *tx, struct store_job *job)
     uint64_t now_ms = wall_ms();
     int rc = TEDDY_OK;
     t->more = false;
+    t->pruned = 0;
     for (unsigned i = 0; rc == TEDDY_OK && i < t->refused.count; i++)
         rc = add_refusal(tx, &t->refused.entry[i]);
     if (rc == TEDDY_OK && t->event != NULL)
@@ -89,6 +92,8 @@ static void plan(struct trail *t)
 static void settle(struct trail *t)
 {
     t->busy = false;
+    if (t->job.result == TEDDY_OK)
+        metric_add(0, METRIC_PRUNED_AUDIT, t->pruned);
     if (t->job.result == TEDDY_OK)
         t->refused = (struct refusals){0};
     else

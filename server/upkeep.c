@@ -1,18 +1,28 @@
-/* What the server does by itself now and then: messages to toys that have expired leave the store.
- */
+/* What the server does by itself now and then: what is older than the configuration keeps it leaves
+ * the store. A walk through the tables is a row of small jobs with pauses between them, in which
+ * claims go by. */
 #include "ops/log.h"
 #include "teddyd.h"
 
-#define UPKEEP_FIRST_MS 60000
-#define UPKEEP_EVERY_MS 3600000
+#define WALK_FIRST_MS 1000
+#define WALK_EVERY_MS 3600000
+#define PIECE_MS      20   /* between two pieces */
+#define BUSY_MS       1000 /* the same, while others wait for the store */
+#define BUSY_JOBS     64
 
-static int run_purge(struct store_tx *tx, struct store_job *job)
+static const enum metric metrics[RETENTION_KINDS] = {
+#define METRIC_OF(id, name) METRIC_PRUNED_##id,
+    RETENTION_MAP(METRIC_OF)
+#undef METRIC_OF
+};
+
+static int run_piece(struct store_tx *tx, struct store_job *job)
 {
     struct upkeep *u = (struct upkeep *)job;
-    return store_downlink_purge(tx, app_now_s(), &u->expired);
+    return store_retain(tx, &u->bounds, app_now_s(), &u->at, &u->next, u->pruned);
 }
 
-static void purge_done(struct store_job *job)
+static void piece_done(struct store_job *job)
 {
     struct upkeep *u = (struct upkeep *)job;
     loop_post(u->loop, &u->task);
@@ -23,35 +33,75 @@ static void plan(struct upkeep *u, uint32_t after_ms)
     loop_timer_set(u->loop, &u->timer, loop_now_ms(u->loop) + after_ms);
 }
 
-static void purged(struct loop *loop, struct loop_task *task)
+static void end_walk(struct upkeep *u)
+{
+    uint64_t all = 0;
+    for (unsigned i = 0; i < RETENTION_KINDS; i++)
+        all += u->walk[i];
+    if (all > 0)
+        LOG(LOG_INFO, "pruned", LOG_N("messages_expired", u->walk[RETENTION_MESSAGES_EXPIRED]),
+            LOG_N("messages", u->walk[RETENTION_MESSAGES]),
+            LOG_N("token_families", u->walk[RETENTION_TOKENS]),
+            LOG_N("released", u->walk[RETENTION_RELEASED]),
+            LOG_N("bindings", u->walk[RETENTION_BINDINGS]),
+            LOG_N("children", u->walk[RETENTION_CHILDREN]),
+            LOG_N("batches", u->walk[RETENTION_BATCHES]),
+            LOG_N("admin_tokens", u->walk[RETENTION_ADMIN_TOKENS]),
+            LOG_N("turns", u->walk[RETENTION_TURNS]), LOG_N("reports", u->walk[RETENTION_REPORTS]));
+    memset(u->walk, 0, sizeof u->walk);
+    u->at = (struct retention_place){0};
+    plan(u, WALK_EVERY_MS);
+}
+
+static void back(struct loop *loop, struct loop_task *task)
 {
     struct upkeep *u = (struct upkeep *)(void *)((char *)task - offsetof(struct upkeep, task));
-    if (u->job.result != TEDDY_OK)
-        LOG(LOG_WARN, "purge_failed", LOG_S("do", "it is tried again within the hour"));
-    else if (u->expired > 0)
-        LOG(LOG_INFO, "purged", LOG_N("messages", u->expired));
-    if (u->job.result == TEDDY_OK)
-        metric_add(loop_index(loop), METRIC_DOWNLINKS_EXPIRED, u->expired);
-    plan(u, UPKEEP_EVERY_MS);
+    if (u->job.result != TEDDY_OK) {
+        LOG(LOG_WARN, "prune_failed", LOG_S("do", "it is tried again within the hour"));
+        end_walk(u);
+        return;
+    }
+    for (unsigned i = 0; i < RETENTION_KINDS; i++) {
+        u->walk[i] += u->pruned[i];
+        metric_add(loop_index(loop), metrics[i], u->pruned[i]);
+    }
+    metric_add(loop_index(loop), METRIC_DOWNLINKS_EXPIRED, u->pruned[RETENTION_MESSAGES_EXPIRED]);
+    u->at = u->next;
+    if (u->at.step == RETAIN_DONE)
+        end_walk(u);
+    else
+        plan(u, PIECE_MS);
 }
 
 static void due(struct loop *loop, struct loop_timer *timer)
 {
     struct upkeep *u = (struct upkeep *)(void *)((char *)timer - offsetof(struct upkeep, timer));
+    uint64_t commits, jobs;
+    unsigned waiting;
     (void)loop;
-    u->job = (struct store_job){.run = run_purge, .done = purge_done};
-    if (store_write(u->store, &u->job) != TEDDY_OK)
-        plan(u, UPKEEP_FIRST_MS);
+    store_stats(u->store, &commits, &jobs, &waiting);
+    u->job = (struct store_job){.run = run_piece, .done = piece_done};
+    if (waiting > BUSY_JOBS || store_write(u->store, &u->job) != TEDDY_OK)
+        plan(u, BUSY_MS);
 }
 
 void upkeep_start(struct server *s)
 {
+    const struct config *c = &s->app.config;
     struct upkeep *u = &s->upkeep;
     u->store = s->app.store;
     u->loop = s->app.loops[0];
+    u->bounds = (struct retention_bounds){.messages_days = c->retention_messages_days,
+                                          .tokens_days = c->retention_tokens_days,
+                                          .bindings_days = c->retention_bindings_days,
+                                          .children_days = c->retention_children_days,
+                                          .batches_days = c->retention_batches_days,
+                                          .admin_tokens_days = c->retention_admin_tokens_days,
+                                          .memory_days = c->retention_memory_days,
+                                          .reports_days = c->retention_reports_days};
     u->timer.fire = due;
-    u->task.run = purged;
-    plan(u, UPKEEP_FIRST_MS);
+    u->task.run = back;
+    plan(u, WALK_FIRST_MS);
 }
 
 void upkeep_stop(struct server *s)

@@ -42,7 +42,7 @@ struct admin_context {
     struct ratelimit *failures;  /* wrong tokens per address */
     struct admin_tokens *tokens; /* who may come over HTTPS */
     const struct master_key *master;
-    const struct audit_key *audit_key; /* signs the trail's heads */
+    const struct audit_key *audit_key; /* signs the trail's heads, and receipts */
 };
 
 /* The plane's gate: a stranger's body is not even read. */
@@ -64,6 +64,8 @@ void admin_device_send(struct http_request *req);
 void admin_device_messages(struct http_request *req);
 void admin_device_clear(struct http_request *req);
 void admin_child_forget(struct http_request *req);
+void admin_child_revoke(struct http_request *req);
+void admin_child_export(struct http_request *req);
 void admin_batch_add(struct http_request *req);
 void admin_batch_list(struct http_request *req);
 void admin_master_key_status(struct http_request *req);
@@ -102,6 +104,8 @@ void admin_audit_verify(struct http_request *req);
     ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE "/messages", admin_device_messages, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "DELETE", ADMIN_DEVICE "/messages", admin_device_clear, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ENDPOINT_ADMIN "/children/{child_id}/revoke", admin_child_revoke, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "GET", ENDPOINT_ADMIN "/children/{child_id}/export", admin_child_export, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/batches", admin_batch_add, ADMIN_BODY_MAX, "text/csv"), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/batches", admin_batch_list, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "GET", ENDPOINT_ADMIN "/master-key", admin_master_key_status, 0, NULL), \

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "admin/batch.h"
+#include "admin/child.h"
 #include "admin/command.h"
 #include "admin/token.h"
 #include "proto/text.h"
@@ -49,18 +50,6 @@ static json_t *list_json(const struct admin_command *c)
             return NULL;
         }
     return json_pack("{s:o, s:o}", "devices", devices, "next", text_or_null(c->more ? last : ""));
-}
-
-static json_t *forget_json(const struct admin_command *c)
-{
-    json_t *devices = json_array();
-
-    for (unsigned i = 0; i < c->concerned_count; i++)
-        if (json_array_append_new(devices, json_string(c->concerned[i])) != 0) {
-            json_decref(devices);
-            return NULL;
-        }
-    return json_pack("{s:s, s:o}", "child_id", c->id, "devices", devices);
 }
 
 static json_t *id_json(const struct downlink_id *id)
@@ -131,7 +120,9 @@ static json_t *success_json(const struct admin_command *c)
                          (json_int_t)(c->import->count - c->import->already), "already",
                          (json_int_t)c->import->already);
     case ADMIN_FORGET:
-        return forget_json(c);
+    case ADMIN_CHILD_REVOKE:
+    case ADMIN_CHILD_EXPORT:
+        return child_json(c);
     case ADMIN_SEND:
         return json_pack("{s:o, s:s, s:o}", "id", id_json(&c->downlink.id), "device_id", c->id,
                          "expires", time_or_null(c->downlink.expires_s));

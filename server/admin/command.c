@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "admin/batch.h"
+#include "admin/child.h"
 #include "admin/token.h"
 #include "admin/trail.h"
 #include "identity/rules.h"
@@ -83,34 +84,6 @@ static int run_revoke(struct store_tx *tx, struct admin_command *c)
     return rc == TEDDY_OK ? store_family_revoke(tx, c->device.row) : rc;
 }
 
-static void each_concerned(void *arg, const char *device_id)
-{
-    struct admin_command *c = arg;
-
-    if (c->concerned_count == c->concerned_cap) {
-        unsigned cap = c->concerned_cap > 0 ? 2 * c->concerned_cap : 16;
-        void *more = realloc(c->concerned, cap * sizeof *c->concerned);
-        if (more == NULL) {
-            c->code = "out_of_memory"; /* the job is undone: a session that stays open would be
-                                          forgotten */
-            return;
-        }
-        c->concerned = more;
-        c->concerned_cap = cap;
-    }
-    (void)snprintf(c->concerned[c->concerned_count++], LIMIT_ID_LEN + 1, "%s", device_id);
-}
-
-static int run_forget(struct store_tx *tx, struct admin_command *c)
-{
-    uint64_t devices;
-    int rc;
-
-    c->concerned_count = 0;
-    rc = store_child_forget(tx, c->id, each_concerned, c, &devices);
-    return rc == TEDDY_OK && c->code != NULL ? TEDDY_ENOMEM : rc;
-}
-
 static int run_send(struct store_tx *tx, struct admin_command *c)
 {
     int rc = c->opens_epoch ? store_epoch_open(tx, c->now_s) : TEDDY_OK;
@@ -169,7 +142,9 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
     case ADMIN_IMPORT:
         return import_run(tx, c->import, c->now_s);
     case ADMIN_FORGET:
-        return run_forget(tx, c);
+    case ADMIN_CHILD_REVOKE:
+    case ADMIN_CHILD_EXPORT:
+        return child_run(tx, c);
     case ADMIN_SEND:
         return run_send(tx, c);
     case ADMIN_MESSAGES:
@@ -202,7 +177,9 @@ static int run(struct store_tx *tx, struct store_job *job)
     rc = admin_trail_before(tx, c, &trail);
     if (rc == TEDDY_OK)
         rc = run_verb(tx, c);
-    return rc == TEDDY_OK ? admin_trail_after(tx, c, &trail) : rc;
+    if (rc == TEDDY_OK)
+        rc = admin_trail_after(tx, c, &trail);
+    return rc == TEDDY_OK && c->verb == ADMIN_FORGET ? child_receipt(tx, c) : rc;
 }
 
 struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text)
@@ -232,6 +209,10 @@ struct admin_command *admin_command_new(enum admin_verb verb, const char *id, st
         c->tokens = admin_token_work_new(verb == ADMIN_TOKEN_CREATE);
         ok = c->tokens != NULL;
     }
+    if (admin_command_of_child(c)) {
+        c->child = child_work_new();
+        ok = ok && c->child != NULL;
+    }
     if (ok)
         return c;
     admin_command_free(c);
@@ -245,7 +226,7 @@ void admin_command_free(struct admin_command *c)
     import_free(c->import);
     admin_token_work_free(c->tokens);
     free(c->devices);
-    free(c->concerned);
+    child_work_free(c->child);
     free(c->downlinks);
     free(c->batches);
     free(c->found);
@@ -260,7 +241,14 @@ bool admin_command_writes(const struct admin_command *c)
 {
     return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES &&
            c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST &&
-           c->verb != ADMIN_MASTER_STATUS;
+           c->verb != ADMIN_MASTER_STATUS &&
+           (c->verb != ADMIN_CHILD_EXPORT || c->child->after[0] == '\0'); /* that it is, is told */
+}
+
+bool admin_command_of_child(const struct admin_command *c)
+{
+    return c->verb == ADMIN_FORGET || c->verb == ADMIN_CHILD_REVOKE ||
+           c->verb == ADMIN_CHILD_EXPORT;
 }
 
 bool admin_command_more(struct admin_command *c)
@@ -286,6 +274,7 @@ const char *admin_command_closes(const struct admin_command *c)
     case ADMIN_RELEASE:
     case ADMIN_REVOKE:
     case ADMIN_FORGET:
+    case ADMIN_CHILD_REVOKE:
         return "token_revoked";
     default:
         return NULL;

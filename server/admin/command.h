@@ -28,6 +28,8 @@ enum admin_verb {
     ADMIN_REVOKE,
     ADMIN_IMPORT,
     ADMIN_FORGET,
+    ADMIN_CHILD_REVOKE,
+    ADMIN_CHILD_EXPORT,
     ADMIN_SEND,
     ADMIN_MESSAGES,
     ADMIN_CLEAR,
@@ -46,12 +48,14 @@ struct admin_downlinks {
 };
 
 struct admin_token_work;
+struct child_work;
 
 struct admin_command {
     struct store_job job; /* first: run gets this back */
     enum admin_verb verb;
-    /* The device's; the child's for ADMIN_FORGET, the batch's for ADMIN_BATCH_…, where to go on for
-     * ADMIN_LIST, the prefix of all ids for ADMIN_IMPORT, the token's for ADMIN_TOKEN_REVOKE. */
+    /* The device's; the child's for ADMIN_FORGET and ADMIN_CHILD_…, the batch's for ADMIN_BATCH_…,
+     * where to go on for ADMIN_LIST, the prefix of all ids for ADMIN_IMPORT, the token's for
+     * ADMIN_TOKEN_REVOKE. */
     char id[LIMIT_ID_LEN + 1];
     char actor[ADMIN_ACTOR_LEN + 1];  /* who wants it: "uid:0", "token:1a2b3c4d" */
     char prefix[LIMIT_ID_LEN + 1];    /* ADMIN_LIST: of the devices that are shown */
@@ -60,6 +64,7 @@ struct admin_command {
     void *owner;                      /* the caller's, untouched */
     struct import *import;
     struct admin_token_work *tokens; /* ADMIN_TOKEN_…: token.h */
+    struct child_work *child;        /* ADMIN_FORGET, ADMIN_CHILD_…: child.h */
     uint64_t now_s;
     char *body;         /* ADMIN_SEND: the words, or a JSON object */
     unsigned queue_max; /* ADMIN_SEND */
@@ -73,8 +78,6 @@ struct admin_command {
     struct device_row *devices; /* ADMIN_LIST */
     unsigned device_count;
     bool more;
-    char (*concerned)[LIMIT_ID_LEN + 1]; /* ADMIN_FORGET: the devices that had the child */
-    unsigned concerned_count, concerned_cap;
     const char *code;               /* what was refused; NULL: nothing */
     struct downlink_row downlink;   /* ADMIN_SEND */
     struct downlink_row *downlinks; /* ADMIN_MESSAGES; without bodies */
@@ -120,9 +123,11 @@ void admin_answer_fini(struct admin_answer *a); /* wipes */
  * none). malloc'd, NULL without memory. */
 char *admin_answer_text(const struct admin_answer *a, const char *request_id);
 
-/* The word of the close (1008) that an open session of each device concerned gets once the command
- * is done; NULL: none is closed. */
+/* The word of the close (1008) that an open session of the device, or the child, gets once the
+ * command is done; NULL: none is closed. */
 const char *admin_command_closes(const struct admin_command *c);
+/* Whether its id is a child's, which no log says. */
+bool admin_command_of_child(const struct admin_command *c);
 /* After a run, with its result: true when it is to be run once more. On the store's thread. */
 bool admin_command_more(struct admin_command *c);
 /* Runs it to its end. For tools and tests, never on a loop. */

@@ -306,31 +306,6 @@ static void list_pages(void **state)
     json_decref(json);
 }
 
-static void forget_child(void **state)
-{
-    (void)state;
-    assert_int_equal(add("f1", SECRET_A), 201);
-    assert_int_equal(add("f2", SECRET_B), 201);
-    assert_int_equal(add("f3", SECRET_C), 201);
-    claimed("f1", "kid", 1);
-    claimed("f2", "kid", 2);
-    claimed("f3", "other", 3);
-    struct admin_command *c = command(ADMIN_FORGET, "kid", "");
-    assert_int_equal(store_write_wait(store, &c->job), TEDDY_OK);
-    assert_int_equal(c->concerned_count, 2);
-    assert_string_equal(c->concerned[0], "f1");
-    assert_string_equal(c->concerned[1], "f2");
-    assert_string_equal(admin_command_closes(c), "token_revoked");
-    admin_command_free(c);
-    assert_true(look("f1", 1, TEDDY_OK).family.revoked);
-    assert_string_equal(look("f1", 1, TEDDY_OK).device.child_id, "");
-    assert_string_equal(look("f3", 3, TEDDY_OK).device.child_id, "other");
-    json_t *json;
-    assert_int_equal(finish(command(ADMIN_FORGET, "nobody", ""), &json), 200);
-    assert_int_equal(json_array_size(json_object_get(json, "devices")), 0);
-    json_decref(json);
-}
-
 static void list_of_a_prefix(void **state)
 {
     static const char *const ids[] = {"Tedda",  "Teddx", "Teddy", "Teddy-1", "Teddy-2",
@@ -387,7 +362,6 @@ int main(void)
         WITH_STORE(add_and_show),       WITH_STORE(secrets_are_drawn),
         WITH_STORE(enable_and_disable), WITH_STORE(rotate_release_revoke_remove),
         WITH_STORE(list_pages),         WITH_STORE(list_of_a_prefix),
-        WITH_STORE(forget_child),
     };
     if (mkdtemp(dir) == NULL)
         return 1;

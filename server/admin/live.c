@@ -24,7 +24,8 @@ struct round {
     bool draining;
     json_t *list; /* NULL: only counted */
     unsigned limit;
-    char prefix[LIMIT_ID_LEN + 1]; /* of the devices that are shown and counted */
+    char prefix[LIMIT_ID_LEN + 1];   /* of the devices that are shown and counted */
+    char child_id[LIMIT_ID_LEN + 1]; /* the same; "": of every child */
     bool failed;
     void (*finish)(struct round *r);
 };
@@ -45,10 +46,11 @@ static json_t *time_text(uint64_t s)
 static bool each_session(void *arg, const struct session_info *info)
 {
     struct round *r = arg;
-    bool counts = r->prefix[0] != '\0';
+    bool counts = r->prefix[0] != '\0' || r->child_id[0] != '\0';
     char id[24];
 
-    if (strncmp(info->device_id, r->prefix, strlen(r->prefix)) != 0)
+    if (strncmp(info->device_id, r->prefix, strlen(r->prefix)) != 0 ||
+        (r->child_id[0] != '\0' && strcmp(info->child_id, r->child_id) != 0))
         return true;
     r->sessions += counts;
     if (json_array_size(r->list) >= r->limit)
@@ -83,7 +85,7 @@ static void visit(struct loop *loop, struct loop_task *task)
         return;
     }
     struct hub *hub = r->context->hubs[r->at++];
-    if (r->prefix[0] == '\0')
+    if (r->prefix[0] == '\0' && r->child_id[0] == '\0')
         r->sessions += hub_sessions(hub);
     r->draining |= hub_draining(hub, &code, &word);
     if (r->list != NULL && !r->failed)
@@ -91,9 +93,9 @@ static void visit(struct loop *loop, struct loop_task *task)
     go_on(r);
 }
 
-/* prefix "": all sessions. */
+/* prefix and child_id "": all sessions. */
 static void start_round(struct http_request *req, json_t *list, unsigned limit, const char *prefix,
-                        void (*finish)(struct round *r))
+                        const char *child_id, void (*finish)(struct round *r))
 {
     struct round *r = calloc(1, sizeof *r);
 
@@ -110,6 +112,7 @@ static void start_round(struct http_request *req, json_t *list, unsigned limit, 
                         .limit = limit,
                         .finish = finish};
     (void)snprintf(r->prefix, sizeof r->prefix, "%s", prefix);
+    (void)snprintf(r->child_id, sizeof r->child_id, "%s", child_id);
     go_on(r);
 }
 
@@ -124,18 +127,18 @@ static void finish_sessions(struct round *r)
 
 void admin_session_list(struct http_request *req)
 {
-    char prefix[LIMIT_ID_LEN + 1];
+    char prefix[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
     unsigned limit;
     json_t *list;
 
-    if (!admin_gate_list(req, prefix) ||
+    if (!admin_gate_list(req, prefix) || !admin_query_id(req, "child_id", child_id) ||
         !admin_query_limit(req, SESSIONS_DEFAULT, SESSIONS_MAX, &limit))
         return;
     list = json_array();
     if (list == NULL)
         http_problem(req, 500, "internal", "Out of memory.");
     else
-        start_round(req, list, limit, prefix, finish_sessions);
+        start_round(req, list, limit, prefix, child_id, finish_sessions);
 }
 
 static void finish_status(struct round *r)
@@ -156,7 +159,7 @@ static void finish_status(struct round *r)
 void admin_status(struct http_request *req)
 {
     if (admin_gate(req))
-        start_round(req, NULL, 0, "", finish_status);
+        start_round(req, NULL, 0, "", "", finish_status);
 }
 
 void admin_route_list(struct http_request *req)

@@ -33,17 +33,18 @@ static void close_concerned(const struct pending *p)
 
     if (c->job.result != TEDDY_OK || word == NULL)
         return;
-    if (c->verb != ADMIN_FORGET)
+    if (!admin_command_of_child(c))
         close_device(p->context, c->id, word);
-    for (unsigned i = 0; i < c->concerned_count; i++)
-        close_device(p->context, c->concerned[i], word);
+    else
+        for (unsigned i = 0; i < p->context->loop_count; i++)
+            hub_post_close_child(p->context->hubs[i], c->id, WS_CLOSE_POLICY, word);
 }
 
 static void log_command(const struct pending *p, const struct admin_answer *a)
 {
     if (admin_command_writes(p->command))
         LOG(a->code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", p->req->route->name),
-            LOG_S("id", p->command->verb != ADMIN_FORGET ? p->command->id : "-"),
+            LOG_S("id", admin_command_of_child(p->command) ? "-" : p->command->id),
             LOG_S("actor", p->command->actor), LOG_N("status", a->status),
             LOG_S("request_id", p->req->request_id));
 }
@@ -239,11 +240,6 @@ void admin_device_send(struct http_request *req)
     }
     admin_command_free(c);
     http_problem(req, bad_json ? 400 : 422, bad_json ? "bad_json" : "bad_members", why);
-}
-
-void admin_child_forget(struct http_request *req)
-{
-    on_id(req, ADMIN_FORGET);
 }
 
 static void on_master_key(struct http_request *req, enum admin_verb verb)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/child.h"
 #include "admin/token.h"
 #include "proto/text.h"
 #include "proto/writer.h"
@@ -31,6 +32,10 @@ static const char *event_of(const struct admin_command *c)
         return "device.imported";
     case ADMIN_FORGET:
         return "child.forgotten";
+    case ADMIN_CHILD_REVOKE:
+        return "child.revoked";
+    case ADMIN_CHILD_EXPORT:
+        return "child.exported";
     case ADMIN_SEND:
         return "message.queued";
     case ADMIN_CLEAR:
@@ -84,8 +89,8 @@ static void detail_of(const struct admin_command *c, char *out, size_t cap)
     out[0] = '\0';
     if (c->verb == ADMIN_IMPORT)
         (void)snprintf(out, cap, "{\"devices\":%zu}", c->import->count);
-    else if (c->verb == ADMIN_FORGET)
-        (void)snprintf(out, cap, "{\"devices\":%u}", c->concerned_count);
+    else if (admin_command_of_child(c))
+        child_detail(c, out, cap);
     else if (c->verb == ADMIN_CLEAR)
         (void)snprintf(out, cap, "{\"messages\":%llu}", (unsigned long long)c->gone);
     else if (c->verb == ADMIN_TOKEN_CREATE)
@@ -119,7 +124,7 @@ static int find_child(struct store_tx *tx, const char *child_id, struct admin_tr
 int admin_trail_before(struct store_tx *tx, const struct admin_command *c, struct admin_trail *t)
 {
     *t = (struct admin_trail){0};
-    if (c->verb == ADMIN_FORGET)
+    if (admin_command_of_child(c))
         return find_child(tx, c->id, t);
     if (!is_of_device(c) || c->verb == ADMIN_ADD)
         return TEDDY_OK;

@@ -177,16 +177,33 @@ static size_t message(enum audit_signed what, const struct audit_head *head,
     return (size_t)(at - out) + AUDIT_HASH_LEN;
 }
 
+int audit_key_sign_text(const struct audit_key *k, const void *text, size_t len,
+                        uint8_t signature[AUDIT_SIGNATURE_LEN])
+{
+    size_t signature_len = AUDIT_SIGNATURE_LEN;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, k->pkey) == 1 &&
+              EVP_DigestSign(ctx, signature, &signature_len, text, len) == 1 &&
+              signature_len == AUDIT_SIGNATURE_LEN;
+    EVP_MD_CTX_free(ctx);
+    return ok ? TEDDY_OK : TEDDY_EIO;
+}
+
+bool audit_key_verifies_text(const struct audit_key *k, const void *text, size_t len,
+                             const uint8_t signature[AUDIT_SIGNATURE_LEN])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, k->pkey) == 1 &&
+              EVP_DigestVerify(ctx, signature, AUDIT_SIGNATURE_LEN, text, len) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
 int audit_key_sign(const struct audit_key *k, enum audit_signed what, struct audit_head *head)
 {
     uint8_t text[MESSAGE_MAX];
-    size_t len = message(what, head, text), signature_len = sizeof head->signature;
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, k->pkey) == 1 &&
-              EVP_DigestSign(ctx, head->signature, &signature_len, text, len) == 1 &&
-              signature_len == sizeof head->signature;
-    EVP_MD_CTX_free(ctx);
-    return ok ? TEDDY_OK : TEDDY_EIO;
+    size_t len = message(what, head, text);
+    return audit_key_sign_text(k, text, len, head->signature);
 }
 
 bool audit_key_verifies(const struct audit_key *k, enum audit_signed what,
@@ -194,11 +211,7 @@ bool audit_key_verifies(const struct audit_key *k, enum audit_signed what,
 {
     uint8_t text[MESSAGE_MAX];
     size_t len = message(what, head, text);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, k->pkey) == 1 &&
-              EVP_DigestVerify(ctx, head->signature, sizeof head->signature, text, len) == 1;
-    EVP_MD_CTX_free(ctx);
-    return ok;
+    return audit_key_verifies_text(k, text, len, head->signature);
 }
 
 int audit_key_public(const struct audit_key *k, uint8_t raw[AUDIT_PUBLIC_LEN])

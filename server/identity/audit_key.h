@@ -29,6 +29,11 @@ TEDDY_MUST_CHECK int audit_key_sign(const struct audit_key *k, enum audit_signed
                                     struct audit_head *head);
 bool audit_key_verifies(const struct audit_key *k, enum audit_signed what,
                         const struct audit_head *head);
+/* The same of any other text; its first line says what it is, and no other text begins with it. */
+TEDDY_MUST_CHECK int audit_key_sign_text(const struct audit_key *k, const void *text, size_t len,
+                                         uint8_t signature[AUDIT_SIGNATURE_LEN]);
+bool audit_key_verifies_text(const struct audit_key *k, const void *text, size_t len,
+                             const uint8_t signature[AUDIT_SIGNATURE_LEN]);
 TEDDY_MUST_CHECK int audit_key_public(const struct audit_key *k, uint8_t raw[AUDIT_PUBLIC_LEN]);
 /* The public half as PEM, NUL-terminated. */
 TEDDY_MUST_CHECK int audit_key_pem(const struct audit_key *k, char *out, size_t cap);

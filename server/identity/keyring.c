@@ -171,6 +171,15 @@ static int retire_asked(struct ring *r, const struct keys *before)
     return TEDDY_OK;
 }
 
+static int renew(struct ring *r)
+{
+    const struct key *signer = choose(r);
+    enum jwt_alg alg = signer != NULL ? signer->alg : r->policy->alg;
+    while (r->k->count > 0)
+        drop(r, r->k->count - 1);
+    return add(r, alg, true);
+}
+
 static void begin_signing(struct ring *r, struct key *key)
 {
     size_t at = (size_t)(key - r->k->key);
@@ -327,6 +336,8 @@ static int change(struct ring *r, const struct keys *before)
         rc = add_asked(r);
     else if (r->op->verb == KEYRING_RETIRE)
         rc = retire_asked(r, before);
+    else if (r->op->verb == KEYRING_RENEW)
+        rc = renew(r);
     if (rc == TEDDY_OK)
         rc = settle(r);
     if (rc == TEDDY_OK)

@@ -41,6 +41,7 @@ enum keyring_verb {
     KEYRING_LIST,   /* the same, and nothing is written */
     KEYRING_ADD,    /* a key that signs: HS256 at once, ES256 once verifiers can know it */
     KEYRING_RETIRE, /* one that signs gets a successor, as by KEYRING_ADD, and retires with it */
+    KEYRING_RENEW,  /* all are forgotten at once; one like the signer signs */
 };
 
 struct keyring_op {

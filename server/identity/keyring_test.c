@@ -252,6 +252,22 @@ static void test_a_key_that_somebody_has_is_forgotten(void **state)
     keys_free(k);
 }
 
+static void test_all_are_forgotten_for_one_new(void **state)
+{
+    (void)state;
+    struct keyring_op op = {.verb = KEYRING_RENEW};
+    struct keys *k = load_at(JWT_HS256, NOW);
+    add(&k, JWT_ES256, true, NOW + 10);
+    add(&k, JWT_ES256, false, NOW + 20); /* one that waits */
+    struct key_info before[KEYRING_MAX];
+    size_t count = keyring_list(k, before);
+    assert_int_equal(run(&k, &op, NOW + 30), TEDDY_OK);
+    assert_string_equal(states(k), "ES256 signing"); /* as the signer was */
+    for (size_t i = 0; i < count; i++)
+        assert_null(strstr(file_text(), before[i].kid));
+    keys_free(k);
+}
+
 static void test_an_unknown_key(void **state)
 {
     (void)state;
@@ -438,6 +454,7 @@ int main(void)
         T(test_retiring_the_signer_makes_a_successor),
         T(test_retiring_a_public_signer_waits_for_its_successor),
         T(test_a_key_that_somebody_has_is_forgotten),
+        T(test_all_are_forgotten_for_one_new),
         T(test_an_unknown_key),
         T(test_jwt_alg_counts_when_it_changes),
         T(test_there_is_a_bound),

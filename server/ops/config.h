@@ -98,8 +98,16 @@
     N(downlink_queue_max, CONFIG_DOWNLINK_QUEUE_MAX, 1, 10000, "", "Messages that may wait for one toy") \
     N(downlink_expiry_s, CONFIG_DOWNLINK_EXPIRY_S, 1, 7776000, "seconds", "A message to a toy waits so long, unless it says how long itself") \
     N(downlink_max, CONFIG_DOWNLINK_MAX, 1, 16384, "bytes", "Longest message to a toy; the SDK's smallest buffer takes the default") \
-    N(audit_retention_days, 400, 0, 36500, "days", "Events of the audit trail leave after; 0: never") \
+    N(retention_audit_days, 400, 0, 36500, "days", "Events of the audit trail leave after; 0: never") \
     N(audit_events_max, 20000000, 1000, 4000000000, "", "Most events of the audit trail that are kept; 150 to 250 bytes each") \
+    N(retention_messages_days, 30, 1, 90, "days", "A message to a toy leaves after, even if it may wait for longer") \
+    N(retention_tokens_days, 7, 0, 3650, "days", "What is known of a token family (times, ids of tokens) leaves so long after its last token expired") \
+    N(retention_bindings_days, 400, 0, 36500, "days", "A toy that neither claims nor refreshes for so long is released from its child; 0: never") \
+    N(retention_children_days, 30, 0, 36500, "days", "A child that no toy is bound to is forgotten after: the key of its pseudonym; 0: never") \
+    N(retention_memory_days, 30, 0, 3650, "days", "A remembered turn of talk leaves after; 0: never, it makes room for newer ones") \
+    N(retention_reports_days, 90, 0, 3650, "days", "What is counted for parents of a day (minutes of play, what was blocked) leaves after, and an alert that nobody takes; 0: never") \
+    N(retention_batches_days, 0, 0, 36500, "days", "Records of production batches leave after; 0: never") \
+    N(retention_admin_tokens_days, 90, 0, 36500, "days", "Records of admin tokens leave so long after these expired or were revoked; 0: never") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \
     B(echo_route, false, "Serve GET /ws/echo, an unauthenticated echo for conformance and load tests") \
     E(log_level, "info", "error|warn|info|debug", "Least urgent events logged") \

@@ -49,6 +49,17 @@
     X(DOWNLINKS_ACKED, "teddy_downlinks_acked_total", "", "Messages to toys that left their queue because the toy has them") \
     X(DOWNLINKS_EXPIRED, "teddy_downlinks_expired_total", "", "Messages to toys that expired before they were acked") \
     X(DOWNLINKS_DROPPED, "teddy_downlinks_dropped_total", "", "Messages to toys dropped as larger than the toy takes") \
+    X(PRUNED_MESSAGES_EXPIRED, "teddy_pruned_total", "kind=\"messages_expired\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_MESSAGES, "teddy_pruned_total", "kind=\"messages\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_TOKENS, "teddy_pruned_total", "kind=\"token_families\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_RELEASED, "teddy_pruned_total", "kind=\"released\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_BINDINGS, "teddy_pruned_total", "kind=\"bindings\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_CHILDREN, "teddy_pruned_total", "kind=\"children\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_BATCHES, "teddy_pruned_total", "kind=\"batches\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_ADMIN_TOKENS, "teddy_pruned_total", "kind=\"admin_tokens\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_TURNS, "teddy_pruned_total", "kind=\"turns\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_REPORTS, "teddy_pruned_total", "kind=\"reports\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_AUDIT, "teddy_pruned_total", "kind=\"audit\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(MESSAGES_REFUSED, "teddy_messages_refused_total", "", "Messages answered with an error") \
     X(BLOCKED_IN, "teddy_blocked_total", "side=\"in\"", "Utterances (in) and answers (out) replaced by words of our own") \
     X(BLOCKED_OUT, "teddy_blocked_total", "side=\"out\"", "") \

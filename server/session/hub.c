@@ -323,9 +323,19 @@ struct closing {
     uint16_t code;
     bool keep;
     uint8_t keep_sid[STORE_JTI_LEN];
-    char device_id[LIMIT_ID_LEN + 1]; /* "": all whose token this key signed */
+    char device_id[LIMIT_ID_LEN + 1]; /* "": all of the child, or whose token this key signed */
+    char child_id[LIMIT_ID_LEN + 1];
     uint8_t key;
 };
+
+static void close_child(struct hub *hub, const char *child_id, uint16_t code, const char *word)
+{
+    for (unsigned i = 0; i < hub->bucket_count; i++)
+        for (struct session *s = hub->buckets[i]; s; s = s->next)
+            if (strcmp(session_child(s), child_id) == 0)
+                session_close(s, code, word, false);
+    recent_drop_child(&hub->recent, child_id);
+}
 
 static void close_key(struct hub *hub, uint8_t key, uint16_t code, const char *word)
 {
@@ -341,6 +351,8 @@ static void close_here(struct loop *loop, struct loop_task *task)
     (void)loop;
     if (c->device_id[0])
         session_close_device(c->hub, c->device_id, c->keep ? c->keep_sid : NULL, c->code, c->word);
+    else if (c->child_id[0])
+        close_child(c->hub, c->child_id, c->code, c->word);
     else
         close_key(c->hub, c->key, c->code, c->word);
     free(c);
@@ -358,6 +370,13 @@ static struct closing *closing_new(struct hub *hub, uint16_t code, const char *w
     c->word = word;
     c->code = code;
     return c;
+}
+
+void hub_post_close_child(struct hub *hub, const char *child_id, uint16_t code, const char *word)
+{
+    struct closing *c = closing_new(hub, code, word);
+    snprintf(c->child_id, sizeof c->child_id, "%s", child_id);
+    loop_post(hub->loop, &c->task);
 }
 
 void hub_post_close_key(struct hub *hub, uint8_t key, uint16_t code, const char *word)

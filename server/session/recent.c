@@ -73,6 +73,7 @@ static void drop(struct recent *r, struct recent_device *d)
     unlink_age(r, d);
     drop_answer(r, d);
     r->bytes -= sizeof *d;
+    wipe(d, sizeof *d);
     free(d);
 }
 
@@ -176,6 +177,15 @@ void recent_forget(struct recent *r, const char *device, const char *child, uint
     int i = d ? place_of(d, id) : -1;
     if (i >= 0)
         d->ids[i] = 0;
+}
+
+void recent_drop_child(struct recent *r, const char *child)
+{
+    for (struct recent_device *d = r->newest, *older; d; d = older) {
+        older = d->older;
+        if (strcmp(d->child, child) == 0)
+            drop(r, d);
+    }
 }
 
 void recent_drop(struct recent *r, const char *device)

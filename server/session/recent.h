@@ -35,6 +35,8 @@ void recent_add(struct recent *r, const char *device, const char *child, uint64_
 void recent_forget(struct recent *r, const char *device, const char *child, uint64_t id);
 /* Drops all that is known of a device. */
 void recent_drop(struct recent *r, const char *device);
+/* Drops all that is known of a child. */
+void recent_drop_child(struct recent *r, const char *child);
 
 /* The pair's latest utterance, whose answer now begins; id 0: one without an id. */
 void recent_answer_begin(struct recent *r, const char *device, const char *child, uint64_t id);

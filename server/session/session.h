@@ -84,6 +84,8 @@ void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_
                     const char *word);
 /* The same for all sessions of the hub whose token was signed by that key. */
 void hub_post_close_key(struct hub *hub, uint8_t key, uint16_t code, const char *word);
+/* The same for all sessions of the child, and what is remembered of its words is dropped. */
+void hub_post_close_child(struct hub *hub, const char *child_id, uint16_t code, const char *word);
 /* A message for the device was queued: its session, if it has one, is to look. Called as the
  * message commits, on the store's thread, messages arrive in the order of their commits. Out of
  * memory: the message waits for the session's next reason to look. Threads: any. */

@@ -356,7 +356,9 @@ void toy_closed(struct toy *t, uint16_t code, const char *reason)
 void toy_settle(struct toy *t)
 {
     toy_send(t, WS_PING, true, "settle", 6);
-    assert_true(toy_next(t));
+    do
+        assert_true(toy_next(t));
+    while (t->opcode == WS_PING); /* the server's own heartbeat, on a slow machine */
     assert_int_equal(t->opcode, WS_PONG);
     assert_string_equal(t->text, "settle");
 }

@@ -137,10 +137,11 @@ static int child_add(struct store_tx *tx, const char *child_id, uint8_t key[AUDI
 {
     if (RAND_bytes(key, AUDIT_CHILD_LEN) != 1)
         return broken(tx);
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_CHILD_ADD, "INSERT INTO child (child_id, key) VALUES (?1, ?2)");
+    sqlite3_stmt *st = tx_stmt(tx, STMT_CHILD_ADD,
+                               "INSERT INTO child (child_id, key, made_s) VALUES (?1, ?2, ?3)");
     bind_text(st, 1, child_id);
     bind_blob(st, 2, key, AUDIT_CHILD_LEN);
+    bind_u64(st, 3, now_ms() / 1000);
     return tx_run(tx, st);
 }
 
@@ -159,11 +160,4 @@ int audit_child(struct store_tx *tx, const char *child_id, bool make, uint8_t ou
         memcpy(out, mac, AUDIT_CHILD_LEN);
     wipe(key, sizeof key);
     return err;
-}
-
-int audit_child_erase(struct store_tx *tx, const char *child_id)
-{
-    sqlite3_stmt *st = tx_stmt(tx, STMT_CHILD_ERASE, "DELETE FROM child WHERE child_id = ?1");
-    bind_text(st, 1, child_id);
-    return tx_run(tx, st);
 }

@@ -28,11 +28,10 @@ struct audit_event {
 int audit_add(struct store_tx *tx, const struct audit_event *e);
 
 /* The child's pseudonym: the first 16 bytes of HMAC-SHA256 of its id under a key of its own, which
- * is made (in a write job only) when there is none and `make`; otherwise TEDDY_ENOTFOUND. */
+ * is made (in a write job only) when there is none and `make`; otherwise TEDDY_ENOTFOUND.
+ * store_child_forget (children.h) destroys the key: then nothing leads from the events to the child
+ * any more. */
 int audit_child(struct store_tx *tx, const char *child_id, bool make, uint8_t out[AUDIT_CHILD_LEN]);
-/* Destroys the key: nothing leads from the events to the child any more. A child without one is
- * fine. */
-int audit_child_erase(struct store_tx *tx, const char *child_id);
 
 /* ---- Reading ---- */
 
@@ -83,8 +82,8 @@ int audit_head_add(struct store_tx *tx, const struct audit_head *head);
  * others behind it. */
 int audit_prunable(struct store_tx *tx, uint64_t before_ms, uint64_t keep_max, unsigned piece,
                    struct audit_head *out, bool *more);
-/* Removes what stands up to the anchor, which is signed and from now on the beginning. */
-int audit_prune(struct store_tx *tx, const struct audit_head *anchor);
+/* Removes what stands up to the anchor, which is signed and from now on the beginning: *events. */
+int audit_prune(struct store_tx *tx, const struct audit_head *anchor, uint64_t *events);
 
 /* ---- The chain ---- */
 

@@ -91,7 +91,7 @@ static int run_up_to(struct store_tx *tx, enum stmt_id id, const char *sql, int6
     return tx_run(tx, st);
 }
 
-int audit_prune(struct store_tx *tx, const struct audit_head *anchor)
+int audit_prune(struct store_tx *tx, const struct audit_head *anchor, uint64_t *events)
 {
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_AUDIT_ANCHOR_PUT,
@@ -101,6 +101,7 @@ int audit_prune(struct store_tx *tx, const struct audit_head *anchor)
     int err = tx_run(tx, st);
     if (err == TEDDY_OK)
         err = run_up_to(tx, STMT_AUDIT_PRUNE, "DELETE FROM audit WHERE n <= ?1", anchor->n);
+    *events = err == TEDDY_OK ? (uint64_t)sqlite3_changes64(tx->db) : 0;
     if (err == TEDDY_OK)
         err =
             run_up_to(tx, STMT_AUDIT_HEAD_PRUNE, "DELETE FROM audit_head WHERE n <= ?1", anchor->n);

@@ -1,6 +1,5 @@
 /* Devices: the registry's rows. */
 #include "proto/text.h"
-#include "store/audit.h"
 #include "store/batches.h"
 #include "store/internal.h"
 
@@ -183,42 +182,4 @@ int store_device_release(struct store_tx *tx, const char *device_id)
     if (err == TEDDY_OK)
         err = talk_clear_row(tx, row);
     return err != TEDDY_OK ? err : store_family_revoke(tx, row);
-}
-
-static int tell_devices(struct store_tx *tx, const char *child_id,
-                        void (*each)(void *arg, const char *device_id), void *arg,
-                        uint64_t *devices)
-{
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_CHILD_DEVICES,
-                "SELECT device_id FROM device WHERE child_id = ?1 ORDER BY device_id");
-    bind_text(st, 1, child_id);
-    char device_id[LIMIT_ID_LEN + 1];
-    int err;
-    *devices = 0;
-    while ((err = tx_row(tx, st)) == TEDDY_OK) {
-        err = column_text(tx, st, 0, device_id, sizeof device_id);
-        if (err != TEDDY_OK)
-            break;
-        ++*devices;
-        if (each != NULL)
-            each(arg, device_id);
-    }
-    return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
-}
-
-int store_child_forget(struct store_tx *tx, const char *child_id,
-                       void (*each)(void *arg, const char *device_id), void *arg, uint64_t *devices)
-{
-    int err = tell_devices(tx, child_id, each, arg, devices);
-    if (err == TEDDY_OK)
-        err = downlink_clear_child(tx, child_id);
-    if (err == TEDDY_OK)
-        err = audit_child_erase(tx, child_id);
-    if (err != TEDDY_OK)
-        return err;
-    sqlite3_stmt *st = tx_stmt(tx, STMT_DEVICE_UNBIND_CHILD,
-                               "UPDATE device SET child_id = '', sid = NULL WHERE child_id = ?1");
-    bind_text(st, 1, child_id);
-    return tx_run(tx, st);
 }

@@ -256,22 +256,3 @@ int store_downlink_clear(struct store_tx *tx, const char *device_id, uint64_t *c
         *count = (uint64_t)sqlite3_changes64(tx->db);
     return err;
 }
-
-int downlink_clear_child(struct store_tx *tx, const char *child_id)
-{
-    sqlite3_stmt *st = tx_stmt(tx, STMT_DOWNLINK_FORGET,
-                               "DELETE FROM downlink WHERE device_row IN"
-                               " (SELECT row FROM device WHERE child_id = ?1)");
-    bind_text(st, 1, child_id);
-    return tx_run(tx, st);
-}
-
-int store_downlink_purge(struct store_tx *tx, uint64_t now_s, uint64_t *count)
-{
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_DOWNLINK_PURGE, "DELETE FROM downlink WHERE expires_s <= ?1");
-    bind_u64(st, 1, now_s);
-    int err = tx_run(tx, st);
-    *count = err == TEDDY_OK ? (uint64_t)sqlite3_changes64(tx->db) : 0;
-    return err;
-}

@@ -14,6 +14,12 @@ static void bind_pair(sqlite3_stmt *st, int at, const struct pair_row *pair)
     bind_u64(st, at + 4, pair->refresh_exp_s);
 }
 
+/* The child's column, and with it the index on it, is written only when it changes. */
+#define CLAIMED                                                                                    \
+    "firmware_version = ?3, client_timestamp = ?4, claimed_s = ?5, seen_s = ?5, sid = ?6,"         \
+    " access_jti = ?7, refresh_jti = ?8, iat_s = ?9, access_exp_s = ?10, refresh_exp_s = ?11,"     \
+    " presented = 0, spent_jti = NULL, spent_s = 0 WHERE row = ?1"
+
 int store_device_bind(struct store_tx *tx, const struct device_row *device,
                       const struct family_row *f, const char *firmware, const char *timestamp,
                       uint64_t now_s)
@@ -23,14 +29,13 @@ int store_device_bind(struct store_tx *tx, const struct device_row *device,
         if (err != TEDDY_OK)
             return err;
     }
+    bool again = strcmp(device->child_id, f->child_id) == 0;
     sqlite3_stmt *st =
-        tx_stmt(tx, STMT_DEVICE_BIND,
-                "UPDATE device SET child_id = ?2, firmware_version = ?3, client_timestamp = ?4,"
-                " claimed_s = ?5, seen_s = ?5, sid = ?6, access_jti = ?7, refresh_jti = ?8,"
-                " iat_s = ?9, access_exp_s = ?10, refresh_exp_s = ?11, presented = 0,"
-                " spent_jti = NULL, spent_s = 0 WHERE row = ?1");
+        again ? tx_stmt(tx, STMT_DEVICE_BIND_AGAIN, "UPDATE device SET " CLAIMED)
+              : tx_stmt(tx, STMT_DEVICE_BIND, "UPDATE device SET child_id = ?2, " CLAIMED);
     bind_u64(st, 1, (uint64_t)device->row);
-    bind_text(st, 2, f->child_id);
+    if (!again)
+        bind_text(st, 2, f->child_id);
     bind_text(st, 3, firmware);
     bind_text(st, 4, timestamp);
     bind_u64(st, 5, now_s);

@@ -28,8 +28,8 @@ enum stmt_id {
     STMT_DEVICE_SECRET_USED,
     STMT_DEVICE_SECRET,
     STMT_DEVICE_BIND,
+    STMT_DEVICE_BIND_AGAIN,
     STMT_DEVICE_UNBIND,
-    STMT_DEVICE_UNBIND_CHILD,
     STMT_CLAIM_SEEN,
     STMT_CLAIM_ADD,
     STMT_CLAIM_CLEAR,
@@ -37,7 +37,6 @@ enum stmt_id {
     STMT_FAMILY_ROTATE,
     STMT_FAMILY_PRESENTED,
     STMT_FAMILY_REVOKE,
-    STMT_CHILD_DEVICES,
     STMT_EPOCH_OPEN,
     STMT_DOWNLINK_NEXT_ID,
     STMT_DOWNLINK_EXPIRE,
@@ -51,8 +50,6 @@ enum stmt_id {
     STMT_DOWNLINK_RENUMBER,
     STMT_DOWNLINK_DROP,
     STMT_DOWNLINK_CLEAR,
-    STMT_DOWNLINK_FORGET,
-    STMT_DOWNLINK_PURGE,
     /* admin_tokens.c */
     STMT_ADMIN_TOKEN_LIST,
     STMT_ADMIN_TOKEN_COUNT,
@@ -82,7 +79,6 @@ enum stmt_id {
     STMT_AUDIT_HEAD_PRUNE,
     STMT_CHILD_KEY,
     STMT_CHILD_ADD,
-    STMT_CHILD_ERASE,
     /* talk.c */
     STMT_PROFILE_GET,
     STMT_PROFILE_PUT,
@@ -106,6 +102,39 @@ enum stmt_id {
     STMT_TALK_CLEAR_PLAYED,
     STMT_TALK_CLEAR_BLOCKED,
     STMT_TALK_CLEAR_ALERT,
+    /* children.c, erasures.c */
+    STMT_CHILD_FORGET_MESSAGES,
+    STMT_CHILD_FORGET_BINDINGS,
+    STMT_CHILD_FORGET_KEY,
+    STMT_CHILD_FORGET_PROFILE,
+    STMT_CHILD_FORGET_TURNS,
+    STMT_CHILD_FORGET_PLAYED,
+    STMT_CHILD_FORGET_BLOCKED,
+    STMT_CHILD_FORGET_ALERTS,
+    STMT_CHILD_REVOKE,
+    STMT_CHILD_BINDINGS,
+    STMT_CHILD_MESSAGES,
+    STMT_CHILD_NEXT,
+    STMT_ERASURES_GET,
+    STMT_ERASURES_PUT,
+    /* retention.c */
+    STMT_RETAIN_MESSAGES_END,
+    STMT_RETAIN_MESSAGES_EXPIRED,
+    STMT_RETAIN_MESSAGES_OLD,
+    STMT_RETAIN_DEVICES_END,
+    STMT_RETAIN_TOKENS,
+    STMT_RETAIN_RELEASED,
+    STMT_RETAIN_IDLE,
+    STMT_RETAIN_CHILDREN_END,
+    STMT_RETAIN_CHILDREN_BACK,
+    STMT_RETAIN_CHILDREN_MARK,
+    STMT_RETAIN_CHILDREN_OLD,
+    STMT_RETAIN_BATCHES,
+    STMT_RETAIN_ADMIN_TOKENS,
+    STMT_RETAIN_TURNS,
+    STMT_RETAIN_PLAYED,
+    STMT_RETAIN_BLOCKED,
+    STMT_RETAIN_ALERTS,
     STMT_COUNT
 };
 
@@ -115,6 +144,7 @@ struct store_tx {
     void (*failed)(const char *what, const char *advice, int code);
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
+    bool scrub;  /* what a job deleted is to leave the log, too, once it is committed */
     struct seal_box *box;      /* shuts and opens secrets */
     struct audit_chain *audit; /* the end of the audit trail; NULL until an event is added */
     sqlite3_stmt *stmts[STMT_COUNT];
@@ -131,10 +161,16 @@ struct log_vfs {
     sqlite3_vfs vfs; /* first */
     sqlite3_vfs *real;
     char name[32];
+    sqlite3_io_methods database; /* of the database file; the real ones but for one */
+    const sqlite3_io_methods *database_real;
 };
 
 TEDDY_MUST_CHECK int log_vfs_add(struct log_vfs *v, const char *real);
 void log_vfs_remove(struct log_vfs *v);
+/* The database file, just opened by the real VFS: what is free in its pages is zero
+ * (database_file.c).
+ */
+void database_file_watch(struct log_vfs *v, sqlite3_file *f);
 /* After a transaction: what it gathered and did not commit may no longer reach the file. Once the
  * lock is given up the log's end may be another process's. */
 void log_forget(sqlite3 *db);
@@ -195,11 +231,13 @@ int tx_damaged(struct store_tx *tx);
 
 /* Forgets what a device's former secret signed. */
 int store_claim_clear(struct store_tx *tx, int64_t device_row);
-/* Empty the queue: of a device; of all that are bound to this child. */
+/* Empties the device's queue. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
-int downlink_clear_child(struct store_tx *tx, const char *child_id);
 /* All that conversations left with a device. */
 int talk_clear_row(struct store_tx *tx, int64_t device_row);
+/* Brings the database up to the list of forgotten children (erasures.h). Before the writer thread
+ * starts. TEDDY_ESTORE with err. */
+TEDDY_MUST_CHECK int erasures_start(struct store_tx *tx, char *err, size_t cap);
 
 /* Jobs on their way to a thread. */
 struct queue {
@@ -237,6 +275,7 @@ struct store {
     unsigned group_max;
     struct store_tx writer; /* the writer thread's, as are wal and log */
     struct wal wal;
+    bool scrub_due; /* the log could not be cut after a scrub was asked for */
     struct log_vfs log;
     pthread_t writer_thread;
     unsigned readers; /* started */

@@ -3,8 +3,8 @@
  * them before they are synced. So they are gathered here and go to the file in pieces of GATHER.
  * What waits goes before anything else is done with the file, and first of all with its sync; a
  * failure is then that call's. Where a torn write may spoil what stands beside it, SQLite writes
- * some of a commit behind its sync, and nothing is gathered. Everything but the log is the real
- * VFS's own. */
+ * some of a commit behind its sync, and nothing is gathered. Everything but the log, and
+ * the database file (database_file.c), is the real VFS's own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,8 +141,12 @@ static const sqlite3_io_methods methods = {.iVersion = 1,
 static int log_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int flags, int *out_flags)
 {
     sqlite3_vfs *real = ((struct log_vfs *)(void *)vfs)->real;
-    if (!(flags & SQLITE_OPEN_WAL))
-        return real->xOpen(real, path, f, flags, out_flags);
+    if (!(flags & SQLITE_OPEN_WAL)) {
+        int opened = real->xOpen(real, path, f, flags, out_flags);
+        if (opened == SQLITE_OK && (flags & SQLITE_OPEN_MAIN_DB))
+            database_file_watch((struct log_vfs *)(void *)vfs, f);
+        return opened;
+    }
     struct log_file *log = log_of(f);
     *log = (struct log_file){.held = malloc(GATHER)};
     if (log->held == NULL)
@@ -160,6 +164,7 @@ static int log_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int fla
 int log_vfs_add(struct log_vfs *v, const char *real)
 {
     v->real = sqlite3_vfs_find(real);
+    v->database_real = NULL;
     if (v->real == NULL)
         return TEDDY_ESTORE;
     v->vfs = *v->real;

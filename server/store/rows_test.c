@@ -363,46 +363,6 @@ static void test_release_and_remove(void **state)
     run(remove_body);
 }
 
-static void note(void *arg, const char *device_id)
-{
-    char *told = arg;
-    size_t len = strlen(told);
-    snprintf(told + len, 64 - len, "%s", device_id);
-}
-
-static int forget_body(struct store_tx *tx, void *arg)
-{
-    (void)arg;
-    char told[64] = "";
-    uint64_t devices = 0;
-    static const char *const ids[] = {"a", "b", "c", "d"};
-    for (unsigned i = 0; i < 4; i++)
-        add_device(tx, ids[i], i);
-    assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
-    assert_int_equal(bind_child(tx, "b", "other", 2, 5), TEDDY_OK);
-    assert_int_equal(bind_child(tx, "c", "kid", 3, 5), TEDDY_OK);
-    assert_int_equal(bind_child(tx, "d", "kid2", 4, 5), TEDDY_OK);
-
-    assert_int_equal(store_child_forget(tx, "kid", note, told, &devices), TEDDY_OK);
-    assert_string_equal(told, "ac");
-    assert_int_equal(devices, 2);
-    assert_string_equal(device(tx, "a").child_id, "");
-    assert_string_equal(device(tx, "b").child_id, "other");
-    assert_string_equal(device(tx, "c").child_id, "");
-    assert_string_equal(device(tx, "d").child_id, "kid2");
-    assert_true(!in_force(tx, "a", 1) && in_force(tx, "b", 2));
-    assert_true(!in_force(tx, "c", 3) && in_force(tx, "d", 4));
-    assert_int_equal(store_child_forget(tx, "kid", NULL, NULL, &devices), TEDDY_OK);
-    assert_int_equal(devices, 0);
-    return TEDDY_OK;
-}
-
-static void test_forget_child(void **state)
-{
-    (void)state;
-    run(forget_body);
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -414,7 +374,6 @@ int main(void)
         T(test_families),
         T(test_one_family_in_force),
         T(test_release_and_remove),
-        T(test_forget_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,6 +165,13 @@ static const char *const steps[] = {
     " WHEN old.n > coalesce((SELECT n FROM audit_anchor), 0)"
     " BEGIN SELECT raise(ABORT, 'audit is append-only'); END;",
 
+    /* idle_s: when upkeep first found no toy bound to the child; 0: one is. erasures: how much of
+     * the list of forgotten children is known (erasures.h). */
+    "CREATE INDEX device_child ON device (child_id) WHERE child_id <> '';"
+    "ALTER TABLE child ADD COLUMN made_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE child ADD COLUMN idle_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE server ADD COLUMN erasures INTEGER NOT NULL DEFAULT 0;",
+
     /* What is kept of conversations, each table's rows by toy and child (talk.h). day: local, from
      * 1970-01-01. */
     "ALTER TABLE device ADD COLUMN processor TEXT NOT NULL DEFAULT '';"
@@ -221,7 +228,12 @@ static const char *const steps[] = {
     " tries INTEGER NOT NULL"
     ") STRICT;"
     "CREATE INDEX alert_due ON alert (due_s);"
-    "CREATE INDEX alert_device ON alert (device_row);",
+    "CREATE INDEX alert_device ON alert (device_row);"
+    "CREATE INDEX profile_child ON profile (child_id);"
+    "CREATE INDEX turn_child ON turn (child_id);"
+    "CREATE INDEX played_child ON played (child_id);"
+    "CREATE INDEX blocked_child ON blocked (child_id);"
+    "CREATE INDEX alert_child ON alert (child_id);",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))

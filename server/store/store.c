@@ -81,6 +81,7 @@ static int start(struct store *s, const struct store_options *o, unsigned reader
     int e = tx_open(&s->writer, o, gather ? s->log.name : o->vfs, true, err, cap);
     if (e != TEDDY_OK)
         goto unopened;
+    e = erasures_start(&s->writer, err, cap);
     writer_watch_wal(s);
     while (e == TEDDY_OK && s->readers < readers)
         e = start_reader(s, o, err, cap);

@@ -151,12 +151,6 @@ int store_family_presented(struct store_tx *tx, int64_t device_row,
 /* Whichever the device has. */
 int store_family_revoke(struct store_tx *tx, int64_t device_row);
 
-/* Everything that names the child: bindings and families ended, messages to its toys deleted;
- * *devices of it. each is told every device concerned. */
-int store_child_forget(struct store_tx *tx, const char *child_id,
-                       void (*each)(void *arg, const char *device_id), void *arg,
-                       uint64_t *devices);
-
 /* ---- Messages to toys (docs/protocol.md, "Messages"): each device's queue, in the order of ids.
  * Where a child_id stands, the device must be bound to that child: otherwise there is nothing, so
  * that no session is given what is meant for another child. ---- */
@@ -196,7 +190,5 @@ int store_downlink_drop(struct store_tx *tx, const char *device_id, const char *
                         const struct downlink_id *id);
 /* All of the device leave. */
 int store_downlink_clear(struct store_tx *tx, const char *device_id, uint64_t *count);
-/* What has expired leaves. */
-int store_downlink_purge(struct store_tx *tx, uint64_t now_s, uint64_t *count);
 
 #endif

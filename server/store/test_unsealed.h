@@ -30,11 +30,12 @@ static inline bool drop_one_later(sqlite3 *db, int version)
 /* Back to that schema. There is no device yet. */
 static inline void make_unsealed(sqlite3 *db, int version)
 {
-    char sql[200];
+    char sql[320];
     while (drop_one_later(db, version))
         continue;
     snprintf(sql, sizeof sql,
-             "ALTER TABLE device DROP COLUMN sealed;"
+             "DROP INDEX IF EXISTS device_child; ALTER TABLE server DROP COLUMN erasures;"
+             "ALTER TABLE device DROP COLUMN processor; ALTER TABLE device DROP COLUMN sealed;"
              "ALTER TABLE device RENAME COLUMN fingerprint TO secret; PRAGMA user_version = %d;",
              version);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);

@@ -35,11 +35,11 @@ void writer_watch_wal(struct store *s)
  * list of readers, and to one try it is the reader that it was at first. But nothing is committed
  * between them: to the next try, its present snapshot is one of the whole log, which can then be
  * copied; and once it is, snapshots need no log, and it can be cut. */
-static bool cut_log(sqlite3 *db)
+static bool cut_log(sqlite3 *db, int tries, int busy_ms)
 {
     int rc = SQLITE_BUSY;
-    sqlite3_busy_timeout(db, CUT_BUSY_MS);
-    for (int i = 0; i < CUT_TRIES && (rc & 0xff) == SQLITE_BUSY; i++)
+    sqlite3_busy_timeout(db, busy_ms);
+    for (int i = 0; i < tries && (rc & 0xff) == SQLITE_BUSY; i++)
         rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_busy_timeout(db, NORMAL_BUSY_MS);
     return rc == SQLITE_OK;
@@ -53,11 +53,26 @@ static void checkpoint(struct store *s)
         return;
     if (wal->pages < WAL_PAGES_MAX) {
         (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    } else if (!cut_log(s->writer.db)) {
+    } else if (!cut_log(s->writer.db, CUT_TRIES, CUT_BUSY_MS)) {
         step = wal->retry;
         wal->retry = step < CHECKPOINT_PAGES / 2 ? 2 * step : CHECKPOINT_PAGES;
     }
     wal->checkpoint_at = wal->pages + step;
+}
+
+/* After a job whose deletions have to be true of the files before it is answered: the log is copied
+ * back and cut off, which zeroes what is free in the pages (database_file.c), and the pages in
+ * memory, in which it is not, are given up. When a reader is in the way, it is tried again after
+ * each group. */
+static void scrub(struct store *s)
+{
+    bool asked = s->writer.scrub;
+    s->writer.scrub = false;
+    if (!asked && !s->scrub_due)
+        return;
+    s->scrub_due =
+        asked ? !cut_log(s->writer.db, CUT_TRIES, CUT_BUSY_MS) : !cut_log(s->writer.db, 1, 0);
+    (void)sqlite3_db_release_memory(s->writer.db);
 }
 
 static void rollback(struct store_tx *tx)
@@ -167,6 +182,7 @@ static void write_group(struct store *s, struct store_job *group)
         atomic_fetch_add_explicit(&s->commits, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&s->jobs, jobs, memory_order_relaxed);
     }
+    scrub(s);
     for (struct store_job *job = group, *next; job != NULL; job = next) {
         next = job->next; /* done may free the job */
         job->done(job);

@@ -1,5 +1,5 @@
-"""The storm: 200 toys (teddy-sim, which breaks them too) and a few independent claimers, behind a proxy that cuts,
-stalls, truncates and slows, while the server is killed with -9 at random moments. Afterwards every toy is online,
+"""The storm: 200 toys (teddy-sim, which breaks them too; under a sanitizer 100) and a few independent claimers, behind a
+proxy that cuts, stalls, truncates and slows, while the server is killed with -9 at random moments. Afterwards every toy is online,
 everything said was echoed once, every message came once, no nonce was accepted twice and no answered token is unknown.
 
 STORM_SEED repeats a run; STORM_TOYS and STORM_KILLS make it longer."""
@@ -20,8 +20,8 @@ from claimers import Claimer  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from simulator import OPEN, QUICK, Restarts, register  # noqa: E402
 
-TOYS = int(os.environ.get("STORM_TOYS", "200"))
-KILLS = int(os.environ.get("STORM_KILLS", "6"))
+TOYS = int(os.environ.get("STORM_TOYS", harness.rounds(200, 100)))
+KILLS = int(os.environ.get("STORM_KILLS", harness.rounds(6, 4)))
 CLAIMERS = 8
 SEED = int(os.environ.get("STORM_SEED", random.SystemRandom().randrange(1 << 32)))
 PATIENCE = 4 * harness.PATIENCE

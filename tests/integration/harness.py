@@ -29,6 +29,7 @@ import websockets
 
 BUILD = os.environ.get("TEST_BUILD", os.path.join(os.path.dirname(__file__), "../../build"))
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "30"))  # seconds that something awaited may take
+SANITIZED = bool(os.environ.get("TEST_SANITIZE"))
 
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a test blocks its own loop for a moment is fine
 
@@ -54,6 +55,11 @@ def lasting_port():
                 return port
         except OSError:
             continue
+
+
+def rounds(plain, sanitized):
+    """How often something is repeated: a sanitizer is slow, and finds what it finds in fewer."""
+    return sanitized if SANITIZED else plain
 
 
 def program(name):

@@ -336,9 +336,9 @@ class Events(unittest.IsolatedAsyncioTestCase):
             (key,), = db.execute("select key from child where child_id = ?", (child,)).fetchall()
         self.new_events()
         server.ctl("child", "forget", child)
-        self.assert_events(("child.forgotten", "", name, ADMIN, {"devices": 3}))
+        self.assert_events(("child.forgotten", "", name, ADMIN, {"downlink": 0, "device": 3, "child": 1}))
         server.ctl("child", "forget", child)  # once more: there is no name any more
-        self.assert_events(("child.forgotten", "", "", ADMIN, {"devices": 0}))
+        self.assert_events(("child.forgotten", "", "", ADMIN, {"downlink": 0, "device": 0, "child": 0}))
         self.assertNotIn(child, server.log.text())
         server.terminate()
         server.ctl("audit", "verify")

@@ -22,6 +22,7 @@ BROKEN = [
     ("half", "records", {"erase erases both", "do not touch each other"}),
     ("endless", "link", {"orderly end", "without close_notify", "reset connection"}),
     ("lossy", "link", {"small buffers"}),
+    ("block", "link", {"recv does not block"}),
     ("connect", "link", {"connect does not block"}),
     ("send", "link", {"send does not block"}),
     ("resume", "protocol", {"TLS session is resumed"}),

@@ -17,7 +17,7 @@ import unittest
 
 import jwt
 
-from harness import PATIENCE, Case, RawWs, Server, closed, main, program
+from harness import PATIENCE, Case, RawWs, Server, closed, main, program, rounds
 
 JWKS = "/.well-known/jwks.json"
 MAX_AGE = 300
@@ -228,7 +228,7 @@ class Rotation(Case):
         for t in threads:
             t.start()
         try:
-            for _ in range(50):
+            for _ in range(rounds(50, 15)):
                 status, made = self.server.admin("POST", "/keys", b'{"alg":"ES256","now":true}')
                 self.assertEqual(status, 201)
                 status, _ = self.server.admin("POST", f"/keys/{made['kid']}/retire", b'{"now":true}')
@@ -243,7 +243,7 @@ class Rotation(Case):
 class Load(unittest.TestCase):
     """Toys with open sessions that claim, refresh and come back, while the keys go round under them."""
 
-    THREADS = 6
+    THREADS = rounds(6, 3)
 
     def toy_life(self, server, stop, counts, failures, changed):
         try:
@@ -323,7 +323,7 @@ class Load(unittest.TestCase):
 
 
 class Crash(unittest.TestCase):
-    ROUNDS = 12
+    ROUNDS = rounds(12, 4)
 
     def whole(self, server):
         """The file as it must be found after whatever crash."""

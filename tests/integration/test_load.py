@@ -85,19 +85,19 @@ class Real(unittest.TestCase):
 
     def test_echo(self):
         """The server's own CPU is counted, and both forms of echo are understood."""
-        result = self.run_load("echo", "/ws/echo", "--connections", 20, "--seconds", 1, "--in-flight", 3)
+        result = self.run_load("echo", "/ws/echo", "--connections", 20, "--seconds", 0.3, "--in-flight", 3)
         self.assertGreater(result["server_cpu_s"], 0)
         self.assertGreater(result["load_cpu_s"], 0)
         self.run_load("echo", "/ws/echo", "--size", 60000, "--connections", 3, "--seconds", 0.2)
-        self.run_load("echo", "/ws/echo", "--size", 1, "--connections", 2, "--seconds", 1, "--rate", 100)
+        self.run_load("echo", "/ws/echo", "--size", 1, "--connections", 2, "--seconds", 0.3, "--rate", 100)
         self.claim_all()
-        self.run_load("echo", "/ws/esp32", "--tokens-file", self.tokens, "--connections", DEVICES, "--seconds", 1,
+        self.run_load("echo", "/ws/esp32", "--tokens-file", self.tokens, "--connections", DEVICES, "--seconds", 0.3,
                       "--format", "teddy")
 
     def test_a_session_is_no_raw_echo(self):
         """What comes back as JSON is not what was said."""
         self.claim_all()
-        result = self.run_load("echo", "/ws/esp32", "--tokens-file", self.tokens, "--seconds", 1, status=1)
+        result = self.run_load("echo", "/ws/esp32", "--tokens-file", self.tokens, "--seconds", 0.3, status=1)
         self.assertGreater(result["wrong_bytes"], 0)
 
     def test_turns(self):
@@ -142,7 +142,7 @@ class Real(unittest.TestCase):
             self.assertIn("closed", err)
 
     def test_handshake(self):
-        args = ("--seconds", 1, "--concurrency", 4)
+        args = ("--seconds", 0.3, "--concurrency", 4)
         self.assertEqual(self.run_load("handshake", "/ws/echo", *args)["resumed"], 0)
         for version in ("1.2", "1.3"):
             result = self.run_load("handshake", "/ws/echo", "--resume", "--tls", version, *args)
@@ -152,18 +152,18 @@ class Real(unittest.TestCase):
 
     def test_a_refused_handshake_is_noticed(self):
         """The upgrade is completed, and then closed with 1008."""
-        result = self.run_load("handshake", "/ws/esp32/load-1", "--seconds", 1, status=1)
+        result = self.run_load("handshake", "/ws/esp32/load-1", "--seconds", 0.3, status=1)
         self.assertEqual(result["errors"], 1)
 
     def test_claims(self):
-        self.run_load("claims", "", "--devices-file", self.devices, "--connections", 4, "--seconds", 1)
-        self.run_load("claims", "", "--devices-file", self.devices, "--connections", 4, "--seconds", 1, "--rate", 50)
+        self.run_load("claims", "", "--devices-file", self.devices, "--connections", 4, "--seconds", 0.3)
+        self.run_load("claims", "", "--devices-file", self.devices, "--connections", 4, "--seconds", 0.3, "--rate", 50)
 
     def test_a_refused_claim_is_noticed(self):
         other = os.path.join(self.folder.name, "other.csv")
         with open(other, "w") as f:
             f.write(f"load-1,{secrets.token_hex(32)}\n")
-        self.run_load("claims", "", "--devices-file", other, "--seconds", 1, status=1)
+        self.run_load("claims", "", "--devices-file", other, "--seconds", 0.3, status=1)
 
     def storm(self, *args, stop):
         """The server goes and is there again under DEVICES sessions."""
@@ -302,10 +302,10 @@ class Lies(unittest.TestCase):
     def test_an_honest_peer(self):
         """The peer of these tests is right as long as it does not lie."""
         for size in (1, 128, 4000):
-            status, result, err = self.against(honest, "echo", "--size", size, "--connections", 3, "--seconds", 1)
+            status, result, err = self.against(honest, "echo", "--size", size, "--connections", 3, "--seconds", 0.3)
             self.assertEqual((status, result["wrong_bytes"]), (0, 0), err)
         self.assertEqual(self.against(honest, "idle", "--connections", 3)[0], 0)
-        self.assertEqual(self.against(honest, "handshake", "--seconds", 1)[0], 0)
+        self.assertEqual(self.against(honest, "handshake", "--seconds", 0.3)[0], 0)
 
     def test_wrong_echoes(self):
         lies = {
@@ -322,13 +322,13 @@ class Lies(unittest.TestCase):
         }
         for name, lie in lies.items():
             with self.subTest(name):
-                status, result, err = self.against(lie, "echo", "--connections", 2, "--seconds", 1)
+                status, result, err = self.against(lie, "echo", "--connections", 2, "--seconds", 0.3)
                 self.assertEqual(status, 1)
                 self.assertGreater(result["wrong_bytes"], 0)
                 self.assertIn("not what was said came back", err)
 
     def test_a_message_in_two_frames_is_fine(self):
-        status, _, err = self.against(lambda o, p: bytes([o, 64]) + p[:64] + frame(0, p[64:]), "echo", "--seconds", 1)
+        status, _, err = self.against(lambda o, p: bytes([o, 64]) + p[:64] + frame(0, p[64:]), "echo", "--seconds", 0.3)
         self.assertEqual(status, 0, err)
 
     def test_a_wrong_session_echo(self):
@@ -343,7 +343,7 @@ class Lies(unittest.TestCase):
             n = iter(range(1, 1 << 40))
             return lambda: next(n)
 
-        args = ("echo", "--format", "teddy", "--seconds", 1)
+        args = ("echo", "--format", "teddy", "--seconds", 0.3)
         self.assertEqual(self.against(says(counter()), *args)[0], 0)  # spaced otherwise than ours
         self.assertEqual(self.against(says(lambda: 1), *args)[0], 1)
         self.assertEqual(self.against(says(counter(), done=False), *args)[0], 1)

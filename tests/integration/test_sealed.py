@@ -11,7 +11,7 @@ import subprocess
 import time
 import unittest
 
-from harness import PATIENCE, Case, Server, Toy, closing, hello, main, program
+from harness import PATIENCE, Case, Server, Toy, closing, hello, main, program, rounds
 
 JWT_KEYS = "jwt-keys.json"  # a secret of its own: who has it signs tokens, and who has not can use no row
 MASTER = "master.key"
@@ -372,7 +372,7 @@ class Rotation(Case):
         toys = [self.server.add() for _ in range(3)]
         self.measure()
         seen = set()
-        for _ in range(25):
+        for _ in range(rounds(25, 8)):
             self.rotate_and_kill(lambda ctl: self.server.kill())
             seen |= set(master_keys(self.server.data))
             self.server.start()
@@ -380,13 +380,13 @@ class Rotation(Case):
                 toy.claim()
             self.assertEqual(len(master_keys(self.server.data)), 1)
             self.assertEqual(self.state()["keys"], [self.state()["sealed_under"]])
-        self.assertGreater(len(seen), 3)
+        self.assertGreater(len(seen), rounds(3, 0))
 
     def test_teddyctl_killed_at_any_moment(self):
         toy = self.server.add()
         self.server.terminate()
         self.measure()
-        for _ in range(25):
+        for _ in range(rounds(25, 8)):
             self.rotate_and_kill(lambda ctl: ctl.send_signal(signal.SIGKILL))
         self.server.start()
         toy.claim()

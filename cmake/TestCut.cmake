@@ -1,0 +1,46 @@
+# Which tests a sanitized build leaves out, and which ones wait more than they compute. CTest lists what is left out as
+# "Not Run (Disabled)"; its program is built only when asked for by name. The plain build runs every test.
+# A name here is a regular expression for the whole name of a test.
+
+# Each cuts the power at each write, or breaks a port in each way: the same few functions, thousands of times, which other tests
+# run under both sanitizers. What a compiler or a script says is the same in every build.
+set(_not_sanitized
+  integration_conformance_broken identity_durability_test store_seal_power_test teddy_posix_power_test
+  proto_freestanding_test bench_report integration_spec)
+
+# AddressSanitizer has every parser and every route. The storm is ThreadSanitizer's; teddy-sim's own (integration_sim) is here.
+set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm)
+
+# ThreadSanitizer has what has threads: the network's loops, the writer of the store, the registry of sessions, keys that change
+# under them. Not what is one thread alone: the SDK and what stands on it, parsers, rules, documents, teddyctl, an old store that is
+# brought up to date, the load generator.
+set(TEDDY_NOT_UNDER_thread ${_not_sanitized}
+  sdk_.* proto_.* fuzz_.* port_template_test teddy_.*_test cmdline_test sim_parts_test process_.* ops_config_test
+  "identity_(siphash|rules|token|master_key)_test" "admin_(command|import|master)_test" "http_(route|proxies)_test"
+  cli_.* "integration_(admin_spec|conformance|demo|hostile|load|sim|toy|upgrade)")
+set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_broken)
+
+# They begin first and take half of a place, so that the others have the processors meanwhile. The longest first.
+set(TEDDY_WAITING
+  integration_conformance integration_sim integration_conformance_broken integration_session_life
+  integration_limits integration_hostile integration_resume integration_claim integration_session_talk session_close_test
+  net_conn_test)
+
+# Of a test that was added: is it left out, and how is it scheduled?
+function(teddy_schedule name)
+  list(FIND TEDDY_WAITING ${name} place)
+  if(place EQUAL -1)
+    set_tests_properties(${name} PROPERTIES PROCESSORS 2)
+  else()
+    math(EXPR cost "1000 - ${place}")
+    set_tests_properties(${name} PROPERTIES COST ${cost})
+  endif()
+  foreach(pattern ${TEDDY_NOT_UNDER_${TEDDY_SANITIZE}})
+    if(name MATCHES "^(${pattern})$")
+      set_tests_properties(${name} PROPERTIES DISABLED ON)
+      if(TARGET ${name})
+        set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+      endif()
+    endif()
+  endforeach()
+endfunction()

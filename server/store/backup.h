@@ -1,0 +1,38 @@
+/* A copy of the database as it is at one moment, made while others go on writing to it; and whether
+ * such a copy is whole. What it is sealed under is not needed for either. Threads: any. Blocks: on
+ * the disk. */
+#ifndef STORE_BACKUP_H
+#define STORE_BACKUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/seal_box.h"
+#include "teddy/err.h"
+
+struct backup_facts {
+    int schema;
+    uint64_t devices;
+    uint8_t master_id[SEAL_ID_LEN]; /* of the key that it is sealed under */
+};
+
+struct backup_watch {
+    void (*opened)(void *arg); /* the database is open and its moment chosen; nothing is copied */
+    void (*copied)(void *arg, uint64_t pages, uint64_t all);
+    void *arg;
+};
+
+/* Copies the database `from`, which a server may have open, over the file `to`, which exists. The
+ * writer does not wait for it; its log grows meanwhile. `to` is one file then, without a log, and
+ * not synced. TEDDY_ESTORE with err. */
+TEDDY_MUST_CHECK int store_backup_copy(const char *from, const char *to,
+                                       const struct backup_watch *w, struct backup_facts *facts,
+                                       char *err, size_t cap);
+/* Reads all of the copy at path, which nobody writes to: whole, ours, not newer than this program,
+ * sealed. deep: the indexes against the tables too. name: what errors call it. TEDDY_ESTORE with
+ * err. */
+TEDDY_MUST_CHECK int store_backup_check(const char *path, const char *name, bool deep,
+                                        struct backup_facts *facts, char *err, size_t cap);
+
+#endif

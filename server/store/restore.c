@@ -1,0 +1,201 @@
+#include "store/restore.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/audit.h"
+#include "store/internal.h"
+
+#define COUNT(member) offsetof(struct restore_counts, member)
+#define FORMER        "former.device f WHERE f.device_id = device.device_id"
+
+struct restore_step {
+    size_t count; /* which one */
+    const char *sql;
+};
+
+/* What the former database knows and the backup cannot. Rows differ between the two: devices are
+ * who has the id. A device that the former one has not is one that was removed, unless its row was
+ * given after the last that the former one ever gave: then it is the former one that is older. */
+static const struct restore_step known[] = {
+    {COUNT(claims),
+     "INSERT OR IGNORE INTO claim_key (device_row, kind, key, accepted_s)"
+     " SELECT d.row, c.kind, c.key, c.accepted_s FROM former.claim_key c"
+     " JOIN former.device f ON f.row = c.device_row JOIN device d ON d.device_id = f.device_id"},
+    {COUNT(secrets),
+     "UPDATE device SET fingerprint = f.fingerprint, sealed = f.sealed, secret_rev = f.secret_rev"
+     " FROM " FORMER " AND f.fingerprint != device.fingerprint"
+     " AND (f.created_s, f.secret_rev) >= (device.created_s, device.secret_rev)"},
+    {COUNT(disabled),
+     "UPDATE device SET enabled = 0 FROM " FORMER " AND f.enabled = 0 AND device.enabled = 1"},
+    {COUNT(removed), "UPDATE device SET enabled = 0 WHERE NOT EXISTS (SELECT 1 FROM " FORMER ")"
+                     " AND row <= (SELECT seq FROM former.sqlite_sequence WHERE name = 'device')"},
+    {COUNT(messages),
+     "DELETE FROM downlink AS m WHERE EXISTS (SELECT 1 FROM device d"
+     " JOIN former.device f ON f.device_id = d.device_id WHERE d.row = m.device_row"
+     " AND (m.epoch, m.n) <= (f.downlink_epoch, f.downlink_n) AND NOT EXISTS"
+     " (SELECT 1 FROM former.downlink w WHERE (w.device_row, w.epoch, w.n) = (f.row, m.epoch, "
+     "m.n)))"},
+    {COUNT(messages),
+     "DELETE FROM downlink AS m WHERE EXISTS (SELECT 1 FROM device d"
+     " JOIN former.device f ON f.device_id = d.device_id WHERE d.row = m.device_row"
+     " AND d.child_id != '' AND f.child_id != d.child_id)"},
+    {COUNT(unbound),
+     "UPDATE device SET child_id = '', client_timestamp = '', claimed_s = 0, seen_s = 0 "
+     "FROM " FORMER " AND device.child_id != '' AND f.child_id != device.child_id"},
+};
+
+/* The key of a pseudonym that was destroyed stays so. */
+static const char pseudonyms[] = "DELETE FROM child WHERE NOT EXISTS (SELECT 1 FROM former.child f"
+                                 " WHERE f.child_id = child.child_id AND f.key = child.key)";
+
+/* What conversations left, of a toy that has left that child since. */
+#define LEFT(table)                                                                                \
+    "DELETE FROM " table " AS t WHERE NOT EXISTS (SELECT 1 FROM device d JOIN former.device f"     \
+    " ON f.device_id = d.device_id WHERE d.row = t.device_row AND f.child_id = t.child_id);"
+static const char conversations[] =
+    LEFT("profile") LEFT("turn") LEFT("played") LEFT("blocked") LEFT("alert");
+
+/* No message gets an id that was given already, nor a batch numbers. */
+static const char numbers[] =
+    "UPDATE server SET epoch = max(server.epoch, f.epoch) FROM former.server f;"
+    "UPDATE device SET downlink_epoch = f.downlink_epoch, downlink_n = f.downlink_n FROM " FORMER
+    " AND (f.downlink_epoch, f.downlink_n) > (device.downlink_epoch, device.downlink_n);"
+    "INSERT OR IGNORE INTO batch (id, prefix, first, count, digits, created_s, manifest_sha256)"
+    " SELECT id, prefix, first, count, digits, created_s, manifest_sha256 FROM former.batch"
+    " ORDER BY n";
+
+static const struct restore_step ended[] = {
+    {COUNT(families),
+     "UPDATE device SET sid = NULL, access_jti = NULL, refresh_jti = NULL, iat_s = 0, access_exp_s "
+     "= 0,"
+     " refresh_exp_s = 0, presented = 0, spent_jti = NULL, spent_s = 0 WHERE sid IS NOT NULL"},
+    {COUNT(admin_tokens), "UPDATE admin_token SET revoked_s = unixepoch() WHERE revoked_s = 0"},
+};
+
+static bool run_steps(struct store_tx *tx, const struct restore_step *steps, size_t count,
+                      struct restore_counts *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (sqlite3_exec(tx->db, steps[i].sql, NULL, NULL, NULL) != SQLITE_OK)
+            return false;
+        uint64_t *n = (uint64_t *)(void *)((char *)out + steps[i].count);
+        *n += (uint64_t)sqlite3_changes64(tx->db);
+    }
+    return true;
+}
+
+/* Two databases of one registry have one data key, whatever their master keys are. */
+static int mark_of(struct store_tx *tx, uint8_t mark[SEAL_MAC_LEN])
+{
+    static const char text[] = "which registry";
+    return store_seal_erasure(tx, text, sizeof text, mark);
+}
+
+/* Opened as its server would, and closed: its log is in the file then. */
+static int settle_former(const struct store_options *o, const char *former,
+                         uint8_t mark[SEAL_MAC_LEN], char *err, size_t cap)
+{
+    struct store_options options = {.path = former, .master = o->master};
+    struct store_tx tx;
+    int rc = tx_open(&tx, &options, NULL, true, err, cap);
+    if (rc == TEDDY_OK && mark_of(&tx, mark) != TEDDY_OK)
+        rc = tx_explain(&tx, former, err, cap);
+    tx_close(&tx);
+    return rc == TEDDY_OK ? rc : TEDDY_EAUTH;
+}
+
+static int attach(struct store_tx *tx, const char *former, char *err, size_t cap)
+{
+    sqlite3_stmt *st = NULL;
+    bool ok = sqlite3_prepare_v2(tx->db, "ATTACH ?1 AS former", -1, &st, NULL) == SQLITE_OK &&
+              sqlite3_bind_text(st, 1, former, -1, SQLITE_STATIC) == SQLITE_OK &&
+              sqlite3_step(st) == SQLITE_DONE;
+    if (!ok)
+        tx_explain(tx, former, err, cap);
+    sqlite3_finalize(st);
+    return ok ? TEDDY_OK : TEDDY_EAUTH;
+}
+
+static int use_former(struct store_tx *tx, const struct store_options *o, const char *former,
+                      char *err, size_t cap)
+{
+    uint8_t mark[SEAL_MAC_LEN], own[SEAL_MAC_LEN];
+    int rc = settle_former(o, former, mark, err, cap);
+    if (rc != TEDDY_OK)
+        return rc;
+    if (mark_of(tx, own) != TEDDY_OK)
+        return tx_explain(tx, o->path, err, cap);
+    if (memcmp(mark, own, sizeof own) == 0)
+        return attach(tx, former, err, cap);
+    snprintf(err, cap, "the backup is of another registry than %s", former);
+    return TEDDY_EAUTH;
+}
+
+/* The copy has been checked: what is damaged is the former one. */
+static int blame(struct store_tx *tx, const struct restore_job *job, char *err, size_t cap)
+{
+    int code = sqlite3_errcode(tx->db) & 0xff;
+    bool former = job->former != NULL && (code == SQLITE_CORRUPT || code == SQLITE_NOTADB);
+    (void)tx_explain(tx, former ? job->former : job->store.path, err, cap);
+    return former ? TEDDY_EAUTH : TEDDY_ESTORE;
+}
+
+static int tell(struct store_tx *tx, const struct restore_job *job)
+{
+    char detail[160];
+    snprintf(detail, sizeof detail, "{\"made_s\":%" PRIu64 ",\"former_used\":%s}", job->made_s,
+             job->former != NULL ? "true" : "false");
+    return audit_add(tx, &(struct audit_event){
+                             .event = "backup.restored", .actor = job->actor, .detail = detail});
+}
+
+static int change(struct store_tx *tx, const struct restore_job *job, struct restore_counts *out,
+                  char *err, size_t cap)
+{
+    sqlite3 *db = tx->db;
+    bool ok = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+    if (ok && job->former != NULL)
+        ok = run_steps(tx, known, sizeof known / sizeof known[0], out) &&
+             sqlite3_exec(db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
+             sqlite3_exec(db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
+             sqlite3_exec(db, numbers, NULL, NULL, NULL) == SQLITE_OK;
+    ok = ok && run_steps(tx, ended, sizeof ended / sizeof ended[0], out);
+    ok = ok && store_epoch_open(tx, job->now_s) == TEDDY_OK;
+    if (!ok)
+        return blame(tx, job, err, cap);
+    ok = tell(tx, job) == TEDDY_OK && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    return ok ? TEDDY_OK : tx_explain(tx, job->store.path, err, cap);
+}
+
+static int settle(struct store_tx *tx, const struct store_options *o, char *err, size_t cap)
+{
+    int left = -1;
+    if (sqlite3_wal_checkpoint_v2(tx->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &left, NULL) !=
+            SQLITE_OK ||
+        left != 0)
+        return tx_explain(tx, o->path, err, cap);
+    return TEDDY_OK;
+}
+
+int store_restore(const struct restore_job *job, struct restore_counts *out, char *err, size_t cap)
+{
+    struct store_tx tx;
+    sqlite3_stmt *st = NULL;
+    *out = (struct restore_counts){0};
+    int rc = tx_open(&tx, &job->store, NULL, true, err, cap);
+    if (rc == TEDDY_OK && job->former != NULL)
+        rc = use_former(&tx, &job->store, job->former, err, cap);
+    if (rc == TEDDY_OK)
+        rc = change(&tx, job, out, err, cap);
+    if (rc == TEDDY_OK)
+        rc = settle(&tx, &job->store, err, cap);
+    if (rc == TEDDY_OK &&
+        sqlite3_prepare_v2(tx.db, "SELECT count(*) FROM device", -1, &st, NULL) == SQLITE_OK &&
+        sqlite3_step(st) == SQLITE_ROW)
+        out->devices = column_u64(st, 0);
+    sqlite3_finalize(st);
+    tx_close(&tx);
+    return rc;
+}

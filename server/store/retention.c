@@ -1,0 +1,377 @@
+#include "store/retention.h"
+
+#include <stdio.h>
+
+#include "store/audit.h"
+#include "store/children.h"
+#include "store/internal.h"
+
+#define PIECE      500 /* rows looked at */
+#define PIECE_OWN  50  /* of them, those that cost several statements and an event each */
+#define DAY_S      86400u
+#define NO_HISTORY "client_timestamp = '', claimed_s = 0, seen_s = 0"
+#define NO_FAMILY                                                                                  \
+    "sid = NULL, access_jti = NULL, refresh_jti = NULL, iat_s = 0, access_exp_s = 0,"              \
+    " refresh_exp_s = 0, presented = 0, spent_jti = NULL, spent_s = 0"
+
+/* Of what is older it is time; 0 of what is kept for ever: nothing is older than that. */
+static uint64_t before(uint64_t now_s, uint32_t days)
+{
+    uint64_t keep_s = (uint64_t)days * DAY_S;
+    return days > 0 && now_s > keep_s ? now_s - keep_s : 0;
+}
+
+/* Runs a statement whose parameters are bound, and adds what it changed. */
+static int count(struct store_tx *tx, sqlite3_stmt *st, uint64_t *pruned)
+{
+    int err = tx_run(tx, st);
+    if (err == TEDDY_OK)
+        *pruned += (uint64_t)sqlite3_changes64(tx->db);
+    return err;
+}
+
+/* ---- Messages, in the order of their key. ---- */
+
+static void bind_message(sqlite3_stmt *st, int at, const struct retention_place *p)
+{
+    bind_u64(st, at, (uint64_t)p->row);
+    bind_u64(st, at + 1, p->message.epoch);
+    bind_u64(st, at + 2, p->message.n);
+}
+
+/* The last message of the piece; TEDDY_ENOTFOUND: there is none behind `from`. */
+static int message_end(struct store_tx *tx, const struct retention_place *from,
+                       struct retention_place *to)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_RETAIN_MESSAGES_END,
+                "SELECT device_row, epoch, n FROM (SELECT device_row, epoch, n FROM downlink"
+                " WHERE (device_row, epoch, n) > (?1, ?2, ?3) ORDER BY device_row, epoch, n"
+                " LIMIT ?4) ORDER BY device_row DESC, epoch DESC, n DESC LIMIT 1");
+    bind_message(st, 1, from);
+    bind_u64(st, 4, PIECE);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK) {
+        to->row = sqlite3_column_int64(st, 0);
+        to->message.epoch = (uint32_t)column_u64(st, 1);
+        to->message.n = (uint32_t)column_u64(st, 2);
+    }
+    return tx_end(st, err);
+}
+
+#define MESSAGES_BETWEEN                                                                           \
+    "DELETE FROM downlink WHERE (device_row, epoch, n) > (?1, ?2, ?3)"                             \
+    " AND (device_row, epoch, n) <= (?4, ?5, ?6) AND "
+
+static int retain_messages(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                           const struct retention_place *from, struct retention_place *to,
+                           uint64_t *pruned)
+{
+    int err = message_end(tx, from, to);
+    if (err != TEDDY_OK)
+        return err;
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_RETAIN_MESSAGES_EXPIRED, MESSAGES_BETWEEN "expires_s <= ?7");
+    bind_message(st, 1, from);
+    bind_message(st, 4, to);
+    bind_u64(st, 7, now_s);
+    err = count(tx, st, &pruned[RETENTION_MESSAGES_EXPIRED]);
+    if (err != TEDDY_OK || b->messages_days == 0)
+        return err;
+    st = tx_stmt(tx, STMT_RETAIN_MESSAGES_OLD, MESSAGES_BETWEEN "queued_s <= ?7");
+    bind_message(st, 1, from);
+    bind_message(st, 4, to);
+    bind_u64(st, 7, before(now_s, b->messages_days));
+    return count(tx, st, &pruned[RETENTION_MESSAGES]);
+}
+
+/* ---- Devices, in the order of their rows. ---- */
+
+static int device_end(struct store_tx *tx, int64_t from, int64_t *to)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_DEVICES_END,
+                               "SELECT max(row) FROM (SELECT row FROM device WHERE row > ?1"
+                               " ORDER BY row LIMIT ?2)");
+    bind_u64(st, 1, (uint64_t)from);
+    bind_u64(st, 2, PIECE);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK && sqlite3_column_type(st, 0) == SQLITE_NULL)
+        err = TEDDY_ENOTFOUND;
+    if (err == TEDDY_OK)
+        *to = sqlite3_column_int64(st, 0);
+    return tx_end(st, err);
+}
+
+static sqlite3_stmt *between(sqlite3_stmt *st, int64_t from, int64_t to)
+{
+    bind_u64(st, 1, (uint64_t)from);
+    bind_u64(st, 2, (uint64_t)to);
+    return st;
+}
+
+struct idle {
+    char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
+};
+
+static int find_idle(struct store_tx *tx, int64_t from, int64_t *to, uint64_t before_s,
+                     struct idle found[PIECE_OWN], unsigned *count)
+{
+    sqlite3_stmt *st =
+        between(tx_stmt(tx, STMT_RETAIN_IDLE,
+                        "SELECT device_id, child_id, row FROM device WHERE row > ?1 AND row <= ?2"
+                        " AND child_id <> '' AND max(claimed_s, seen_s, iat_s) <= ?3 ORDER BY row"),
+                from, *to);
+    int err = TEDDY_OK;
+    bind_u64(st, 3, before_s);
+    *count = 0;
+    while (*count < PIECE_OWN && (err = tx_row(tx, st)) == TEDDY_OK) {
+        struct idle *i = &found[*count];
+        if (column_text(tx, st, 0, i->device_id, sizeof i->device_id) != TEDDY_OK ||
+            column_text(tx, st, 1, i->child_id, sizeof i->child_id) != TEDDY_OK) {
+            err = TEDDY_ESTORE;
+            break;
+        }
+        if (++*count == PIECE_OWN)
+            *to = sqlite3_column_int64(st, 2); /* the piece ends here */
+    }
+    return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
+}
+
+static int retain_bindings(struct store_tx *tx, uint64_t before_s, int64_t from, int64_t *to,
+                           uint64_t *pruned)
+{
+    struct idle idle[PIECE_OWN];
+    unsigned found;
+    int err = find_idle(tx, from, to, before_s, idle, &found);
+    for (unsigned i = 0; err == TEDDY_OK && i < found; i++) {
+        err = store_device_release(tx, idle[i].device_id);
+        if (err == TEDDY_OK)
+            err = audit_add(tx, &(struct audit_event){.event = "device.released",
+                                                      .device_id = idle[i].device_id,
+                                                      .child_id = idle[i].child_id,
+                                                      .actor = "server",
+                                                      .detail = "{\"reason\":\"retention\"}"});
+    }
+    *pruned += err == TEDDY_OK ? found : 0;
+    return err;
+}
+
+static int retain_devices(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                          const struct retention_place *from, struct retention_place *to,
+                          uint64_t *pruned)
+{
+    int err = device_end(tx, from->row, &to->row);
+    if (err == TEDDY_OK && b->bindings_days > 0)
+        err = retain_bindings(tx, before(now_s, b->bindings_days), from->row, &to->row,
+                              &pruned[RETENTION_BINDINGS]);
+    if (err != TEDDY_OK)
+        return err;
+    /* A revoked family is of no use any more; an ended one for tokens_days. */
+    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_TOKENS,
+                               "UPDATE device SET " NO_FAMILY " WHERE row > ?1 AND row <= ?2"
+                               " AND ((sid IS NULL AND access_jti IS NOT NULL)"
+                               "   OR (sid IS NOT NULL AND refresh_exp_s <= ?3))");
+    uint64_t ended = b->tokens_days > 0 ? before(now_s, b->tokens_days) : now_s;
+    bind_u64(st, 3, ended);
+    err = count(tx, between(st, from->row, to->row), &pruned[RETENTION_TOKENS]);
+    if (err != TEDDY_OK)
+        return err;
+    st = tx_stmt(tx, STMT_RETAIN_RELEASED,
+                 "UPDATE device SET " NO_HISTORY " WHERE row > ?1 AND row <= ?2 AND child_id = ''"
+                 " AND (claimed_s > 0 OR seen_s > 0 OR client_timestamp <> '')");
+    return count(tx, between(st, from->row, to->row), &pruned[RETENTION_RELEASED]);
+}
+
+/* ---- Children without a toy, in the order of their ids. ---- */
+
+static int child_end(struct store_tx *tx, const char *from, char to[LIMIT_ID_LEN + 1])
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_CHILDREN_END,
+                               "SELECT max(child_id) FROM (SELECT child_id FROM child"
+                               " WHERE child_id > ?1 ORDER BY child_id LIMIT ?2)");
+    bind_text(st, 1, from);
+    bind_u64(st, 2, PIECE);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK && sqlite3_column_type(st, 0) == SQLITE_NULL)
+        err = TEDDY_ENOTFOUND;
+    if (err == TEDDY_OK)
+        err = column_text(tx, st, 0, to, LIMIT_ID_LEN + 1);
+    return tx_end(st, err);
+}
+
+#define CHILDREN_BETWEEN " WHERE child_id > ?1 AND child_id <= ?2"
+#define HAS_TOY                                                                                    \
+    "EXISTS (SELECT 1 FROM device d WHERE d.child_id = child.child_id AND d.child_id <> '')"
+
+static sqlite3_stmt *children(sqlite3_stmt *st, const char *from, const char *to)
+{
+    bind_text(st, 1, from);
+    bind_text(st, 2, to);
+    return st;
+}
+
+static int forget_old(struct store_tx *tx, const char *child_id)
+{
+    uint8_t child[AUDIT_CHILD_LEN];
+    struct child_erased erased;
+    int err = audit_child(tx, child_id, false, child);
+    if (err == TEDDY_OK)
+        err = store_child_forget(tx, child_id, UINT64_MAX, &erased);
+    return err != TEDDY_OK
+               ? err
+               : audit_add(tx, &(struct audit_event){.event = "child.forgotten",
+                                                     .child = child,
+                                                     .actor = "server",
+                                                     .detail = "{\"reason\":\"retention\"}"});
+}
+
+static int find_old(struct store_tx *tx, const char *from, char to[LIMIT_ID_LEN + 1],
+                    uint64_t before_s, char found[PIECE_OWN][LIMIT_ID_LEN + 1], unsigned *count)
+{
+    sqlite3_stmt *st =
+        children(tx_stmt(tx, STMT_RETAIN_CHILDREN_OLD,
+                         "SELECT child_id FROM child" CHILDREN_BETWEEN
+                         " AND idle_s > 0 AND idle_s <= ?3 AND NOT " HAS_TOY " ORDER BY child_id"),
+                 from, to);
+    int err = TEDDY_OK;
+    bind_u64(st, 3, before_s);
+    *count = 0;
+    while (*count < PIECE_OWN && (err = tx_row(tx, st)) == TEDDY_OK) {
+        err = column_text(tx, st, 0, found[*count], LIMIT_ID_LEN + 1);
+        if (err != TEDDY_OK)
+            break;
+        ++*count;
+    }
+    err = tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
+    if (err == TEDDY_OK && *count == PIECE_OWN)
+        (void)snprintf(to, LIMIT_ID_LEN + 1, "%s", found[PIECE_OWN - 1]); /* the piece ends here */
+    return err;
+}
+
+static int retain_children(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                           const struct retention_place *from, struct retention_place *to,
+                           uint64_t *pruned)
+{
+    char old[PIECE_OWN][LIMIT_ID_LEN + 1];
+    unsigned found = 0;
+    if (b->children_days == 0)
+        return TEDDY_ENOTFOUND;
+    int err = child_end(tx, from->child_id, to->child_id);
+    if (err == TEDDY_OK)
+        err = find_old(tx, from->child_id, to->child_id, before(now_s, b->children_days), old,
+                       &found);
+    for (unsigned i = 0; err == TEDDY_OK && i < found; i++)
+        err = forget_old(tx, old[i]);
+    if (err != TEDDY_OK)
+        return err;
+    pruned[RETENTION_CHILDREN] += found;
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_RETAIN_CHILDREN_BACK,
+                "UPDATE child SET idle_s = 0" CHILDREN_BETWEEN " AND idle_s > 0 AND " HAS_TOY);
+    err = tx_run(tx, children(st, from->child_id, to->child_id));
+    if (err != TEDDY_OK)
+        return err;
+    st =
+        tx_stmt(tx, STMT_RETAIN_CHILDREN_MARK,
+                "UPDATE child SET idle_s = ?3" CHILDREN_BETWEEN " AND idle_s = 0 AND NOT " HAS_TOY);
+    bind_u64(st, 3, now_s);
+    return tx_run(tx, children(st, from->child_id, to->child_id));
+}
+
+/* ---- What conversations left, by age. ---- */
+
+static int retain_talk(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                       uint64_t *pruned)
+{
+    static const struct {
+        enum stmt_id id;
+        const char *sql;
+        bool memory, days; /* days: the table counts in days */
+    } tables[] = {
+        {STMT_RETAIN_TURNS,
+         "DELETE FROM turn WHERE (device_row, child_id, n) IN (SELECT device_row, child_id, n"
+         " FROM turn WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
+         true, false},
+        {STMT_RETAIN_PLAYED,
+         "DELETE FROM played WHERE (device_row, child_id, day) IN (SELECT device_row, child_id, day"
+         " FROM played WHERE day < ?1 ORDER BY day LIMIT ?2)",
+         false, true},
+        {STMT_RETAIN_BLOCKED,
+         "DELETE FROM blocked WHERE (device_row, child_id, day, category) IN (SELECT device_row,"
+         " child_id, day, category FROM blocked WHERE day < ?1 ORDER BY day LIMIT ?2)",
+         false, true},
+        {STMT_RETAIN_ALERTS,
+         "DELETE FROM alert WHERE n IN (SELECT n FROM alert WHERE at_s <= ?1 ORDER BY n LIMIT ?2)",
+         false, false},
+    };
+    bool more = false;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        uint32_t days = tables[i].memory ? b->memory_days : b->reports_days;
+        uint64_t gone = 0, bound = before(now_s, days);
+        if (days == 0)
+            continue;
+        sqlite3_stmt *st = tx_stmt(tx, tables[i].id, tables[i].sql);
+        bind_u64(st, 1, tables[i].days ? bound / DAY_S : bound);
+        bind_u64(st, 2, PIECE);
+        int err = count(tx, st, &gone);
+        if (err != TEDDY_OK)
+            return err;
+        pruned[tables[i].memory ? RETENTION_TURNS : RETENTION_REPORTS] += gone;
+        more |= gone == PIECE;
+    }
+    return more ? TEDDY_OK : TEDDY_ENOTFOUND;
+}
+
+/* ---- Small tables. ---- */
+
+static int retain_rest(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                       uint64_t *pruned)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_BATCHES,
+                               "DELETE FROM batch WHERE n IN (SELECT n FROM batch WHERE"
+                               " created_s <= ?1 ORDER BY n LIMIT ?2)");
+    bind_u64(st, 1, before(now_s, b->batches_days));
+    bind_u64(st, 2, PIECE);
+    int err =
+        b->batches_days > 0 ? count(tx, st, &pruned[RETENTION_BATCHES]) : tx_end(st, TEDDY_OK);
+    if (err != TEDDY_OK || b->admin_tokens_days == 0)
+        return err;
+    st = tx_stmt(tx, STMT_RETAIN_ADMIN_TOKENS,
+                 "DELETE FROM admin_token WHERE expires_s <= ?1"
+                 " OR (revoked_s > 0 AND revoked_s <= ?1)");
+    bind_u64(st, 1, before(now_s, b->admin_tokens_days));
+    return count(tx, st, &pruned[RETENTION_ADMIN_TOKENS]);
+}
+
+int store_retain(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                 const struct retention_place *from, struct retention_place *to,
+                 uint64_t pruned[RETENTION_KINDS])
+{
+    int err;
+    *to = *from;
+    memset(pruned, 0, RETENTION_KINDS * sizeof *pruned);
+    switch (from->step) {
+    case RETAIN_MESSAGES:
+        err = retain_messages(tx, b, now_s, from, to, pruned);
+        break;
+    case RETAIN_DEVICES:
+        err = retain_devices(tx, b, now_s, from, to, pruned);
+        break;
+    case RETAIN_CHILDREN:
+        err = retain_children(tx, b, now_s, from, to, pruned);
+        break;
+    case RETAIN_TALK:
+        err = retain_talk(tx, b, now_s, pruned);
+        break;
+    case RETAIN_REST:
+        err = retain_rest(tx, b, now_s, pruned);
+        err = err == TEDDY_OK ? TEDDY_ENOTFOUND : err;
+        break;
+    default:
+        return TEDDY_OK;
+    }
+    if (err != TEDDY_ENOTFOUND)
+        return err;
+    *to = (struct retention_place){.step = from->step + 1}; /* the table has no more */
+    return TEDDY_OK;
+}
