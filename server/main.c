@@ -319,6 +319,8 @@ static int open_admin(struct server *s)
         .keys_change = jwt_keys_change,
         .keys_context = s,
         .master = &s->master,
+        .processes = &s->processes,
+        .minds = s->minds,
         .audit_key = s->trail.key,
     };
     int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
