@@ -14,14 +14,6 @@
 
 #define RECEIPT_FILE_MAX 4096
 
-static bool id_is_good(const char *id)
-{
-    if (id_ok(span_of(id)))
-        return true;
-    (void)usage("'%.80s' is no id: 1 to 64 of the characters A-Z a-z 0-9 _ -", id);
-    return false;
-}
-
 /* A file of --out is there, and its writer's alone, before anything is done. *out is stdout
  * without one. */
 static int open_out(const struct ctl *ctl, FILE **out)

@@ -15,7 +15,7 @@
 
 #define WORDS_MAX (64u << 10)
 
-static bool id_is_good(const char *id)
+bool id_is_good(const char *id)
 {
     if (id_ok(span_of(id)))
         return true;
@@ -110,15 +110,16 @@ static int say_done(const struct ctl *ctl, const json_t *reply)
     return fflush(stdout) == 0 ? CTL_DONE : fail("the output could not be written");
 }
 
-/* show, remove, enable, disable, rotate-secret, release, token revoke. */
+/* show, remove, enable, disable, rotate-secret, release, revoke. */
 static int run_device(struct ctl *ctl, const char *id)
 {
-    struct ctl_call call = {.verb = ctl->command->admin, .id = id};
+    struct ctl_call call = {.verb = ctl->rotate ? ADMIN_RELEASE_ROTATE : ctl->command->admin,
+                            .id = id};
     json_t *reply = NULL;
     int rc = id_is_good(id) ? link_call(ctl, &call, "", &reply) : CTL_USAGE;
 
     if (rc == CTL_DONE) {
-        if (ctl->json || call.verb == ADMIN_ROTATE)
+        if (ctl->json || admin_shows_secret(call.verb))
             rc = print_json(reply);
         else
             rc = call.verb == ADMIN_SHOW ? print_object(reply) : say_done(ctl, reply);
@@ -399,8 +400,12 @@ const struct ctl_command ctl_commands[] = {
      "Give a toy a new secret, revoke its tokens; prints the secret as JSON",
      "  teddyctl device rotate-secret Teddy-ESP32-0001\n"},
     {"device", "release", "ID", 1, run_device, ADMIN_RELEASE, false, false,
-     "End a toy's binding to its child, so that another can have it",
-     "  teddyctl device release Teddy-ESP32-0001\n"},
+     "Take a toy back: its child, tokens, messages and history are gone",
+     "  teddyctl device release Teddy-ESP32-0001\n"
+     "  teddyctl device release Teddy-ESP32-0001 --rotate\n"},
+    {"device", "revoke", "ID", 1, run_device, ADMIN_REVOKE, false, false,
+     "Revoke a toy's tokens, so that it has to claim again",
+     "  teddyctl device revoke Teddy-ESP32-0001\n"},
     {"device", "remove", "ID", 1, run_device, ADMIN_REMOVE, false, false,
      "Remove a toy and all that is kept about it", "  teddyctl device remove Teddy-ESP32-0001\n"},
     {"batch", "create", "", 0, run_batch_create, ADMIN_BATCH_ADD, false, false,
@@ -428,8 +433,12 @@ const struct ctl_command ctl_commands[] = {
     {"session", "list", "", 0, run_sessions, ADMIN_LIST, false, false,
      "List the toys that are online", "  teddyctl session list\n  teddyctl --json session list\n"},
     {"token", "revoke", "ID", 1, run_device, ADMIN_REVOKE, false, false,
-     "Revoke a toy's tokens, so that it has to claim again",
-     "  teddyctl token revoke Teddy-ESP32-0001\n"},
+     "The same, by its other name", "  teddyctl token revoke Teddy-ESP32-0001\n"},
+    {"family", "list", "ID", 1, run_family_list, ADMIN_FAMILIES, false, false,
+     "Show a toy's token family, if one is in force", "  teddyctl family list Teddy-ESP32-0001\n"},
+    {"family", "revoke", "ID SID", 2, run_family_revoke, ADMIN_FAMILY_REVOKE, false, false,
+     "Revoke the token family of this sid, and no later one",
+     "  teddyctl family revoke Teddy-ESP32-0001 0123456789abcdef0123456789abcdef\n"},
     {.group = "key",
      .verb = "list",
      .args = "",

@@ -51,6 +51,7 @@ struct ctl {
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
     bool now;                         /* --now */
+    bool rotate;                      /* --rotate */
     bool es256;                       /* jwt_alg, as far as the configuration is known */
     const char *words[16];            /* what is no option */
     int word_count;
@@ -174,6 +175,13 @@ int print_rows(const json_t *rows, const struct print_column *columns, size_t co
  * followed by a NUL. */
 int read_file(const char *name, size_t max, char **text, size_t *len);
 
+/* families.c */
+int run_family_list(struct ctl *ctl, const char *device_id);
+int run_family_revoke(struct ctl *ctl, const char *device_id); /* the next word is its sid */
+
+/* commands.c: says so when it is none. */
+bool id_is_good(const char *id);
+
 /* batch.c */
 int run_batch_create(struct ctl *ctl, const char *arg);
 int run_batch_list(struct ctl *ctl, const char *arg);
@@ -209,6 +217,7 @@ struct ctl_call {
     enum admin_verb verb;
     const char *id;        /* or NULL */
     const uint8_t *secret; /* of ADMIN_ADD; NULL: one is made */
+    const char *sid;       /* of ADMIN_FAMILY_REVOKE: 32 hex digits */
     /* of ADMIN_IMPORT and ADMIN_BATCH_ADD; of ADMIN_SEND and ADMIN_TOKEN_CREATE, as JSON */
     struct span text;
     const char *device;   /* of ADMIN_PROFILE_SHOW and ADMIN_REPORT; NULL: none was said */
@@ -223,6 +232,8 @@ struct ctl_call {
  * import its bad lines too, named by `file`). file NULL: a refusal is not printed, *reply is its
  * problem+json, with a code; NULL: there was none, and a line has been printed. */
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply);
+/* hints.c: what to do about a refusal of this code, behind a space; "": nothing is known. */
+const char *link_hint(const char *code);
 /* Prints such a refusal; CTL_FAILED. */
 int link_refused(const json_t *problem, const char *file);
 /* What is asked of the running server, or, when none runs, done here under the lock of its data

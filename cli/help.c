@@ -90,6 +90,8 @@ static const char *options_of(const struct ctl_command *c)
         return " --processor NAME";
     if (c->run == run_child_verify)
         return " --key FILE";
+    if (c->admin == ADMIN_RELEASE)
+        return " [--rotate]";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
         return "";
     return strcmp(c->verb, "add") == 0 ? " [--alg HS256|ES256] [--now]" : " [--now]";
@@ -211,6 +213,12 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "  minutes=N         of play a day; 0: no limit\n"
                     "  memory=on|off|default   off also erases what is remembered\n"
                     "  alert_words=on|off      whether an alert may quote the child\n",
+                    out);
+    if (c->admin == ADMIN_RELEASE)
+        (void)fputs("\n  --rotate   give it a new secret as well, printed as JSON this once: for a "
+                    "bench that writes\n"
+                    "             it into the toy before somebody else gets it\n"
+                    "Its own secret, and what makes an old claim of it a replay, stay otherwise.\n",
                     out);
     help_batch(out, c);
     help_backup(out, c);

@@ -183,31 +183,6 @@ static int ask(struct ctl *ctl, const struct request *r, long *status, struct bu
     return CTL_DONE;
 }
 
-static const char *hint(const char *code)
-{
-    static const struct {
-        const char *code, *text;
-    } hints[] = {
-        {"device_exists", " For a new secret: teddyctl device rotate-secret."},
-        {"batch_conflict", " Without --first a batch follows the highest number."},
-        {"device_not_found", " teddyctl device list shows those that are."},
-        {"downlink_queue_full", " teddyctl message list shows them, message clear withdraws them."},
-        {"secret_in_use", " Leave --secret out to have one made."},
-        {"several_devices", " Say --device ID."},
-        {"store_unavailable", " Try again; the server's log says why."},
-        {"key_not_found", " teddyctl key list shows those that are."},
-        {"admin_token_not_found", " teddyctl admin-token list shows those that are."},
-        {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
-        {"master_key_file", " The old key is still good."},
-        {"forbidden", " Run teddyctl as that user."},
-    };
-
-    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
-        if (strcmp(hints[i].code, code) == 0)
-            return hints[i].text;
-    return "";
-}
-
 int link_refused(const json_t *problem, const char *file)
 {
     const char *detail = json_string_value(json_object_get(problem, "detail"));
@@ -221,7 +196,7 @@ int link_refused(const json_t *problem, const char *file)
                       (long long)json_integer_value(json_object_get(e, "line")),
                       what != NULL ? what : "bad");
     }
-    return fail("%s%s", detail != NULL ? detail : "refused", code != NULL ? hint(code) : "");
+    return fail("%s%s", detail != NULL ? detail : "refused", code != NULL ? link_hint(code) : "");
 }
 
 /* The server's or our own answer as JSON. */
@@ -349,6 +324,9 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_BATCH_LIST] = {"GET", "/batches", ""},
         [ADMIN_MASTER_STATUS] = {"GET", "/master-key", ""},
         [ADMIN_MASTER_ROTATE] = {"POST", "/master-key/rotate", ""},
+        [ADMIN_RELEASE_ROTATE] = {"POST", "/devices/", "/release-rotate"},
+        [ADMIN_FAMILIES] = {"GET", "/devices/", "/families"},
+        [ADMIN_FAMILY_REVOKE] = {"POST", "/devices/", "/families/"},
     };
     const char *id = call->id != NULL ? call->id : "";
     bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST &&
@@ -357,6 +335,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
     *r = (struct request){.method = forms[call->verb].method, .path = path};
     (void)snprintf(path, PATH_MAX_LEN, "%s%s%s%s", ENDPOINT_ADMIN, forms[call->verb].before,
                    in_path ? id : "", forms[call->verb].after);
+    if (call->sid != NULL)
+        (void)snprintf(path + strlen(path), PATH_MAX_LEN - strlen(path), "%s/revoke", call->sid);
     write_query(call, path);
     if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE ||
         call->verb == ADMIN_PROFILE_SET || call->verb == ADMIN_PROCESSOR)
@@ -389,6 +369,8 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
     (void)snprintf(c->actor, sizeof c->actor, "uid:%u", ctl->uid);
     if (call->secret != NULL)
         memcpy(c->secret, call->secret, sizeof c->secret);
+    if (call->sid != NULL && hex_decode(span_of(call->sid), c->sid, sizeof c->sid) != TEDDY_OK)
+        return usage("a sid is 32 hex digits");
     if (call->verb == ADMIN_SEND &&
         !admin_command_message(c, call->text, &ctl->downlinks, &bad_json, why, sizeof why))
         return fail("%s", why);

@@ -63,6 +63,8 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         ctl->backup.lost = true;
     else if (strcmp(arg, "-f") == 0)
         ctl->audit.follow = true;
+    else if (strcmp(arg, "--rotate") == 0)
+        ctl->rotate = true;
     else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
         ctl->help = true;
     else
@@ -150,6 +152,8 @@ static const char *foreign_option(const struct ctl *ctl)
         return "--expires or --object";
     if ((ctl->alg != NULL || ctl->now) && strcmp(c->group, "key") != 0)
         return "--alg or --now";
+    if (ctl->rotate && c->admin != ADMIN_RELEASE)
+        return "--rotate";
     if ((ctl->role != NULL || ctl->ttl != NULL || ctl->name != NULL) && !token)
         return "--role, --ttl or --name";
     if ((b->count != NULL || b->first != NULL || b->digits != NULL) && !creates)

@@ -139,17 +139,27 @@ class Offline(unittest.TestCase):
         second = json.loads(self.ok("device", "rotate-secret", "toy"))["oob_secret"]
         self.assertNotEqual(first, second)
         self.assertEqual(self.ok("device", "release", "toy"), "toy released\n")
+        third = json.loads(self.ok("device", "release", "toy", "--rotate"))["oob_secret"]
         self.assertEqual(self.ok("token", "revoke", "toy"), "toy revoked\n")
         self.assertEqual(sum(json.loads(self.ok("child", "forget", "kid"))["erased"].values()), 0)
         self.assertEqual(self.ok("child", "revoke", "kid"), "0 toys revoked\n")
         self.assertEqual(json.loads(self.ok("child", "export", "kid")),
                          {"child_id": "kid", "child": None, "bindings": [], "messages": [], "events": [], "sessions": []})
+        self.assertEqual(self.ok("device", "revoke", "toy"), "toy revoked\n")
+        self.assertEqual(self.ok("family", "list", "toy"), "")
+        self.assertEqual(json.loads(self.ok("--json", "family", "list", "toy")), {"device_id": "toy", "families": []})
+        self.refused(1, "No token family of this sid .*family list shows", "family", "revoke", "toy", "0" * 32)
+        for bad in ("", "0" * 31, "0" * 33, "x" * 32, "../" + "0" * 29):
+            self.refused(2, "is no sid", "family", "revoke", "toy", bad)
+        self.refused(2, "takes no --rotate", "device", "remove", "toy", "--rotate")
         shown = self.ok("device", "show", "toy") + self.ok("--json", "device", "show", "toy") + self.ok("device", "list")
         self.assertNotIn(first, shown)
         self.assertNotIn(second, shown)
+        self.assertNotIn(third, shown)
         self.assertEqual(self.ok("device", "remove", "toy"), "toy removed\n")
         for command in (("device", "show"), ("device", "enable"), ("device", "disable"), ("device", "remove"),
-                        ("device", "release"), ("device", "rotate-secret"), ("token", "revoke")):
+                        ("device", "release"), ("device", "rotate-secret"), ("token", "revoke"), ("device", "revoke"),
+                        ("device", "release", "--rotate"), ("family", "list")):
             self.refused(1, "No device toy is registered", *command, "toy")
 
     def test_list(self):
@@ -196,7 +206,7 @@ class Offline(unittest.TestCase):
     def test_wrong_usage(self):
         for bad in ((), ("dance",), ("device",), ("device", "dance"), ("device", "add"), ("device", "add", "a", "b"),
                     ("device", "show"), ("device", "list", "x"), ("import",), ("import", "a", "b"), ("routes", "x"),
-                    ("token",), ("token", "revoke"), ("child", "forget"), ("child", "export"), ("child", "verify-receipt", "x"), ("child", "revoke", "x", "--out", "y"),
+                    ("token",), ("token", "revoke"), ("family", "revoke", "a"), ("family", "list", "a", "b"), ("child", "forget"), ("child", "export"), ("child", "verify-receipt", "x"), ("child", "revoke", "x", "--out", "y"),
                     ("child", "forget", "x", "--key", "y"), ("--bogus", "status"), ("status", "-x"),
                     ("device", "list", "--secret", "12"), ("device", "add", "a", "--secret"), ("", "x"),
                     ("device", "add", *"abcdefghij"), ("session",), ("a" * 500,), ("\x1b[2J",), ("send",),
@@ -213,7 +223,7 @@ class Offline(unittest.TestCase):
         everything = self.ok("--help", data=False)
         self.assertEqual(everything, self.ok("help", data=False))
         commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)*  +\S", everything.split("Options")[0])
-        self.assertEqual(len(commands), 39)
+        self.assertEqual(len(commands), 42)
         for command in commands:
             shown = self.ok(*command.split(), "--help", data=False)
             self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)

@@ -150,6 +150,7 @@ class Online(unittest.TestCase):
                                              extra_headers={"Authorization": "Bearer " + self.claim("bystander", bystander["oob_secret"], "b")})
             for i, (command, word) in enumerate(((("device", "disable"), "device_disabled"), (("device", "rotate-secret"), "token_revoked"),
                                                  (("device", "release"), "token_revoked"), (("token", "revoke"), "token_revoked"),
+                                                 (("device", "revoke"), "token_revoked"), (("device", "release", "--rotate"), "token_revoked"),
                                                  (("device", "remove"), "token_revoked"), (("child", "forget"), "token_revoked"),
                                                  (("child", "revoke"), "token_revoked"))):
                 name = f"toy-{i}"

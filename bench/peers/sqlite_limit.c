@@ -2,8 +2,9 @@
  * statements, nothing else in the process; any device may come next, as in the load generator.
  * sqlite_limit DB GROUP SECONDS prints one JSON line. DB is a copy of teddyd's own database, so
  * that tables, indexes, pages and devices are its own; what is written is what server/store writes
- * for a claim: a row of the nonce, one of the MAC, and the device's row with its new family.
- * Settings are those of the store's writer. */
+ * for a claim: the device's row with its new family and its newest nonces and MACs, for every
+ * eighth claim of a device a row of each of those, and an event of the audit trail. Each device has
+ * claimed once. Settings are those of the store's writer. */
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 enum { NONCE = 24, MAC = 32, ID = 16, TTL_S = 86400 };
+enum { ENTRY = 5 + NONCE + MAC, RECENT = 511 / ENTRY }; /* as server/store/claims.c packs them */
 
 /* With no reader, checkpointing at each commit from 16,000 pages on is what the writer does. */
 static const char settings[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
@@ -25,7 +27,7 @@ static const char settings[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OF
 static sqlite3 *db;
 
 struct statements {
-    sqlite3_stmt *begin, *key, *bind, *commit;
+    sqlite3_stmt *begin, *key, *bind, *audit, *commit;
 };
 
 static void check(bool ok)
@@ -88,18 +90,52 @@ static void add_key(sqlite3_stmt *st, int64_t device, int kind, const void *key,
     run(st);
 }
 
+/* What a device's row holds: how many entries, whichever they are. */
+static uint8_t *recent;
+static int64_t events;
+
+static void move_keys(const struct statements *s, int64_t device, int64_t now)
+{
+    uint8_t fresh[NONCE + MAC];
+    for (int i = 0; i < RECENT; i++) {
+        fill(fresh, sizeof fresh);
+        add_key(s->key, device, 0, fresh, NONCE, now);
+        add_key(s->key, device, 1, fresh + NONCE, MAC, now);
+    }
+    recent[device] = 0;
+}
+
+static void tell(const struct statements *s, int64_t device, int64_t now)
+{
+    uint8_t fresh[ID + MAC];
+    char id[24];
+    fill(fresh, sizeof fresh);
+    int len = snprintf(id, sizeof id, "toy-%07lld", (long long)device);
+    sqlite3_bind_int64(s->audit, 1, ++events);
+    sqlite3_bind_int64(s->audit, 2, now * 1000);
+    sqlite3_bind_text(s->audit, 3, id, len, SQLITE_STATIC);
+    sqlite3_bind_blob(s->audit, 4, fresh, ID, SQLITE_STATIC);
+    sqlite3_bind_blob(s->audit, 5, fresh + ID, MAC, SQLITE_STATIC);
+    run(s->audit);
+}
+
 static void claim(const struct statements *s, int64_t device, int64_t now)
 {
-    uint8_t fresh[NONCE + MAC + 3 * ID];
+    static uint8_t entries[(1 + RECENT * ENTRY + 7) / 8 * 8];
+    uint8_t fresh[3 * ID];
+    if (recent[device] == RECENT)
+        move_keys(s, device, now);
+    recent[device]++;
     fill(fresh, sizeof fresh);
-    add_key(s->key, device, 0, fresh, NONCE, now);
-    add_key(s->key, device, 1, fresh + NONCE, MAC, now);
+    fill(entries, sizeof entries);
     sqlite3_bind_int64(s->bind, 1, device);
     sqlite3_bind_int64(s->bind, 2, now);
     for (int i = 0; i < 3; i++)
-        sqlite3_bind_blob(s->bind, 3 + i, fresh + NONCE + MAC + (size_t)i * ID, ID, SQLITE_STATIC);
+        sqlite3_bind_blob(s->bind, 3 + i, fresh + (size_t)i * ID, ID, SQLITE_STATIC);
     sqlite3_bind_int64(s->bind, 6, now + TTL_S);
+    sqlite3_bind_blob(s->bind, 7, entries, 1 + recent[device] * ENTRY, SQLITE_STATIC);
     run(s->bind);
+    tell(s, device, now);
 }
 
 static int64_t now_us(void)
@@ -127,10 +163,12 @@ static struct statements begin_with(const char *path)
         prepare("BEGIN IMMEDIATE"),
         prepare("INSERT INTO claim_key (device_row, kind, key, accepted_s)"
                 " VALUES (?1, ?2, ?3, ?4)"),
-        prepare("UPDATE device SET child_id = 'load-child', firmware_version = '',"
+        prepare("UPDATE device SET firmware_version = '',"
                 " client_timestamp = '', claimed_s = ?2, seen_s = ?2, sid = ?3, access_jti = ?4,"
                 " refresh_jti = ?5, iat_s = ?2, access_exp_s = ?6, refresh_exp_s = ?6,"
-                " presented = 0, spent_jti = NULL, spent_s = 0 WHERE row = ?1"),
+                " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?7 WHERE row = ?1"),
+        prepare("INSERT INTO audit (n, at_ms, event, device_id, child, actor, detail, hash)"
+                " VALUES (?1, ?2, 'claim.accepted', ?3, ?4, 'toy', '', ?5)"),
         prepare("COMMIT")};
 }
 
@@ -144,6 +182,10 @@ int main(int argc, char **argv)
         return 2;
     const struct statements s = begin_with(argv[1]);
     int64_t devices = number("SELECT max(row) FROM device"), now = (int64_t)time(NULL);
+    events = number("SELECT coalesce(max(n), 0) FROM audit");
+    recent = malloc((size_t)devices + 1);
+    check(recent != NULL);
+    memset(recent, 1, (size_t)devices + 1);
     int64_t begun = now_us(), cpu = cpu_us();
     for (; now_us() - begun < lasts_us; done += group) {
         run(s.begin);

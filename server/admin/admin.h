@@ -60,7 +60,10 @@ void admin_device_enable(struct http_request *req);
 void admin_device_disable(struct http_request *req);
 void admin_device_rotate_secret(struct http_request *req);
 void admin_device_release(struct http_request *req);
+void admin_device_release_rotate(struct http_request *req);
 void admin_device_revoke(struct http_request *req);
+void admin_device_families(struct http_request *req);
+void admin_family_revoke(struct http_request *req);
 void admin_device_import(struct http_request *req);
 void admin_device_send(struct http_request *req);
 void admin_device_messages(struct http_request *req);
@@ -105,7 +108,10 @@ void admin_audit_verify(struct http_request *req);
     ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/disable", admin_device_disable, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "POST", ADMIN_DEVICE "/rotate-secret", admin_device_rotate_secret, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/release", admin_device_release, 0, NULL), \
+    ADMIN_ROW(ROLE_OWNER, "POST", ADMIN_DEVICE "/release-rotate", admin_device_release_rotate, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/revoke", admin_device_revoke, 0, NULL), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE "/families", admin_device_families, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/families/{sid}/revoke", admin_family_revoke, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/messages", admin_device_send, ADMIN_MESSAGE_MAX, "application/json"), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE "/messages", admin_device_messages, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "DELETE", ADMIN_DEVICE "/messages", admin_device_clear, 0, NULL), \

@@ -9,6 +9,7 @@
 #include "admin/batch.h"
 #include "admin/child.h"
 #include "admin/command.h"
+#include "admin/family.h"
 #include "admin/talk.h"
 #include "admin/token.h"
 #include "proto/text.h"
@@ -144,6 +145,9 @@ static json_t *success_json(const struct admin_command *c)
         return batch_json(&c->batch);
     case ADMIN_BATCH_LIST:
         return batch_list_json(c);
+    case ADMIN_FAMILIES:
+    case ADMIN_FAMILY_REVOKE:
+        return family_json(c);
     default:
         return NULL;
     }
@@ -283,6 +287,12 @@ static void refuse_unknown(const struct admin_command *c, struct admin_answer *o
 {
     bool token = c->verb == ADMIN_TOKEN_REVOKE;
 
+    if (c->code != NULL) {
+        refuse(out, 404, c->code,
+               "No token family of this sid is in force for the device; its "
+               "tokens are refused already.");
+        return;
+    }
     out->status = 404;
     out->code = token ? "admin_token_not_found" : "device_not_found";
     (void)snprintf(out->detail, sizeof out->detail,
@@ -296,7 +306,7 @@ static void refuse_for_store(struct admin_answer *out)
 
 static void succeed(const struct admin_command *c, struct admin_answer *out)
 {
-    bool shows_secret = c->verb == ADMIN_ADD || c->verb == ADMIN_ROTATE;
+    bool shows_secret = admin_shows_secret(c->verb);
     bool shows_token = c->verb == ADMIN_TOKEN_CREATE;
 
     bool makes =

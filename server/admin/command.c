@@ -6,6 +6,7 @@
 
 #include "admin/batch.h"
 #include "admin/child.h"
+#include "admin/family.h"
 #include "admin/talk.h"
 #include "admin/token.h"
 #include "admin/trail.h"
@@ -76,6 +77,15 @@ static int run_rotate(struct store_tx *tx, struct admin_command *c)
     if (rc == TEDDY_EDUP)
         c->code = "secret_in_use";
     return rc;
+}
+
+/* Both or neither: there is no moment when a released toy has the secret that its owner may know.
+ */
+static int run_release_rotate(struct store_tx *tx, struct admin_command *c)
+{
+    int rc = store_device_release(tx, c->id);
+
+    return rc == TEDDY_OK ? run_rotate(tx, c) : rc;
 }
 
 static int run_revoke(struct store_tx *tx, struct admin_command *c)
@@ -169,6 +179,12 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
         return master_status_run(tx, c);
     case ADMIN_MASTER_ROTATE:
         return master_rotate_run(tx, c);
+    case ADMIN_RELEASE_ROTATE:
+        return run_release_rotate(tx, c);
+    case ADMIN_FAMILIES:
+        return family_run_list(tx, c);
+    case ADMIN_FAMILY_REVOKE:
+        return family_run_revoke(tx, c);
     }
     return TEDDY_EINVAL;
 }
@@ -205,7 +221,7 @@ struct admin_command *admin_command_new(enum admin_verb verb, const char *id, st
         c->found = calloc(1, sizeof *c->found);
         ok = c->found != NULL;
     }
-    if (verb == ADMIN_ADD || verb == ADMIN_ROTATE || verb == ADMIN_MASTER_ROTATE)
+    if (admin_shows_secret(verb) || verb == ADMIN_MASTER_ROTATE)
         ok = ok && identity_random(c->secret, sizeof c->secret) == TEDDY_OK;
     if (verb == ADMIN_IMPORT || verb == ADMIN_BATCH_ADD) {
         c->import = import_parse(text, verb == ADMIN_IMPORT ? c->id : "");
@@ -252,8 +268,8 @@ bool admin_command_writes(const struct admin_command *c)
 {
     return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES &&
            c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST &&
-           c->verb != ADMIN_MASTER_STATUS && c->verb != ADMIN_PROFILE_SHOW &&
-           c->verb != ADMIN_REPORT &&
+           c->verb != ADMIN_MASTER_STATUS && c->verb != ADMIN_FAMILIES &&
+           c->verb != ADMIN_PROFILE_SHOW && c->verb != ADMIN_REPORT &&
            (c->verb != ADMIN_CHILD_EXPORT || c->child->after[0] == '\0'); /* that it is, is told */
 }
 
@@ -284,7 +300,9 @@ const char *admin_command_closes(const struct admin_command *c)
     case ADMIN_REMOVE:
     case ADMIN_ROTATE:
     case ADMIN_RELEASE:
+    case ADMIN_RELEASE_ROTATE:
     case ADMIN_REVOKE:
+    case ADMIN_FAMILY_REVOKE:
     case ADMIN_FORGET:
     case ADMIN_CHILD_REVOKE:
         return "token_revoked";

@@ -44,6 +44,9 @@ enum admin_verb {
     ADMIN_PROCESSOR,
     ADMIN_MASTER_STATUS,
     ADMIN_MASTER_ROTATE,
+    ADMIN_RELEASE_ROTATE,
+    ADMIN_FAMILIES,
+    ADMIN_FAMILY_REVOKE,
 };
 
 /* The bounds of messages to toys: the configuration's downlink_… */
@@ -77,6 +80,7 @@ struct admin_command {
     /* ADMIN_BATCH_ADD: as it will be; ADMIN_BATCH_LIST: of this prefix, behind this row. */
     struct batch_row batch;
     const struct master_key *master; /* ADMIN_MASTER_…: the caller's */
+    uint8_t sid[STORE_JTI_LEN];      /* ADMIN_FAMILY_REVOKE: which */
 
     /* What run found. */
     struct device_row device;
@@ -91,12 +95,14 @@ struct admin_command {
     uint64_t gone; /* ADMIN_SEND: expired messages, ADMIN_CLEAR: messages that left the queue */
     struct batch_row *batches; /* ADMIN_BATCH_LIST */
     unsigned batch_count;
-    uint64_t batch_next; /* with a prefix: the next free number */
+    uint64_t batch_next;      /* with a prefix: the next free number */
+    struct family_row family; /* ADMIN_FAMILIES */
 };
 
-/* A command on id (NULL: none), whose text is copied. ADMIN_ADD and ADMIN_ROTATE draw a secret,
- * ADMIN_MASTER_ROTATE a key. ADMIN_IMPORT, ADMIN_BATCH_ADD: text is the CSV, parsed here and not
- * kept. NULL: out of memory, or the CSPRNG failed. Threads: any. Blocks: no. Allocates: yes. */
+/* A command on id (NULL: none), whose text is copied. ADMIN_ADD, ADMIN_ROTATE and
+ * ADMIN_RELEASE_ROTATE draw a secret, ADMIN_MASTER_ROTATE a key. ADMIN_IMPORT, ADMIN_BATCH_ADD:
+ * text is the CSV, parsed here and not kept. NULL: out of memory, or the CSPRNG failed. Threads:
+ * any. Blocks: no. Allocates: yes. */
 struct admin_command *admin_command_new(enum admin_verb verb, const char *id, struct span text);
 /* ADMIN_SEND: reads {"text": …} or {"data": {…}}, with "expires_in" or without, into c. What is
  * wrong, naming the member, in why: false. *bad_json: it is no JSON object at all. */
@@ -109,6 +115,11 @@ const char *admin_command_batch(struct admin_command *c, const struct batch_row 
 /* The id of a batch's n-th device, from 0; "" when it has none: it is too long. */
 void admin_batch_device(const struct batch_row *batch, uint64_t n, char out[LIMIT_ID_LEN + 1]);
 void admin_command_free(struct admin_command *c); /* wipes. NULL is fine */
+/* Whether it draws a toy's secret, which its answer shows. */
+static inline bool admin_shows_secret(enum admin_verb verb)
+{
+    return verb == ADMIN_ADD || verb == ADMIN_ROTATE || verb == ADMIN_RELEASE_ROTATE;
+}
 /* Whether it goes to store_write or to store_read. */
 bool admin_command_writes(const struct admin_command *c);
 

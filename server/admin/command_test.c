@@ -133,8 +133,8 @@ static int run_claimed(struct store_tx *tx, struct store_job *job)
     memcpy(f.sid, p->sid, sizeof f.sid);
     (void)snprintf(f.child_id, sizeof f.child_id, "%s", p->child);
     f.pair.refresh_exp_s = 4000000000u;
-    rc = store_claim_add(tx, p->device.row, "nonce-12", mac, 1700000000);
-    return rc == TEDDY_OK ? store_device_bind(tx, &p->device, &f, "1.0", "", 1700000000) : rc;
+    return store_claim_add(tx, &p->device,
+                           &(struct claim_row){"nonce-12", mac, &f, "1.0", "", 1700000000});
 }
 
 /* As if the device had claimed itself for the child; the family's sid begins with `tag`. */
@@ -150,7 +150,7 @@ static int run_look(struct store_tx *tx, struct store_job *job)
     struct probe *p = (struct probe *)job;
     int rc = store_device_get(tx, p->id, &p->device);
     if (rc == TEDDY_OK)
-        rc = store_claim_seen(tx, p->device.row, "nonce-12", mac, &p->seen);
+        rc = store_claim_seen(tx, &p->device, "nonce-12", mac, &p->seen);
     if (rc == TEDDY_OK)
         rc = store_device_unseal(tx, &p->device, p->secret);
     return rc == TEDDY_OK ? store_family_get(tx, p->id, p->sid, &p->family) : rc;
@@ -226,10 +226,39 @@ static void enable_and_disable(void **state)
     assert_int_equal(finish(command(ADMIN_SHOW, "d", ""), &json), 200);
     assert_true(json_is_true(json_object_get(json, "enabled")));
     json_decref(json);
-    static const enum admin_verb verbs[] = {ADMIN_ENABLE, ADMIN_DISABLE, ADMIN_REMOVE,
-                                            ADMIN_ROTATE, ADMIN_RELEASE, ADMIN_REVOKE};
-    for (size_t i = 0; i < 6; i++)
+    static const enum admin_verb verbs[] = {ADMIN_ENABLE,         ADMIN_DISABLE,      ADMIN_REMOVE,
+                                            ADMIN_ROTATE,         ADMIN_RELEASE,      ADMIN_REVOKE,
+                                            ADMIN_RELEASE_ROTATE, ADMIN_FAMILY_REVOKE};
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         expect_problem(command(verbs[i], "nobody", ""), 404, "device_not_found");
+}
+
+static void release_with_a_new_secret(void **state)
+{
+    json_t *json;
+    (void)state;
+    assert_int_equal(add("rr", SECRET_A), 201);
+    claimed("rr", "kid", 2);
+    struct admin_command *c = command(ADMIN_RELEASE_ROTATE, "rr", "");
+    assert_string_equal(admin_command_closes(c), "token_revoked");
+    assert_int_equal(finish(c, &json), 200);
+    assert_string_not_equal(text_of(json, "oob_secret"), SECRET_A);
+    json_decref(json);
+    struct probe p = look("rr", 2, TEDDY_OK);
+    assert_string_equal(p.device.child_id, "");
+    assert_int_equal(p.device.claimed_s, 0);
+    assert_int_equal(p.device.secret_rev, 2);
+    assert_true(p.family.revoked);
+    assert_false(p.seen);
+    /* Another device has the secret that was drawn: the toy is not released either. */
+    assert_int_equal(add("other", SECRET_B), 201);
+    claimed("rr", "kid", 3);
+    c = command(ADMIN_RELEASE_ROTATE, "rr", "");
+    assert_int_equal(hex_decode(span_of(SECRET_B), c->secret, sizeof c->secret), TEDDY_OK);
+    expect_problem(c, 409, "secret_in_use");
+    p = look("rr", 3, TEDDY_OK);
+    assert_string_equal(p.device.child_id, "kid");
+    assert_false(p.family.revoked);
 }
 
 static void rotate_release_revoke_remove(void **state)
@@ -359,9 +388,13 @@ static void list_of_a_prefix(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(add_and_show),       WITH_STORE(secrets_are_drawn),
-        WITH_STORE(enable_and_disable), WITH_STORE(rotate_release_revoke_remove),
-        WITH_STORE(list_pages),         WITH_STORE(list_of_a_prefix),
+        WITH_STORE(add_and_show),
+        WITH_STORE(secrets_are_drawn),
+        WITH_STORE(enable_and_disable),
+        WITH_STORE(rotate_release_revoke_remove),
+        WITH_STORE(list_pages),
+        WITH_STORE(list_of_a_prefix),
+        WITH_STORE(release_with_a_new_secret),
     };
     if (mkdtemp(dir) == NULL)
         return 1;

@@ -27,6 +27,10 @@ bool admin_bearer_in_query(const struct http_request *req);
 /* Queues the command for the store and answers once it is done; takes it over. NULL: out of memory.
  */
 void admin_submit(struct http_request *req, struct admin_command *command);
+/* The id in the path, checked; false: the request has been answered. */
+bool admin_path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1]);
+/* What needs only the id in the path: gate, command, answer. */
+void admin_on_device(struct http_request *req, enum admin_verb verb);
 /* Answers with the object, whose reference is taken; NULL: 500. */
 void admin_respond_json(struct http_request *req, int status, json_t *json);
 /* Queues the command, which it takes over, and answers once it is done; NULL: out of memory. */

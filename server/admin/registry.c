@@ -150,8 +150,7 @@ void admin_submit(struct http_request *req, struct admin_command *command)
                        "The store cannot do this now; nothing was changed.", 1);
 }
 
-/* The id in the path, checked; false: the request has been answered. */
-static bool path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1])
+bool admin_path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1])
 {
     struct span id = req->params[0];
 
@@ -180,57 +179,62 @@ bool admin_query_id(struct http_request *req, const char *name, char out[LIMIT_I
     return false;
 }
 
-static void on_id(struct http_request *req, enum admin_verb verb)
+void admin_on_device(struct http_request *req, enum admin_verb verb)
 {
     char id[LIMIT_ID_LEN + 1];
 
-    if (admin_gate(req) && path_id(req, id))
+    if (admin_gate(req) && admin_path_id(req, id))
         admin_submit(req, admin_command_new(verb, id, (struct span){"", 0}));
 }
 
 void admin_device_show(struct http_request *req)
 {
-    on_id(req, ADMIN_SHOW);
+    admin_on_device(req, ADMIN_SHOW);
 }
 
 void admin_device_remove(struct http_request *req)
 {
-    on_id(req, ADMIN_REMOVE);
+    admin_on_device(req, ADMIN_REMOVE);
 }
 
 void admin_device_enable(struct http_request *req)
 {
-    on_id(req, ADMIN_ENABLE);
+    admin_on_device(req, ADMIN_ENABLE);
 }
 
 void admin_device_disable(struct http_request *req)
 {
-    on_id(req, ADMIN_DISABLE);
+    admin_on_device(req, ADMIN_DISABLE);
 }
 
 void admin_device_rotate_secret(struct http_request *req)
 {
-    on_id(req, ADMIN_ROTATE);
+    admin_on_device(req, ADMIN_ROTATE);
 }
 
 void admin_device_release(struct http_request *req)
 {
-    on_id(req, ADMIN_RELEASE);
+    admin_on_device(req, ADMIN_RELEASE);
+}
+
+void admin_device_release_rotate(struct http_request *req)
+{
+    admin_on_device(req, ADMIN_RELEASE_ROTATE);
 }
 
 void admin_device_revoke(struct http_request *req)
 {
-    on_id(req, ADMIN_REVOKE);
+    admin_on_device(req, ADMIN_REVOKE);
 }
 
 void admin_device_messages(struct http_request *req)
 {
-    on_id(req, ADMIN_MESSAGES);
+    admin_on_device(req, ADMIN_MESSAGES);
 }
 
 void admin_device_clear(struct http_request *req)
 {
-    on_id(req, ADMIN_CLEAR);
+    admin_on_device(req, ADMIN_CLEAR);
 }
 
 void admin_device_send(struct http_request *req)
@@ -239,7 +243,7 @@ void admin_device_send(struct http_request *req)
     struct admin_command *c;
     bool bad_json = false;
 
-    if (!admin_gate(req) || !path_id(req, id))
+    if (!admin_gate(req) || !admin_path_id(req, id))
         return;
     c = admin_command_new(ADMIN_SEND, id, (struct span){"", 0});
     if (c == NULL || admin_command_message(c, req->body, &admin_context_of(req)->downlinks,

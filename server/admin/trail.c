@@ -26,8 +26,10 @@ static const char *event_of(const struct admin_command *c)
     case ADMIN_ROTATE:
         return "device.secret_rotated";
     case ADMIN_RELEASE:
+    case ADMIN_RELEASE_ROTATE:
         return "device.released";
     case ADMIN_REVOKE:
+    case ADMIN_FAMILY_REVOKE:
         return "token.revoked";
     case ADMIN_IMPORT:
         return "device.imported";
@@ -63,6 +65,7 @@ static bool is_of_device(const struct admin_command *c)
     return c->verb == ADMIN_ADD || c->verb == ADMIN_REMOVE || c->verb == ADMIN_ENABLE ||
            c->verb == ADMIN_DISABLE || c->verb == ADMIN_ROTATE || c->verb == ADMIN_RELEASE ||
            c->verb == ADMIN_REVOKE || c->verb == ADMIN_SEND || c->verb == ADMIN_CLEAR ||
+           c->verb == ADMIN_RELEASE_ROTATE || c->verb == ADMIN_FAMILY_REVOKE ||
            c->verb == ADMIN_PROCESSOR;
 }
 
@@ -99,6 +102,8 @@ static void detail_of(const struct admin_command *c, char *out, size_t cap)
         child_detail(c, out, cap);
     else if (admin_command_of_talk(c))
         talk_detail(c, out, cap);
+    else if (c->verb == ADMIN_RELEASE_ROTATE)
+        (void)snprintf(out, cap, "{\"secret\":\"rotated\"}");
     else if (c->verb == ADMIN_CLEAR)
         (void)snprintf(out, cap, "{\"messages\":%llu}", (unsigned long long)c->gone);
     else if (c->verb == ADMIN_TOKEN_CREATE)

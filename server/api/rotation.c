@@ -60,6 +60,11 @@ static void rotated(struct loop *loop, struct loop_task *task)
 {
     struct rotation *r = JOB_OF(task, task);
     (void)loop;
+    /* Somebody has the key, and it was thrown away meanwhile: what it signed earns no tokens. */
+    if (keys_slot(keys_now(&r->app->keys), r->token.kid) < 0) {
+        finish(r, 401, "bad_token");
+        return;
+    }
     if (r->job.result != TEDDY_OK && r->verdict == VERDICT_OK)
         finish(r, 503, "store_unavailable");
     else if (r->job.result == TEDDY_ESTORE)

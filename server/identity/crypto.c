@@ -1,69 +1,75 @@
 /* Hashes and randomness, by OpenSSL. */
 #include <limits.h>
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "identity/rules.h"
 #include "proto/text.h"
 
-/* HMAC-SHA256 without a key yet. OpenSSL's one-shot call looks the algorithm up by name each time,
- * which costs more than the hash of a short message. Made once, then only copied: each thread has
- * one of its own, because even the copy costs as much as the hash. */
-static EVP_MAC_CTX *blank;
+#define BLOCK 64 /* SHA-256's */
+
+/* OpenSSL's calls by name look the algorithm up each time, and its HMAC makes three contexts for
+ * each key: both cost more than the hash of a short message. So each thread keeps one context of
+ * SHA-256, and HMAC is made of it here. */
+static EVP_MD *sha256;
 static pthread_key_t own; /* the thread's context; it ends with the thread */
-static EVP_MD *sha256;    /* for the same reason */
+static bool can_own;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void end_own(void *ctx)
 {
-    EVP_MAC_CTX_free(ctx);
+    EVP_MD_CTX_free(ctx);
 }
 
 static void look_up(void)
 {
     sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
-    EVP_MAC_free(hmac); /* the context holds it */
-    if (ctx != NULL && EVP_MAC_CTX_set_params(ctx, params) == 1 &&
-        pthread_key_create(&own, end_own) == 0)
-        blank = ctx;
-    else
-        EVP_MAC_CTX_free(ctx);
+    can_own = sha256 != NULL && pthread_key_create(&own, end_own) == 0;
 }
 
-static EVP_MAC_CTX *own_context(void)
+static EVP_MD_CTX *own_context(void)
 {
     pthread_once(&once, look_up);
-    if (blank == NULL)
-        return NULL;
-    EVP_MAC_CTX *ctx = pthread_getspecific(own);
-    if (ctx != NULL)
+    EVP_MD_CTX *ctx = can_own ? pthread_getspecific(own) : NULL;
+    if (ctx != NULL || !can_own)
         return ctx;
-    ctx = EVP_MAC_CTX_dup(blank);
-    if (ctx != NULL && pthread_setspecific(own, ctx) == 0)
+    ctx = EVP_MD_CTX_new();
+    if (ctx != NULL && EVP_DigestInit_ex(ctx, sha256, NULL) == 1 &&
+        pthread_setspecific(own, ctx) == 0)
         return ctx;
-    EVP_MAC_CTX_free(ctx);
+    EVP_MD_CTX_free(ctx);
     return NULL;
 }
 
+/* Of two pieces. The context is kept: what it was given last stays in it no longer than the next
+ * message. */
+static bool digest(EVP_MD_CTX *ctx, const void *a, size_t a_len, const void *b, size_t b_len,
+                   uint8_t out[32])
+{
+    return EVP_DigestInit_ex(ctx, NULL, NULL) == 1 && EVP_DigestUpdate(ctx, a, a_len) == 1 &&
+           EVP_DigestUpdate(ctx, b, b_len) == 1 && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+}
+
+/* RFC 2104. */
 int identity_hmac_sha256(const uint8_t *key, size_t key_len, const uint8_t *msg, size_t len,
                          uint8_t mac[32])
 {
-    size_t out_len = 0;
-    /* Without a key, a context that is kept would take the one before, somebody else's. */
-    EVP_MAC_CTX *ctx = key == NULL ? NULL : own_context();
-    bool ok = ctx != NULL && EVP_MAC_init(ctx, key, key_len, NULL) == 1 &&
-              EVP_MAC_update(ctx, msg, len) == 1 && EVP_MAC_final(ctx, mac, &out_len, 32) == 1;
-    return ok && out_len == 32 ? TEDDY_OK : TEDDY_EIO;
+    uint8_t pad[BLOCK] = {0};
+    EVP_MD_CTX *ctx = key == NULL ? NULL : own_context();
+    bool ok = ctx != NULL && (key_len <= BLOCK || digest(ctx, key, key_len, NULL, 0, pad));
+    if (ok && key_len <= BLOCK)
+        memcpy(pad, key, key_len);
+    for (size_t i = 0; i < BLOCK; i++)
+        pad[i] ^= 0x36;
+    ok = ok && digest(ctx, pad, BLOCK, msg, len, mac);
+    for (size_t i = 0; i < BLOCK; i++)
+        pad[i] ^= 0x36 ^ 0x5c;
+    ok = ok && digest(ctx, pad, BLOCK, mac, 32, mac);
+    wipe(pad, sizeof pad);
+    return ok ? TEDDY_OK : TEDDY_EIO;
 }
 
 int identity_sha256(const uint8_t *msg, size_t len, uint8_t digest[32])

@@ -52,7 +52,7 @@ static void claim_of(const struct toy *t, unsigned number, struct claim *c)
     *c = (struct claim){.mac_well_formed = true};
     snprintf(c->device_id, sizeof c->device_id, "%s", t->id);
     snprintf(c->child_id, sizeof c->child_id, "kid");
-    snprintf(c->nonce, sizeof c->nonce, "nonce-%08u", number);
+    snprintf(c->nonce, sizeof c->nonce, "nonce-%0100u", number); /* few fit beside each other */
     size_t len = claim_signed_bytes(c->device_id, c->child_id, c->nonce, false, message);
     assert_int_equal(identity_hmac_sha256(t->secret, sizeof t->secret, message, len, c->mac),
                      TEDDY_OK);
@@ -197,28 +197,30 @@ static void *work_until_dark(void *arg)
 
 /* ---- After the power came back ---- */
 
-static bool key_seen(struct store_tx *tx, int64_t row, const char *nonce,
+static bool key_seen(struct store_tx *tx, const struct device_row *device, const char *nonce,
                      const uint8_t mac[LIMIT_MAC_LEN])
 {
     bool seen = false;
-    return store_claim_seen(tx, row, nonce, mac, &seen) == TEDDY_OK && seen;
+    return store_claim_seen(tx, device, nonce, mac, &seen) == TEDDY_OK && seen;
 }
 
 /* 1: the claim is there, 0: it is not, -1: half of it. */
-static int claim_there(struct store_tx *tx, const struct toy *t, int64_t row, unsigned number)
+static int claim_there(struct store_tx *tx, const struct toy *t, const struct device_row *device,
+                       unsigned number)
 {
     static const uint8_t no_mac[LIMIT_MAC_LEN];
     struct claim c;
     claim_of(t, number, &c);
-    bool nonce = key_seen(tx, row, c.nonce, no_mac),
-         mac = key_seen(tx, row, "no-such-nonce", c.mac);
+    bool nonce = key_seen(tx, device, c.nonce, no_mac),
+         mac = key_seen(tx, device, "no-such-nonce", c.mac);
     return nonce == mac ? nonce : -1;
 }
 
-static const char *check_flying_claim(struct store_tx *tx, struct toy *t, int64_t row)
+static const char *check_flying_claim(struct store_tx *tx, struct toy *t,
+                                      const struct device_row *device)
 {
     struct family_row f;
-    int there = claim_there(tx, t, row, t->claims);
+    int there = claim_there(tx, t, device, t->claims);
     bool family = store_family_get(tx, t->id, t->next.sid, &f) == TEDDY_OK && !f.revoked;
     if (there < 0 || (there == 1) != family)
         return "half a claim";
@@ -265,11 +267,11 @@ static int check_toy(struct store_tx *tx, void *arg)
         return TEDDY_OK;
     }
     for (unsigned n = 0; n < t->claims; n++)
-        if (claim_there(tx, t, device.row, n) != 1) {
+        if (claim_there(tx, t, &device, n) != 1) {
             *wrong = "an answered claim is unknown";
             return TEDDY_OK;
         }
-    *wrong = t->flight == A_CLAIM ? check_flying_claim(tx, t, device.row) : NULL;
+    *wrong = t->flight == A_CLAIM ? check_flying_claim(tx, t, &device) : NULL;
     if (*wrong == NULL && t->claimed)
         *wrong = strcmp(device.child_id, "kid") == 0 ? check_family(tx, t)
                                                      : "an answered binding is unknown";

@@ -60,7 +60,7 @@ int claim_replayed(struct store_tx *tx, const struct claim *claim, const struct 
                    enum verdict *verdict)
 {
     bool seen = false;
-    int err = store_claim_seen(tx, device->row, claim->nonce, claim->mac, &seen);
+    int err = store_claim_seen(tx, device, claim->nonce, claim->mac, &seen);
     if (err == TEDDY_OK && seen)
         *verdict = VERDICT_NONCE_REPLAYED;
     return err;
@@ -69,13 +69,18 @@ int claim_replayed(struct store_tx *tx, const struct claim *claim, const struct 
 int claim_commit(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
                  const struct family_row *family, uint64_t now_s, enum verdict *verdict)
 {
-    int err = store_claim_add(tx, device->row, claim->nonce, claim->mac, now_s);
-    if (err == TEDDY_EDUP)
+    int err = store_claim_add(tx, device,
+                              &(struct claim_row){.nonce = claim->nonce,
+                                                  .mac = claim->mac,
+                                                  .family = family,
+                                                  .firmware = claim->firmware_version,
+                                                  .timestamp = claim->timestamp,
+                                                  .now_s = now_s});
+    if (err == TEDDY_EDUP) {
         *verdict = VERDICT_NONCE_REPLAYED;
-    if (err != TEDDY_OK)
         return err;
+    }
     /* The row was just seen to be there: anything but OK is the store's failure. */
-    err = store_device_bind(tx, device, family, claim->firmware_version, claim->timestamp, now_s);
     if (err == TEDDY_OK)
         err = audit_add(tx, &(struct audit_event){.event = "claim.accepted",
                                                   .device_id = claim->device_id,

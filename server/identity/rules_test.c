@@ -87,6 +87,9 @@ static int run_commit(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
     w->verdict = VERDICT_OK;
+    int err = claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
+    if (err != TEDDY_OK || w->verdict != VERDICT_OK)
+        return err;
     return claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict);
 }
 
@@ -252,6 +255,30 @@ static void test_no_key_is_nobodys_key(void **state)
     (void)state;
     assert_int_equal(identity_hmac_sha256(key, sizeof key, message, sizeof message, mac), TEDDY_OK);
     assert_int_equal(identity_hmac_sha256(NULL, 0, message, sizeof message, mac), TEDDY_EIO);
+}
+
+static void assert_mac(uint8_t key_byte, size_t key_len, const char *message, const char *want)
+{
+    uint8_t key[131], mac[32], wanted[32];
+    memset(key, key_byte, sizeof key);
+    assert_int_equal(hex_decode(span_of(want), wanted, sizeof wanted), TEDDY_OK);
+    assert_int_equal(
+        identity_hmac_sha256(key, key_len, (const uint8_t *)message, strlen(message), mac),
+        TEDDY_OK);
+    assert_memory_equal(mac, wanted, sizeof mac);
+}
+
+/* RFC 4231, and keys as long as a block and as short as can be (Python's hmac). */
+static void test_hmac(void **state)
+{
+    (void)state;
+    assert_mac(0x0b, 20, "Hi There",
+               "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    assert_mac(0xaa, 131, "Test Using Larger Than Block-Size Key - Hash Key First",
+               "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    assert_mac(0x01, 64, "", "11581ebc1f05ecefdee13d63845c1a43b219a7bc8e0e90d3396baeb2a55677d7");
+    assert_mac(0x01, 65, "x", "fa34864aa49f680b10d9dd4d77db4bf268cdc0fe6e204c10fb63c62738e69497");
+    assert_mac(0x01, 1, "x", "c047076aa16f2318a96505bd73d7f2aed7457f649b4f5da74882775b35ac8563");
 }
 
 static void test_replay_of_the_mac(void **state)
@@ -511,6 +538,7 @@ int main(void)
         T(test_order),
         T(test_replay_of_the_nonce),
         cmocka_unit_test(test_no_key_is_nobodys_key),
+        cmocka_unit_test(test_hmac),
         T(test_replay_of_the_mac),
         T(test_two_claims_at_once),
         T(test_binding),

@@ -52,13 +52,10 @@ static int teardown(void **state)
 static int add_body(struct store_tx *tx, void *arg)
 {
     uint8_t secret[LIMIT_SECRET_LEN];
-    struct device_row row;
     struct family_row f = {.child_id = "c"};
     secret_of(++devices, secret);
     int rc = store_device_add(tx, arg, secret, 1);
-    if (rc == TEDDY_OK)
-        rc = store_device_get(tx, arg, &row);
-    return rc != TEDDY_OK ? rc : store_device_bind(tx, &row, &f, "", "", 1);
+    return rc != TEDDY_OK ? rc : claim_by(tx, arg, "nonce-one", 1, &f, 1);
 }
 
 static void add_device(const char *id)

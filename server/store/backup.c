@@ -71,10 +71,10 @@ static int open_source(struct store_tx *tx, const char *from, char *err, size_t 
 }
 
 /* The file is worth nothing before it is whole: it needs no journal, and is synced later. */
-static int open_target(struct store_tx *tx, const char *to, char *err, size_t cap)
+static int open_target(struct store_tx *tx, const char *to, const char *vfs, char *err, size_t cap)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(to, &tx->db, flags, NULL) != SQLITE_OK ||
+    if (sqlite3_open_v2(to, &tx->db, flags, vfs) != SQLITE_OK ||
         sqlite3_exec(tx->db, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF", NULL, NULL, NULL) !=
             SQLITE_OK)
         return explain(tx, to, err, cap);
@@ -114,17 +114,21 @@ int store_backup_copy(const char *from, const char *to, const struct backup_watc
                       struct backup_facts *facts, char *err, size_t cap)
 {
     struct store_tx source = {0}, target = {0};
+    struct log_vfs pages; /* so that the copy has nothing in its pages' free room, either */
+    if (log_vfs_add(&pages, NULL) != TEDDY_OK)
+        return refuse(to, "there is no memory", err, cap);
     int rc = open_source(&source, from, err, cap);
     if (rc == TEDDY_OK)
         rc = read_facts(&source, from, facts, err, cap);
     if (w->opened != NULL)
         w->opened(w->arg);
     if (rc == TEDDY_OK)
-        rc = open_target(&target, to, err, cap);
+        rc = open_target(&target, to, pages.name, err, cap);
     if (rc == TEDDY_OK)
         rc = copy_pages(&source, &target, to, w, err, cap);
     tx_close(&target);
     tx_close(&source);
+    log_vfs_remove(&pages);
     return rc == TEDDY_OK ? leave_log(to, err, cap) : rc;
 }
 

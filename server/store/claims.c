@@ -1,57 +1,193 @@
-/* Accepted claims: what makes a second one a replay. */
+/* Accepted claims: what makes a second one a replay, the binding and the token family. The newest
+ * nonces and MACs stand in the device's own row, which a claim changes anyway; when they fill their
+ * place there, they move to claim_key together. So most claims change one page of the database, and
+ * of a toy that has claimed a few times in its life nothing is looked for in claim_key. */
 #include <string.h>
 
 #include "store/internal.h"
 
-static void bind_keys(sqlite3_stmt *st, int64_t device_row, const char *nonce,
-                      const uint8_t mac[LIMIT_MAC_LEN])
+/* Of struct claim_keys, the first byte says whether claim_key has others of the device; where it is
+ * missing, it may. Behind it the entries: when it was accepted (4 bytes, big-endian), the nonce's
+ * length, nonce, MAC. */
+enum { ALL_HERE, OTHERS };
+#define TIME_LEN  4
+#define ENTRY_MAX (TIME_LEN + 1 + LIMIT_NONCE_MAX + LIMIT_MAC_LEN)
+
+_Static_assert(1 + ENTRY_MAX <= STORE_RECENT_MAX, "a claim fits");
+
+struct entry {
+    uint64_t accepted_s;
+    const uint8_t *nonce, *mac;
+    size_t nonce_len;
+};
+
+/* *at is 0 before the first. TEDDY_ENOTFOUND: behind the last; TEDDY_ESTORE: it is damaged. */
+static int next_entry(struct store_tx *tx, const struct claim_keys *k, size_t *at,
+                      struct entry *out)
 {
-    bind_u64(st, 1, (uint64_t)device_row);
-    bind_blob(st, 2, nonce, strlen(nonce));
-    bind_blob(st, 3, mac, LIMIT_MAC_LEN);
+    if (*at == 0)
+        *at = 1;
+    if (k->len <= *at)
+        return TEDDY_ENOTFOUND;
+    const uint8_t *p = k->bytes + *at;
+    size_t left = k->len - *at;
+    size_t len = left > TIME_LEN ? (size_t)TIME_LEN + 1 + p[TIME_LEN] + LIMIT_MAC_LEN : SIZE_MAX;
+    if (len > left)
+        return tx_damaged(tx);
+    out->accepted_s = (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
+    out->nonce = p + TIME_LEN + 1;
+    out->nonce_len = p[TIME_LEN];
+    out->mac = out->nonce + out->nonce_len;
+    *at += len;
+    return TEDDY_OK;
 }
 
-int store_claim_seen(struct store_tx *tx, int64_t device_row, const char *nonce,
-                     const uint8_t mac[LIMIT_MAC_LEN], bool *seen)
+static void put_entry(struct claim_keys *k, const struct claim_row *c)
+{
+    uint32_t at_s = c->now_s < UINT32_MAX ? (uint32_t)c->now_s : UINT32_MAX;
+    size_t nonce_len = strlen(c->nonce);
+    if (k->len == 0)
+        k->bytes[k->len++] = OTHERS;
+    uint8_t *p = k->bytes + k->len;
+    for (int i = 0; i < TIME_LEN; i++)
+        p[i] = (uint8_t)(at_s >> 8 * (TIME_LEN - 1 - i));
+    p[TIME_LEN] = (uint8_t)nonce_len;
+    memcpy(p + TIME_LEN + 1, c->nonce, nonce_len);
+    memcpy(p + TIME_LEN + 1 + nonce_len, c->mac, LIMIT_MAC_LEN);
+    k->len += TIME_LEN + 1 + nonce_len + LIMIT_MAC_LEN;
+}
+
+static int seen_recently(struct store_tx *tx, const struct claim_keys *k, const char *nonce,
+                         const uint8_t mac[LIMIT_MAC_LEN], bool *seen)
+{
+    struct entry e = {0};
+    size_t at = 0, nonce_len = strlen(nonce);
+    int err = TEDDY_OK;
+    *seen = false;
+    while (!*seen && (err = next_entry(tx, k, &at, &e)) == TEDDY_OK)
+        *seen = memcmp(e.mac, mac, LIMIT_MAC_LEN) == 0 ||
+                (e.nonce_len == nonce_len && memcmp(e.nonce, nonce, nonce_len) == 0);
+    return err == TEDDY_ENOTFOUND ? TEDDY_OK : err;
+}
+
+static int seen_before(struct store_tx *tx, int64_t device_row, const char *nonce,
+                       const uint8_t mac[LIMIT_MAC_LEN], bool *seen)
 {
     sqlite3_stmt *st = tx_stmt(
         tx, STMT_CLAIM_SEEN,
         "SELECT EXISTS (SELECT 1 FROM claim_key WHERE device_row = ?1 AND kind = 0 AND key = ?2)"
         " OR EXISTS (SELECT 1 FROM claim_key WHERE device_row = ?1 AND kind = 1 AND key = ?3)");
-    bind_keys(st, device_row, nonce, mac);
+    bind_u64(st, 1, (uint64_t)device_row);
+    bind_blob(st, 2, nonce, strlen(nonce));
+    bind_blob(st, 3, mac, LIMIT_MAC_LEN);
     int err = tx_row(tx, st);
     if (err == TEDDY_OK)
         *seen = sqlite3_column_int(st, 0) != 0;
     return tx_end(st, err);
 }
 
-/* A row each: a statement that writes two keeps a copy of what it changes, to undo the first. */
-static int add_key(struct store_tx *tx, int64_t device_row, int kind, const void *key, size_t len,
-                   uint64_t now_s)
+int store_claim_seen(struct store_tx *tx, const struct device_row *device, const char *nonce,
+                     const uint8_t mac[LIMIT_MAC_LEN], bool *seen)
+{
+    int err = seen_recently(tx, &device->recent, nonce, mac, seen);
+    if (err != TEDDY_OK || *seen || (device->recent.len > 0 && device->recent.bytes[0] == ALL_HERE))
+        return err;
+    return seen_before(tx, device->row, nonce, mac, seen);
+}
+
+static int keep_key(struct store_tx *tx, int64_t device_row, int kind, const void *key, size_t len,
+                    uint64_t accepted_s)
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_CLAIM_ADD,
-                               "INSERT INTO claim_key (device_row, kind, key, accepted_s)"
+                               "INSERT OR IGNORE INTO claim_key (device_row, kind, key, accepted_s)"
                                " VALUES (?1, ?2, ?3, ?4)");
     bind_u64(st, 1, (uint64_t)device_row);
     bind_u64(st, 2, (uint64_t)kind);
     bind_blob(st, 3, key, len);
-    bind_u64(st, 4, now_s);
+    bind_u64(st, 4, accepted_s);
     return tx_run(tx, st);
 }
 
-/* The MAC first: whoever replays what was captured, however its boundaries are shifted, fails
- * before anything is written, so that there is nothing to undo. An old nonce under a new MAC takes
- * the secret. */
-int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
-                    const uint8_t mac[LIMIT_MAC_LEN], uint64_t now_s)
+/* Each was looked for in claim_key before it was accepted, where there could be any. */
+static int move_recent(struct store_tx *tx, int64_t device_row, struct claim_keys *k)
 {
-    int err = add_key(tx, device_row, 1, mac, LIMIT_MAC_LEN, now_s);
-    return err != TEDDY_OK ? err : add_key(tx, device_row, 0, nonce, strlen(nonce), now_s);
+    struct entry e = {0};
+    size_t at = 0;
+    int err;
+    while ((err = next_entry(tx, k, &at, &e)) == TEDDY_OK) {
+        err = keep_key(tx, device_row, 0, e.nonce, e.nonce_len, e.accepted_s);
+        if (err == TEDDY_OK)
+            err = keep_key(tx, device_row, 1, e.mac, LIMIT_MAC_LEN, e.accepted_s);
+        if (err != TEDDY_OK)
+            return err == TEDDY_ESTORE ? err : tx_damaged(tx);
+    }
+    k->bytes[0] = OTHERS;
+    k->len = 1;
+    return err == TEDDY_ENOTFOUND ? TEDDY_OK : err;
 }
 
-int store_claim_clear(struct store_tx *tx, int64_t device_row)
+int store_claim_add(struct store_tx *tx, const struct device_row *device, const struct claim_row *c)
+{
+    struct claim_keys recent = device->recent;
+    bool seen = false;
+    int err = store_claim_seen(tx, device, c->nonce, c->mac, &seen);
+    if (err != TEDDY_OK || seen)
+        return err != TEDDY_OK ? err : TEDDY_EDUP;
+    if (recent.len + TIME_LEN + 1 + strlen(c->nonce) + LIMIT_MAC_LEN > sizeof recent.bytes)
+        err = move_recent(tx, device->row, &recent);
+    if (err != TEDDY_OK)
+        return err;
+    put_entry(&recent, c);
+    return device_bind(tx, device, c, &recent);
+}
+
+int claim_keys_forget(struct store_tx *tx, int64_t device_row)
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_CLAIM_CLEAR, "DELETE FROM claim_key WHERE device_row = ?1");
     bind_u64(st, 1, (uint64_t)device_row);
     return tx_run(tx, st);
+}
+
+int column_claim_keys(struct store_tx *tx, sqlite3_stmt *st, int at, struct claim_keys *out)
+{
+    out->len = (size_t)sqlite3_column_bytes(st, at);
+    if (out->len > sizeof out->bytes)
+        return tx_damaged(tx);
+    if (out->len > 0)
+        memcpy(out->bytes, sqlite3_column_blob(st, at), out->len);
+    return TEDDY_OK;
+}
+
+static int adopt(struct store_tx *tx, sqlite3_stmt *st, int column)
+{
+    struct claim_keys k;
+    int err = column_claim_keys(tx, st, column, &k);
+    return err == TEDDY_OK && k.len > 0 ? move_recent(tx, sqlite3_column_int64(st, 0), &k) : err;
+}
+
+int claim_keys_adopt(struct store_tx *tx, uint64_t *kept)
+{
+    sqlite3_stmt *st = NULL;
+    int err = TEDDY_OK, step;
+    *kept = 0;
+    if (sqlite3_prepare_v2(tx->db,
+                           "SELECT d.row, d.recent, f.recent FROM former.device f JOIN device d"
+                           " ON d.device_id = f.device_id WHERE f.recent != d.recent",
+                           -1, &st, NULL) != SQLITE_OK)
+        return TEDDY_ESTORE;
+    while (err == TEDDY_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
+        err = step == SQLITE_ROW ? adopt(tx, st, 1) : TEDDY_ESTORE;
+        int64_t before = sqlite3_total_changes64(tx->db);
+        if (err == TEDDY_OK)
+            err = adopt(tx, st, 2);
+        *kept += (uint64_t)(sqlite3_total_changes64(tx->db) - before);
+    }
+    sqlite3_finalize(st);
+    if (err != TEDDY_OK)
+        return err;
+    bool ok = sqlite3_exec(tx->db,
+                           "UPDATE device SET recent = x'01' FROM former.device f"
+                           " WHERE f.device_id = device.device_id AND f.recent != device.recent",
+                           NULL, NULL, NULL) == SQLITE_OK;
+    return ok ? TEDDY_OK : TEDDY_ESTORE;
 }

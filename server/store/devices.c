@@ -5,11 +5,10 @@
 
 #define DEVICE_COLUMNS                                                                             \
     "row, device_id, sealed, secret_rev, enabled, child_id, firmware_version, created_s, "         \
-    "claimed_s, seen_s"
+    "claimed_s, seen_s, recent"
 
 static int read_row(struct store_tx *tx, sqlite3_stmt *st, struct device_row *out)
 {
-    *out = (struct device_row){0};
     out->row = sqlite3_column_int64(st, 0);
     out->secret_rev = column_u64(st, 3);
     out->enabled = sqlite3_column_int(st, 4) != 0;
@@ -18,7 +17,8 @@ static int read_row(struct store_tx *tx, sqlite3_stmt *st, struct device_row *ou
     out->seen_s = column_u64(st, 9);
     if (column_text(tx, st, 1, out->device_id, sizeof out->device_id) != TEDDY_OK ||
         column_blob(tx, st, 2, out->sealed, sizeof out->sealed) != TEDDY_OK ||
-        column_text(tx, st, 5, out->child_id, sizeof out->child_id) != TEDDY_OK)
+        column_text(tx, st, 5, out->child_id, sizeof out->child_id) != TEDDY_OK ||
+        column_claim_keys(tx, st, 10, &out->recent) != TEDDY_OK)
         return TEDDY_ESTORE;
     return column_text(tx, st, 6, out->firmware_version, sizeof out->firmware_version);
 }
@@ -61,9 +61,10 @@ int store_device_add(struct store_tx *tx, const char *device_id,
     int err = seal_for(tx, device_id, secret, &s);
     if (err != TEDDY_OK)
         return err;
-    sqlite3_stmt *st = tx_stmt(
-        tx, STMT_DEVICE_ADD,
-        "INSERT INTO device (device_id, fingerprint, sealed, created_s) VALUES (?1, ?2, ?3, ?4)");
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_ADD,
+                "INSERT INTO device (device_id, fingerprint, sealed, created_s, recent)"
+                " VALUES (?1, ?2, ?3, ?4, x'00')");
     bind_text(st, 1, device_id);
     bind_blob(st, 2, s.fingerprint, sizeof s.fingerprint);
     bind_blob(st, 3, s.sealed, sizeof s.sealed);
@@ -157,13 +158,13 @@ int store_device_secret(struct store_tx *tx, const char *device_id,
         return err;
     sqlite3_stmt *st = tx_stmt(tx, STMT_DEVICE_SECRET,
                                "UPDATE device SET fingerprint = ?2, sealed = ?3,"
-                               " secret_rev = secret_rev + 1 WHERE row = ?1");
+                               " secret_rev = secret_rev + 1, recent = x'00' WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)row);
     bind_blob(st, 2, s.fingerprint, sizeof s.fingerprint);
     bind_blob(st, 3, s.sealed, sizeof s.sealed);
     err = tx_change(tx, st);
     if (err == TEDDY_OK)
-        err = store_claim_clear(tx, row);
+        err = claim_keys_forget(tx, row);
     return err != TEDDY_OK ? err : store_family_revoke(tx, row);
 }
 
@@ -174,12 +175,14 @@ int store_device_release(struct store_tx *tx, const char *device_id)
     if (err != TEDDY_OK)
         return err;
     sqlite3_stmt *st =
-        tx_stmt(tx, STMT_DEVICE_UNBIND, "UPDATE device SET child_id = '' WHERE row = ?1");
+        tx_stmt(tx, STMT_DEVICE_UNBIND,
+                "UPDATE device SET child_id = '', firmware_version = '', client_timestamp = '',"
+                " claimed_s = 0, seen_s = 0, sid = NULL, access_jti = NULL, refresh_jti = NULL,"
+                " iat_s = 0, access_exp_s = 0, refresh_exp_s = 0, presented = 0, spent_jti = NULL,"
+                " spent_s = 0 WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)row);
     err = tx_change(tx, st);
     if (err == TEDDY_OK)
-        err = downlink_clear_row(tx, row);
-    if (err == TEDDY_OK)
         err = talk_clear_row(tx, row);
-    return err != TEDDY_OK ? err : store_family_revoke(tx, row);
+    return err != TEDDY_OK ? err : downlink_clear_row(tx, row);
 }

@@ -14,33 +14,35 @@ static void bind_pair(sqlite3_stmt *st, int at, const struct pair_row *pair)
     bind_u64(st, at + 4, pair->refresh_exp_s);
 }
 
-/* The child's column, and with it the index on it, is written only when it changes. */
-#define CLAIMED                                                                                    \
-    "firmware_version = ?3, client_timestamp = ?4, claimed_s = ?5, seen_s = ?5, sid = ?6,"         \
+#define BOUND                                                                                      \
+    " firmware_version = ?3, client_timestamp = ?4, claimed_s = ?5, seen_s = ?5, sid = ?6,"        \
     " access_jti = ?7, refresh_jti = ?8, iat_s = ?9, access_exp_s = ?10, refresh_exp_s = ?11,"     \
-    " presented = 0, spent_jti = NULL, spent_s = 0 WHERE row = ?1"
+    " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?12 WHERE row = ?1 AND recent = ?13"
 
-int store_device_bind(struct store_tx *tx, const struct device_row *device,
-                      const struct family_row *f, const char *firmware, const char *timestamp,
-                      uint64_t now_s)
+/* Naming a column among those to be set costs its indexes a page each, though nothing changes: the
+ * child is left alone when it is the same. */
+int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,
+                const struct claim_keys *recent)
 {
-    if (device->child_id[0] != 0 && strcmp(device->child_id, f->child_id) != 0) {
+    const struct family_row *f = c->family;
+    bool same = strcmp(device->child_id, f->child_id) == 0;
+    if (!same && device->child_id[0] != 0) {
         int err = downlink_clear_row(tx, device->row);
         if (err != TEDDY_OK)
             return err;
     }
-    bool again = strcmp(device->child_id, f->child_id) == 0;
     sqlite3_stmt *st =
-        again ? tx_stmt(tx, STMT_DEVICE_BIND_AGAIN, "UPDATE device SET " CLAIMED)
-              : tx_stmt(tx, STMT_DEVICE_BIND, "UPDATE device SET child_id = ?2, " CLAIMED);
+        same ? tx_stmt(tx, STMT_DEVICE_REBIND, "UPDATE device SET" BOUND " AND child_id = ?2")
+             : tx_stmt(tx, STMT_DEVICE_BIND, "UPDATE device SET child_id = ?2," BOUND);
     bind_u64(st, 1, (uint64_t)device->row);
-    if (!again)
-        bind_text(st, 2, f->child_id);
-    bind_text(st, 3, firmware);
-    bind_text(st, 4, timestamp);
-    bind_u64(st, 5, now_s);
+    bind_text(st, 2, f->child_id);
+    bind_text(st, 3, c->firmware);
+    bind_text(st, 4, c->timestamp);
+    bind_u64(st, 5, c->now_s);
     bind_blob(st, 6, f->sid, STORE_JTI_LEN);
     bind_pair(st, 7, &f->pair);
+    bind_blob(st, 12, recent->bytes, recent->len);
+    bind_blob(st, 13, device->recent.bytes, device->recent.len);
     return tx_change(tx, st);
 }
 
@@ -60,7 +62,7 @@ static int read_family(struct store_tx *tx, sqlite3_stmt *st, struct family_row 
     return out->has_spent ? column_blob(tx, st, 10, out->spent_jti, STORE_JTI_LEN) : TEDDY_OK;
 }
 
-static int read_row(struct store_tx *tx, sqlite3_stmt *st, const uint8_t sid[STORE_JTI_LEN],
+static int read_row(struct store_tx *tx, sqlite3_stmt *st, const uint8_t *sid,
                     struct family_row *out)
 {
     out->device_row = sqlite3_column_int64(st, 0);
@@ -71,11 +73,11 @@ static int read_row(struct store_tx *tx, sqlite3_stmt *st, const uint8_t sid[STO
     if (sqlite3_column_type(st, 3) == SQLITE_NULL)
         return TEDDY_OK;
     int err = read_family(tx, st, out);
-    out->revoked = memcmp(out->sid, sid, STORE_JTI_LEN) != 0;
+    out->revoked = sid != NULL && memcmp(out->sid, sid, STORE_JTI_LEN) != 0;
     return err;
 }
 
-int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t sid[STORE_JTI_LEN],
+int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *sid,
                      struct family_row *out)
 {
     sqlite3_stmt *st =
@@ -123,4 +125,13 @@ int store_family_revoke(struct store_tx *tx, int64_t device_row)
                                "UPDATE device SET sid = NULL WHERE row = ?1 AND sid IS NOT NULL");
     bind_u64(st, 1, (uint64_t)device_row);
     return tx_run(tx, st);
+}
+
+int store_family_end(struct store_tx *tx, int64_t device_row, const uint8_t sid[STORE_JTI_LEN])
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_FAMILY_END, "UPDATE device SET sid = NULL WHERE row = ?1 AND sid = ?2");
+    bind_u64(st, 1, (uint64_t)device_row);
+    bind_blob(st, 2, sid, STORE_JTI_LEN);
+    return tx_change(tx, st);
 }

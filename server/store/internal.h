@@ -28,13 +28,14 @@ enum stmt_id {
     STMT_DEVICE_SECRET_USED,
     STMT_DEVICE_SECRET,
     STMT_DEVICE_BIND,
-    STMT_DEVICE_BIND_AGAIN,
+    STMT_DEVICE_REBIND,
     STMT_DEVICE_UNBIND,
     STMT_CLAIM_SEEN,
     STMT_CLAIM_ADD,
     STMT_CLAIM_CLEAR,
     STMT_FAMILY_GET,
     STMT_FAMILY_ROTATE,
+    STMT_FAMILY_END,
     STMT_FAMILY_PRESENTED,
     STMT_FAMILY_REVOKE,
     STMT_EPOCH_OPEN,
@@ -175,6 +176,9 @@ void database_file_watch(struct log_vfs *v, sqlite3_file *f);
  * lock is given up the log's end may be another process's. */
 void log_forget(sqlite3 *db);
 
+/* Before SQLite is first used (page_cache.c); afterwards nothing is changed. */
+void page_cache_set_up(void);
+
 /* Opens a connection with the project's pragmas; the writer's makes the file and its schema.
  * vfs: the name of the one it uses. TEDDY_ESTORE with err. */
 TEDDY_MUST_CHECK int tx_open(struct store_tx *tx, const struct store_options *options,
@@ -226,11 +230,18 @@ void bind_u64(sqlite3_stmt *st, int at, uint64_t n);
 int column_text(struct store_tx *tx, sqlite3_stmt *st, int at, char *out, size_t cap);
 int column_blob(struct store_tx *tx, sqlite3_stmt *st, int at, void *out, size_t len);
 uint64_t column_u64(sqlite3_stmt *st, int at);
+int column_claim_keys(struct store_tx *tx, sqlite3_stmt *st, int at, struct claim_keys *out);
 /* What a column holds is not what this program wrote: TEDDY_ESTORE. */
 int tx_damaged(struct store_tx *tx);
 
-/* Forgets what a device's former secret signed. */
-int store_claim_clear(struct store_tx *tx, int64_t device_row);
+/* Forgets what a device's former secret signed, but for what stands in its row. */
+int claim_keys_forget(struct store_tx *tx, int64_t device_row);
+/* Of each device whose row in the database attached as `former` has others: both have their place
+ * in claim_key, so that none is taken twice. *kept: how many keys only `former` had. */
+int claim_keys_adopt(struct store_tx *tx, uint64_t *kept);
+/* Writes the device's row for an accepted claim: `recent` are its newest keys, with the claim's. */
+int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,
+                const struct claim_keys *recent);
 /* Empties the device's queue. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
 /* All that conversations left with a device. */

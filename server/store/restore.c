@@ -157,7 +157,8 @@ static int change(struct store_tx *tx, const struct restore_job *job, struct res
     sqlite3 *db = tx->db;
     bool ok = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
     if (ok && job->former != NULL)
-        ok = run_steps(tx, known, sizeof known / sizeof known[0], out) &&
+        ok = claim_keys_adopt(tx, &out->claims) == TEDDY_OK &&
+             run_steps(tx, known, sizeof known / sizeof known[0], out) &&
              sqlite3_exec(db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
              sqlite3_exec(db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
              sqlite3_exec(db, numbers, NULL, NULL, NULL) == SQLITE_OK;

@@ -1,4 +1,5 @@
 /* Devices, claims, families: each row function by itself, with its edges. */
+#include "store/internal.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -99,13 +100,16 @@ static int device_body(struct store_tx *tx, void *arg)
     assert_true(device(tx, "Toy").enabled);
     assert_int_equal(store_device_enable(tx, "nobody", true), TEDDY_ENOTFOUND);
     struct family_row f = {.child_id = "child"};
-    assert_int_equal(store_device_bind(tx, &row, &f, "1.2", "1763683200", 555), TEDDY_OK);
+    struct claim_row claim = {"nonce-one", secret, &f, "1.2", "1763683200", 555};
+    assert_int_equal(store_claim_add(tx, &row, &claim), TEDDY_OK);
     row = device(tx, "toy");
     assert_string_equal(row.child_id, "child");
     assert_string_equal(row.firmware_version, "1.2");
     assert_int_equal(row.claimed_s, 555);
     row.row = 987654;
-    assert_int_equal(store_device_bind(tx, &row, &f, "", "", 1), TEDDY_ENOTFOUND);
+    claim.nonce = "nonce-two";
+    claim.mac = f.sid;
+    assert_int_equal(store_claim_add(tx, &row, &claim), TEDDY_ENOTFOUND);
     return TEDDY_OK;
 }
 
@@ -150,49 +154,47 @@ static void test_list(void **state)
     run(list_body);
 }
 
+static const struct family_row kid = {.child_id = "kid"};
+
+static bool seen(struct store_tx *tx, const char *id, const char *nonce, uint32_t mac)
+{
+    bool it_is = false;
+    assert_int_equal(claim_seen(tx, id, nonce, mac, &it_is), TEDDY_OK);
+    return it_is;
+}
+
 static int claim_body(struct store_tx *tx, void *arg)
 {
     (void)arg;
-    uint8_t mac1[LIMIT_MAC_LEN] = {1}, mac2[LIMIT_MAC_LEN] = {2}, mac3[LIMIT_MAC_LEN] = {3};
-    bool seen = true;
     add_device(tx, "a", 1);
     add_device(tx, "b", 2);
-    int64_t a = device(tx, "a").row, b = device(tx, "b").row;
-    assert_int_equal(store_claim_seen(tx, a, "nonce-one", mac1, &seen), TEDDY_OK);
-    assert_false(seen);
-    assert_int_equal(store_claim_add(tx, a, "nonce-one", mac1, 1), TEDDY_OK);
-    assert_int_equal(store_claim_seen(tx, a, "nonce-one", mac2, &seen), TEDDY_OK);
-    assert_true(seen);
-    assert_int_equal(store_claim_seen(tx, a, "nonce-two", mac1, &seen), TEDDY_OK);
-    assert_true(seen);
-    assert_int_equal(store_claim_seen(tx, a, "nonce-ONE", mac2, &seen), TEDDY_OK);
-    assert_false(seen);
-    assert_int_equal(store_claim_seen(tx, b, "nonce-one", mac1, &seen), TEDDY_OK);
-    assert_false(seen);
-    assert_int_equal(store_claim_add(tx, b, "nonce-one", mac1, 1), TEDDY_OK);
-    assert_int_equal(store_claim_add(tx, 424242, "nonce-one", mac3, 1), TEDDY_ENOTFOUND);
+    assert_false(seen(tx, "a", "nonce-one", 1));
+    assert_int_equal(claim_by(tx, "a", "nonce-one", 1, &kid, 1), TEDDY_OK);
+    assert_true(seen(tx, "a", "nonce-one", 2));
+    assert_true(seen(tx, "a", "nonce-two", 1));
+    assert_false(seen(tx, "a", "nonce-ONE", 2));
+    assert_false(seen(tx, "a", "nonce-on", 2));
+    assert_false(seen(tx, "b", "nonce-one", 1));
+    assert_int_equal(claim_by(tx, "b", "nonce-one", 1, &kid, 1), TEDDY_OK);
     return TEDDY_OK;
 }
 
 static int same_nonce_body(struct store_tx *tx, void *arg)
 {
-    uint8_t mac2[LIMIT_MAC_LEN] = {2};
     (void)arg;
-    return store_claim_add(tx, device(tx, "a").row, "nonce-one", mac2, 1);
+    return claim_by(tx, "a", "nonce-one", 2, &kid, 1);
 }
 
 static int same_mac_body(struct store_tx *tx, void *arg)
 {
-    uint8_t mac1[LIMIT_MAC_LEN] = {1};
     (void)arg;
-    return store_claim_add(tx, device(tx, "a").row, "nonce-two", mac1, 1);
+    return claim_by(tx, "a", "nonce-two", 1, &kid, 1);
 }
 
 static int neither_body(struct store_tx *tx, void *arg)
 {
-    uint8_t mac2[LIMIT_MAC_LEN] = {2};
     (void)arg;
-    return store_claim_add(tx, device(tx, "a").row, "nonce-two", mac2, 1);
+    return claim_by(tx, "a", "nonce-two", 2, &kid, 1);
 }
 
 static void test_claims(void **state)
@@ -204,25 +206,129 @@ static void test_claims(void **state)
     run(neither_body); /* what a refused one brought is not kept by halves */
 }
 
+/* Of every length, so that they fill their place in the row in many ways. */
+static const char *nonce_of(unsigned n)
+{
+    static char nonce[LIMIT_NONCE_MAX + 1];
+    snprintf(nonce, sizeof nonce, "%0*u", (int)(LIMIT_NONCE_MIN + n * 7 % 121), n);
+    return nonce;
+}
+
+enum { CLAIMS = 300 };
+
+static void assert_all_seen(struct store_tx *tx, const char *id, unsigned until, bool want)
+{
+    for (unsigned n = 0; n < until; n++) {
+        assert_true(seen(tx, id, nonce_of(n), 1u << 31) == want);
+        assert_true(seen(tx, id, "nobodys-nonce", n) == want);
+    }
+}
+
+static int many_claims_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    uint8_t secret[LIMIT_SECRET_LEN];
+    add_device(tx, "a", 1);
+    add_device(tx, "b", 2);
+    for (unsigned n = 0; n < CLAIMS; n++) {
+        assert_false(seen(tx, "a", nonce_of(n), n));
+        assert_int_equal(claim_by(tx, "a", nonce_of(n), n, &kid, n), TEDDY_OK);
+        assert_int_equal(claim_by(tx, "a", nonce_of(n / 2), 1u << 31, &kid, n), TEDDY_EDUP);
+        assert_int_equal(claim_by(tx, "a", "nobodys-nonce", n / 3, &kid, n), TEDDY_EDUP);
+    }
+    assert_all_seen(tx, "a", CLAIMS, true);
+    assert_all_seen(tx, "b", CLAIMS, false);
+    /* A row of an older release says nothing of its keys: they are in claim_key, those that moved.
+     */
+    assert_int_equal(sqlite3_exec(tx->db, "UPDATE device SET recent = x''", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_all_seen(tx, "a", CLAIMS - 16, true);
+    assert_int_equal(claim_by(tx, "a", "nonce-new", CLAIMS, &kid, 1), TEDDY_OK);
+    assert_all_seen(tx, "a", CLAIMS - 16, true);
+    secret_of(9, secret);
+    assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_OK);
+    assert_all_seen(tx, "a", CLAIMS, false);
+    for (unsigned n = 0; n < CLAIMS; n++)
+        assert_int_equal(claim_by(tx, "a", nonce_of(n), n, &kid, n), TEDDY_OK);
+    return TEDDY_OK;
+}
+
+static void test_many_claims(void **state)
+{
+    (void)state;
+    run(many_claims_body);
+}
+
+static int stale_body(struct store_tx *tx, void *arg)
+{
+    static const uint8_t mac[LIMIT_MAC_LEN] = {9};
+    (void)arg;
+    add_device(tx, "a", 1);
+    assert_int_equal(claim_by(tx, "a", "nonce-one", 1, &kid, 1), TEDDY_OK);
+    struct device_row stale = device(tx, "a");
+    assert_int_equal(claim_by(tx, "a", "nonce-two", 2, &kid, 1), TEDDY_OK);
+    assert_int_equal(
+        store_claim_add(tx, &stale, &(struct claim_row){"nonce-new", mac, &kid, "", "", 1}),
+        TEDDY_ENOTFOUND);
+    assert_true(seen(tx, "a", "nonce-two", 3));
+    assert_false(seen(tx, "a", "nonce-new", 3));
+    return TEDDY_OK;
+}
+
+/* A row that was read before another claim of the device would take that one's keys away. */
+static void test_stale_row(void **state)
+{
+    (void)state;
+    run(stale_body);
+}
+
+static int damaged_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    bool it_is;
+    struct device_row row = device(tx, "a");
+    static const uint8_t bad[][7] = {{0, 0, 0, 0, 1}, {0, 0, 0, 0, 1, 0}, {1, 0, 0, 0, 1, 255, 1}};
+    static const uint8_t mac[LIMIT_MAC_LEN] = {7};
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(row.recent.bytes, bad[i], sizeof bad[i]);
+        row.recent.len = 5 + i;
+        assert_int_equal(store_claim_seen(tx, &row, "nonce-new", mac, &it_is), TEDDY_ESTORE);
+    }
+    return TEDDY_OK;
+}
+
+static int one_device_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    add_device(tx, "a", 1);
+    return TEDDY_OK;
+}
+
+/* Keys that cannot be read are not "never seen". */
+static void test_damaged_keys(void **state)
+{
+    (void)state;
+    run(one_device_body);
+    assert_int_equal(in_write(store, damaged_body, NULL), TEDDY_ESTORE);
+}
+
 static int secret_body(struct store_tx *tx, void *arg)
 {
     (void)arg;
-    uint8_t mac[LIMIT_MAC_LEN] = {1}, secret[LIMIT_SECRET_LEN];
-    bool seen = true;
+    uint8_t secret[LIMIT_SECRET_LEN];
     add_device(tx, "a", 1);
     add_device(tx, "b", 2);
-    struct device_row a = device(tx, "a"), b = device(tx, "b");
+    struct device_row a = device(tx, "a");
+    assert_int_equal(claim_by(tx, "a", "nonce-one", 1, &kid, 1), TEDDY_OK);
+    assert_int_equal(claim_by(tx, "b", "nonce-one", 1, &kid, 1), TEDDY_OK);
     assert_int_equal(bind_child(tx, "a", "kid", 10, 5), TEDDY_OK);
     assert_int_equal(bind_child(tx, "b", "kid", 20, 5), TEDDY_OK);
-    assert_int_equal(store_claim_add(tx, a.row, "nonce-one", mac, 1), TEDDY_OK);
-    assert_int_equal(store_claim_add(tx, b.row, "nonce-one", mac, 1), TEDDY_OK);
 
     secret_of(2, secret);
     assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_EDUP);
     secret_of(1, secret); /* its own: the replay rows would go, the secret stay */
     assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_EDUP);
-    assert_int_equal(store_claim_seen(tx, a.row, "nonce-one", mac, &seen), TEDDY_OK);
-    assert_true(seen);
+    assert_true(seen(tx, "a", "nonce-one", 1));
     secret_of(3, secret);
     assert_int_equal(store_device_secret(tx, "nobody", secret), TEDDY_ENOTFOUND);
     assert_int_equal(store_device_secret(tx, "a", secret), TEDDY_OK);
@@ -230,10 +336,8 @@ static int secret_body(struct store_tx *tx, void *arg)
     a = device(tx, "a");
     assert_secret(tx, &a, secret);
     assert_string_equal(device(tx, "a").child_id, "kid");
-    assert_int_equal(store_claim_seen(tx, a.row, "nonce-one", mac, &seen), TEDDY_OK);
-    assert_false(seen);
-    assert_int_equal(store_claim_seen(tx, b.row, "nonce-one", mac, &seen), TEDDY_OK);
-    assert_true(seen);
+    assert_false(seen(tx, "a", "nonce-one", 1));
+    assert_true(seen(tx, "b", "nonce-one", 1));
     assert_true(!in_force(tx, "a", 10) && in_force(tx, "b", 20));
     return TEDDY_OK;
 }
@@ -332,29 +436,63 @@ static void test_one_family_in_force(void **state)
 static int remove_body(struct store_tx *tx, void *arg)
 {
     (void)arg;
-    uint8_t mac[LIMIT_MAC_LEN] = {1};
-    struct device_row row;
-    bool seen = true;
+    struct device_row row, former;
+    bool it_is = true;
     add_device(tx, "a", 1);
-    int64_t former = device(tx, "a").row;
-    assert_int_equal(store_claim_add(tx, former, "nonce-one", mac, 1), TEDDY_OK);
+    for (unsigned n = 0; n < CLAIMS; n++)
+        assert_int_equal(claim_by(tx, "a", nonce_of(n), n, &kid, n), TEDDY_OK);
     assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
     assert_int_equal(store_device_release(tx, "a"), TEDDY_OK);
     assert_string_equal(device(tx, "a").child_id, "");
     assert_false(in_force(tx, "a", 1));
-    assert_int_equal(store_claim_seen(tx, former, "nonce-one", mac, &seen), TEDDY_OK);
-    assert_true(seen);
+    assert_all_seen(tx, "a", CLAIMS, true);
+    former = device(tx, "a");
+    former.recent.len = 0; /* others may be in claim_key */
     assert_int_equal(store_device_release(tx, "nobody"), TEDDY_ENOTFOUND);
 
     assert_int_equal(store_device_remove(tx, "a"), TEDDY_OK);
     assert_int_equal(store_device_remove(tx, "a"), TEDDY_ENOTFOUND);
     assert_int_equal(store_device_get(tx, "a", &row), TEDDY_ENOTFOUND);
     add_device(tx, "a", 1); /* its id and secret are free again, its row number is not */
-    assert_true(device(tx, "a").row != former);
+    assert_true(device(tx, "a").row != former.row);
     assert_false(in_force(tx, "a", 1));
-    assert_int_equal(store_claim_seen(tx, former, "nonce-one", mac, &seen), TEDDY_OK);
-    assert_false(seen);
+    assert_all_seen(tx, "a", CLAIMS, false);
+    const uint8_t first[LIMIT_MAC_LEN] = {0};
+    assert_int_equal(store_claim_seen(tx, &former, nonce_of(0), first, &it_is), TEDDY_OK);
+    assert_false(it_is);
     return TEDDY_OK;
+}
+
+static int end_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    uint8_t sid[STORE_JTI_LEN];
+    struct family_row f;
+    add_device(tx, "a", 1);
+    int64_t row = device(tx, "a").row;
+    assert_int_equal(store_family_get(tx, "a", NULL, &f), TEDDY_OK);
+    assert_true(f.revoked);
+    assert_int_equal(bind_child(tx, "a", "kid", 1, 5), TEDDY_OK);
+    assert_int_equal(bind_child(tx, "a", "kid", 2, 6), TEDDY_OK);
+    assert_int_equal(store_family_get(tx, "a", NULL, &f), TEDDY_OK);
+    assert_false(f.revoked);
+    memset(sid, 2, sizeof sid);
+    assert_memory_equal(f.sid, sid, sizeof sid);
+    memset(sid, 1, sizeof sid); /* superseded */
+    assert_int_equal(store_family_end(tx, row, sid), TEDDY_ENOTFOUND);
+    assert_true(in_force(tx, "a", 2));
+    memset(sid, 2, sizeof sid);
+    assert_int_equal(store_family_end(tx, row, sid), TEDDY_OK);
+    assert_false(in_force(tx, "a", 2));
+    assert_string_equal(device(tx, "a").child_id, "kid");
+    assert_int_equal(store_family_end(tx, row, sid), TEDDY_ENOTFOUND);
+    return TEDDY_OK;
+}
+
+static void test_one_family_is_ended(void **state)
+{
+    (void)state;
+    run(end_body);
 }
 
 static void test_release_and_remove(void **state)
@@ -370,9 +508,13 @@ int main(void)
         T(test_devices),
         T(test_list),
         T(test_claims),
+        T(test_many_claims),
+        T(test_stale_row),
+        T(test_damaged_keys),
         T(test_secret_rotation),
         T(test_families),
         T(test_one_family_in_force),
+        T(test_one_family_is_ended),
         T(test_release_and_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

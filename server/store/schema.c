@@ -8,8 +8,8 @@
 /* Each step brings PRAGMA user_version from its index to the next; a step that has shipped never
  * changes.
  *
- * claim_key holds the nonce (kind 0) and the MAC (kind 1) of every accepted claim: two rows side by
- * side in one tree, so that a claim dirties one page and both uniqueness constraints are one
+ * claim_key holds the nonce (kind 0) and the MAC (kind 1) of every accepted claim, but for the
+ * newest of each device, which stand in its row (recent): both uniqueness constraints are one
  * primary key. A device's token family stands in its own row (sid is NULL when none is in force),
  * so that a claim changes two places of the database however many devices there are. downlink is a
  * device's queue in the order of its ids, text (kind 0) or a JSON object (kind 1); the device's own
@@ -171,6 +171,7 @@ static const char *const steps[] = {
     "ALTER TABLE child ADD COLUMN made_s INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE child ADD COLUMN idle_s INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE server ADD COLUMN erasures INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE device ADD COLUMN recent BLOB NOT NULL DEFAULT x'';", /* claims.c */
 
     /* What is kept of conversations, each table's rows by toy and child (talk.h). day: local, from
      * 1970-01-01. */

@@ -69,6 +69,14 @@ void store_stats(const struct store *s, uint64_t *commits, uint64_t *jobs, unsig
 /* ---- Within a job's run. All return TEDDY_OK, TEDDY_ENOTFOUND, TEDDY_EDUP (a uniqueness
  * constraint) or TEDDY_ESTORE. ---- */
 
+#define STORE_RECENT_MAX 512
+
+/* The newest nonces and MACs that were accepted of a device, as claims.c packs them. */
+struct claim_keys {
+    size_t len;
+    uint8_t bytes[STORE_RECENT_MAX];
+};
+
 struct device_row {
     int64_t row;
     char device_id[LIMIT_ID_LEN + 1];
@@ -78,6 +86,7 @@ struct device_row {
     char child_id[LIMIT_ID_LEN + 1]; /* "" when not bound */
     char firmware_version[LIMIT_FIRMWARE_LEN + 1];
     uint64_t created_s, claimed_s, seen_s; /* seconds since 1970; 0: never */
+    struct claim_keys recent;
 };
 
 int store_device_add(struct store_tx *tx, const char *device_id,
@@ -100,16 +109,11 @@ int store_device_remove(struct store_tx *tx,
 /* A new secret clears the replay rows and revokes the family. */
 int store_device_secret(struct store_tx *tx, const char *device_id,
                         const uint8_t secret[LIMIT_SECRET_LEN]);
-/* Ends the binding, empties the queue of messages and revokes the family (the returned toy);
- * replay rows stay. */
+/* The returned toy is as it was when it was registered: binding, family, queue of messages, and
+ * what its claims said and when, are gone. What stays: its secret and the replay rows under it,
+ * whether it is enabled, and the last message id that was issued to it, below which the toy would
+ * take no other. */
 int store_device_release(struct store_tx *tx, const char *device_id);
-
-/* Accepted claims: neither nonce nor MAC ever twice under one secret. TEDDY_EDUP from add has the
- * last word, and the job has to be undone. */
-int store_claim_seen(struct store_tx *tx, int64_t device_row, const char *nonce,
-                     const uint8_t mac[LIMIT_MAC_LEN], bool *seen);
-int store_claim_add(struct store_tx *tx, int64_t device_row, const char *nonce,
-                    const uint8_t mac[LIMIT_MAC_LEN], uint64_t now_s);
 
 #define STORE_JTI_LEN 16 /* bytes; 32 hex digits in a token */
 
@@ -132,15 +136,28 @@ struct family_row {
     bool revoked;
 };
 
-/* Records an accepted claim: binding, firmware, time, and its family with the first pair, which
- * supersedes the one before; another child than before empties the device's queue of messages.
- * device: as read in this transaction. */
-int store_device_bind(struct store_tx *tx, const struct device_row *device,
-                      const struct family_row *f, const char *firmware, const char *timestamp,
-                      uint64_t now_s);
+/* An accepted claim. */
+struct claim_row {
+    const char *nonce;
+    const uint8_t *mac; /* LIMIT_MAC_LEN bytes */
+    const struct family_row *family;
+    const char *firmware, *timestamp;
+    uint64_t now_s;
+};
 
-/* The device's family. out->revoked: the one of this sid is not in force (any more). */
-int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t sid[STORE_JTI_LEN],
+/* Whether its nonce or its MAC was accepted before, under the device's present secret. device, here
+ * and below: as read in this transaction, before anything was written for it. */
+int store_claim_seen(struct store_tx *tx, const struct device_row *device, const char *nonce,
+                     const uint8_t mac[LIMIT_MAC_LEN], bool *seen);
+/* Records it: nonce and MAC, binding, firmware, time, and its family with the first pair, which
+ * supersedes the one before; another child than before empties the device's queue of messages.
+ * TEDDY_EDUP: store_claim_seen; nothing is written. TEDDY_ENOTFOUND: the device is not as it was
+ * read, and the job has to be undone. */
+int store_claim_add(struct store_tx *tx, const struct device_row *device,
+                    const struct claim_row *c);
+
+/* The device's family. out->revoked: the one of this sid (NULL: any) is not in force (any more). */
+int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *sid,
                      struct family_row *out);
 /* Rotation: pair becomes the newest (not presented), the former refresh jti the spent one.
  * TEDDY_ENOTFOUND, here and below: the family is not in force. */
@@ -150,6 +167,8 @@ int store_family_presented(struct store_tx *tx, int64_t device_row,
                            const uint8_t sid[STORE_JTI_LEN]);
 /* Whichever the device has. */
 int store_family_revoke(struct store_tx *tx, int64_t device_row);
+/* The one of this sid. */
+int store_family_end(struct store_tx *tx, int64_t device_row, const uint8_t sid[STORE_JTI_LEN]);
 
 /* ---- Messages to toys (docs/protocol.md, "Messages"): each device's queue, in the order of ids.
  * Where a child_id stands, the device must be bound to that child: otherwise there is nothing, so

@@ -85,18 +85,47 @@ static inline int in_read(struct store *s, in_tx *fn, void *arg)
     return store_read_wait(s, &c.job);
 }
 
-/* A claim of the device for the child, by a family whose sid is n's. */
+/* A claim for the child of the family, by its nonce and a MAC that begins with `mac`. */
+static inline int claim_by(struct store_tx *tx, const char *device_id, const char *nonce,
+                           uint32_t mac, const struct family_row *f, uint64_t now_s)
+{
+    struct device_row device;
+    uint8_t whole[LIMIT_MAC_LEN] = {0};
+    memcpy(whole, &mac, sizeof mac);
+    int err = store_device_get(tx, device_id, &device);
+    return err != TEDDY_OK ? err
+                           : store_claim_add(tx, &device,
+                                             &(struct claim_row){.nonce = nonce,
+                                                                 .mac = whole,
+                                                                 .family = f,
+                                                                 .firmware = "",
+                                                                 .timestamp = "",
+                                                                 .now_s = now_s});
+}
+
+static inline int claim_seen(struct store_tx *tx, const char *device_id, const char *nonce,
+                             uint32_t mac, bool *seen)
+{
+    struct device_row device;
+    uint8_t whole[LIMIT_MAC_LEN] = {0};
+    memcpy(whole, &mac, sizeof mac);
+    int err = store_device_get(tx, device_id, &device);
+    return err != TEDDY_OK ? err : store_claim_seen(tx, &device, nonce, whole, seen);
+}
+
+/* A fresh claim of the device for the child, by a family whose sid is n's. */
 static inline int bind_child(struct store_tx *tx, const char *device_id, const char *child,
                              uint8_t n, uint64_t now_s)
 {
-    struct device_row device;
+    static uint32_t count = 1000000;
+    char nonce[32];
     struct family_row f = {.pair = {.iat_s = 10, .access_exp_s = 20, .refresh_exp_s = 30u + n}};
-    int err = store_device_get(tx, device_id, &device);
+    snprintf(nonce, sizeof nonce, "bound-%u", (unsigned)++count);
     memset(f.sid, n, sizeof f.sid);
     memset(f.pair.access_jti, n + 1, sizeof f.pair.access_jti);
     memset(f.pair.refresh_jti, n + 2, sizeof f.pair.refresh_jti);
     snprintf(f.child_id, sizeof f.child_id, "%s", child);
-    return err != TEDDY_OK ? err : store_device_bind(tx, &device, &f, "", "", now_s);
+    return claim_by(tx, device_id, nonce, count, &f, now_s);
 }
 
 /* A secret that is n's alone. */

@@ -66,6 +66,15 @@ def program(name):
     return os.path.join(BUILD, name)
 
 
+def keys_of(recent):
+    """(nonce, MAC, when) of each entry of a device's `recent`, the newest that the store accepted."""
+    at = 1
+    while at < len(recent):
+        end = at + 5 + recent[at + 4]
+        yield recent[at + 5:end], recent[end:end + 32], int.from_bytes(recent[at:at + 4], "big")
+        at = end + 32
+
+
 class Output:
     """Collects a stream line by line; what is awaited is waited for, never slept for."""
 
@@ -566,6 +575,11 @@ async def hello(ws, **members):
     welcome = await receive(ws)
     assert welcome["type"] == "welcome", welcome
     return welcome
+
+
+def sid_of(token):
+    """The token family of a token."""
+    return json.loads(unb64url(token.split(".")[1]))["sid"]
 
 
 def b64url(data):

@@ -103,6 +103,7 @@ class Bearer(Https):
                                      ("GET", "/batches", "viewer"), ("GET", "/keys", "operator"),
                                      ("POST", device + "/disable", "operator"), ("POST", device + "/enable", "operator"),
                                      ("POST", device + "/revoke", "operator"), ("POST", device + "/release", "operator"),
+                                     ("GET", device + "/families", "viewer"), ("POST", device + "/release-rotate", "owner"),
                                      ("DELETE", device + "/messages", "operator"), ("GET", "/admin-tokens", "owner"),
                                      ("HEAD", "/admin-tokens", "owner"), ("POST", device + "/rotate-secret", "owner"),
                                      ("POST", "/children/nobody/forget", "owner"), ("DELETE", device, "owner")):
@@ -169,12 +170,16 @@ class Scope(Https):
 
     def test_devices_of_the_prefix(self):
         for method, path in (("GET", ""), ("POST", "/disable"), ("POST", "/enable"), ("POST", "/rotate-secret"), ("GET", "/messages"),
-                             ("POST", "/revoke"), ("POST", "/release"), ("DELETE", "/messages")):
+                             ("POST", "/revoke"), ("POST", "/release"), ("DELETE", "/messages"), ("GET", "/families"),
+                             ("POST", "/release-rotate")):
             with self.subTest(method + path):
                 self.assertEqual(self.ask(method, "/devices/EU-1" + path, self.scoped).status_code, 200)
                 for device in ("US-1", "EU", "eu-1", "xEU-1"):
                     detail = self.problem(self.ask(method, f"/devices/{device}{path}", self.scoped), 403, "out_of_scope")["detail"]
                     self.assertIn("EU-", detail)
+        sid = harness.sid_of(self.more.claim()["access"])
+        self.problem(self.ask("POST", f"/devices/US-1/families/{sid}/revoke", self.scoped), 403, "out_of_scope")
+        self.assertEqual(self.ask("POST", f"/devices/EU-2/families/{sid}/revoke", self.scoped).status_code, 200)
 
     def test_nothing_else(self):
         there = self.server.admin_token("viewer").split("_")[1]

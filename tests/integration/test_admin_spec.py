@@ -69,13 +69,13 @@ class Api(harness.Case):
         cls.tokens = {role: cls.server.admin_token(role) for role in ROLES}
 
     def parameters(self):
-        """Ids of a toy, a child, a token and a key that are there."""
+        """Ids of a toy, a child, a token, a key and a token family that are there."""
         toy = self.server.add()
-        toy.claim()
+        sid = harness.sid_of(toy.claim()["access"])
         token = self.server.admin_token("viewer").split("_")[1]
         keys = self.server.admin("GET", "/keys")[1]["keys"]
         kid = next(key["kid"] for key in keys if key["state"] == "signing")
-        return {"device_id": toy.device_id, "child_id": toy.child_id, "token_id": token, "kid": kid}
+        return {"device_id": toy.device_id, "child_id": toy.child_id, "token_id": token, "kid": kid, "sid": sid}
 
     def call(self, operation_id, token, fill=None, **kw):
         """Calls it with ids that are there, and with the document's own example as body; the answer is a documented one."""
@@ -122,7 +122,7 @@ class Documented(Api):
                     self.assertIn(f"the role {operation['x-required-role']}", problem["detail"])
 
     def test_every_operation_refuses_a_caller_without_token(self):
-        there = {"device_id": "x", "child_id": "x", "token_id": "00000000", "kid": "x"}
+        there = {"device_id": "x", "child_id": "x", "token_id": "00000000", "kid": "x", "sid": "0" * 32}
         for n, (operation_id, _, _, _) in enumerate(self.document.operations()):
             with self.subTest(operation_id):  # each from an address of its own, as these are limited
                 self.problem(self.call(operation_id, None, fill=there, source=f"127.0.1.{n}"), 401, "bad_admin_token")
@@ -179,6 +179,9 @@ class Documented(Api):
             ("listSessions", 422, {"params": {"limit": ["1", "2"]}}),
             ("showStatus", 400, {"params": {"access_token": owner}}),
         )
+        for sid, status in (("0" * 32, 404), ("0" * 31, 422), ("0" * 31 + "x", 422)):
+            with self.subTest("revokeFamily", sid=sid):
+                self.assertEqual(self.call("revokeFamily", owner, fill={**there, "sid": sid}).status_code, status)
         for operation_id, status, kw in cases:
             with self.subTest(operation_id, status=status):
                 answer = self.call(operation_id, owner, fill=there, **copy.deepcopy(kw))

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from harness import PATIENCE, Case, Output, Server, closed, closing, hello, lasting_port, main, program, receive, receive_type
+from harness import PATIENCE, Case, Output, Server, closed, closing, hello, keys_of, lasting_port, main, program, receive, receive_type
 
 MANIFEST = 512
 FREE = {**Case.UNLIMITED, "claims_per_device_min": 0, "refreshes_per_device_min": 0, "requests_per_address_min": 0}
@@ -145,6 +145,7 @@ class Copy(Base):
             with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as db:
                 used, events = [db.execute(f"select count(*) from {what}").fetchone()[0] for what in
                                 ("claim_key where kind = 1", "audit where event = 'claim.accepted'")]
+                used += sum(len(list(keys_of(recent))) for recent, in db.execute("select recent from device"))
             self.assertEqual(used, events)
             self.assertGreaterEqual(used, before)
         self.restore(server, files[-1][1])

@@ -6,7 +6,7 @@ import random
 import subprocess
 import time
 
-from harness import Case, closed, closing, hello, main, receive, rounds, unb64url
+from harness import Case, closed, closing, hello, keys_of, main, receive, rounds, unb64url
 
 # A family stood in a table of its own until schema 3; its columns there, and in the device's row since.
 FAMILY = ["sid", "child_id", "access_jti", "refresh_jti", "iat_s", "access_exp_s", "refresh_exp_s", "presented",
@@ -39,6 +39,15 @@ def columns(db):
     return db.execute("pragma table_info(device)").fetchall()
 
 
+def keys_to_table(db):
+    """All nonces and MACs stood in claim_key before schema 8."""
+    for row, recent in db.execute("select row, recent from device").fetchall():
+        for nonce, mac, when in keys_of(recent):
+            db.executemany("insert into claim_key (device_row, kind, key, accepted_s) values (?, ?, ?, ?)",
+                           [(row, 0, nonce, when), (row, 1, mac, when)])
+    db.execute("alter table device drop column recent")
+
+
 def make_unsealed(db, toys, version=3):
     """Before the secrets were sealed. What was deleted stays in the free room of pages, as it did then."""
     kept = ["device", "claim_key", "downlink", "server", "admin_token", "batch"][:version + 1]
@@ -48,6 +57,7 @@ def make_unsealed(db, toys, version=3):
             db.execute(f"drop table {table}")
     db.execute("drop index if exists device_child")
     db.execute("alter table server drop column erasures")
+    keys_to_table(db)
     db.execute("alter table device drop column sealed")
     db.execute("alter table device rename column fingerprint to secret")
     for toy in toys:
