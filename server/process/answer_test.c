@@ -102,6 +102,7 @@ static void what_is_no_character_is_replaced(void **state)
     assert_string_equal(mended("a\\ud83d\\ud83d\\ude00b"), "a\\ufffd\\ud83d\\ude00b");
     assert_string_equal(mended("\\\\ud83d \\u0000"), "\\\\ud83d \\ufffd");
     assert_string_equal(mended("\\u12"), "\\u12");
+    assert_string_equal(mended("\\\xD1z"), "\\\xEF\xBF\xBDz");
     assert_string_equal(mended("a\xF0\x9F\x98"), "a\xEF\xBF\xBD");
     assert_string_equal(mended("\xF0\x9F\x98\"\xFFz\xC3"),
                         "\xEF\xBF\xBD\"\xEF\xBF\xBDz\xEF\xBF\xBD");
