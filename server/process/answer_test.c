@@ -47,6 +47,8 @@ static void events_are_read_as_the_standard_says(void **state)
         {"data: a\r\r", "|a;"},
         {"data: a\r\rdata: b\n\ndata: c\r\n\r\n", "|a;|b;|c;"},
         {"data: a\ndata: b\n\n", "|a\nb;"},
+        {"data: a\r\ndata: b\r\n\r\n", "|a\nb;"},
+        {"data: unfinished\r\n", ""},
         {"data:a\n\n", "|a;"},
         {"data:  a\n\n", "| a;"},
         {"data\n\n", "|;"},
