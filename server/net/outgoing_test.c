@@ -219,6 +219,24 @@ static void ends_are_told_apart(void **state)
     assert_int_equal(h[6].status, 0);
 }
 
+static void a_head_is_bounded(void **state)
+{
+    static struct heard h[2];
+    static char small[20000], big[20000];
+    (void)state;
+    snprintf(small, sizeof small, OK "X: %015000d\r\nContent-Length: 3\r\n\r\nabc", 7);
+    snprintf(big, sizeof big, OK "X: %017000d\r\nContent-Length: 3\r\n\r\nabc", 7);
+    answers[0] = small;
+    answers[1] = big;
+    serving();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(start(&h[i], url), TEDDY_OK);
+        loop_run(loop);
+    }
+    assert_int_equal(h[0].why, OUTGOING_WHOLE);
+    assert_int_equal(h[1].why, OUTGOING_TOO_BIG);
+}
+
 static void cancel_it(struct heard *h)
 {
     transfer_cancel(h->transfer);
@@ -333,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_answer_comes_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_are_told_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_head_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_one_says_nothing_more, setup, teardown),
         cmocka_unit_test_setup_teardown(a_head_that_is_refused_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(one_let_go_does_not_stay_for_ever, setup, teardown),
