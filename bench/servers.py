@@ -112,6 +112,10 @@ class Fleet:
         command += (self._cert() if tls else []) + (["--json"] if json else []) + (["--two"] if processes == 2 else [])
         return Server("bare OpenSSL" if tls else "raw epoll", command, tls, cpu)
 
+    def chat_backend(self):
+        """On the generator's core: the server has its own."""
+        return Server("chat backend", [self._peer("chat_backend")], cpu=1)
+
     def lws(self, tls=False):
         return Server("libwebsockets", [self._peer("lws")] + (self._cert() if tls else []), tls, log=self._log("lws"))
 

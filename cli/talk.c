@@ -5,15 +5,11 @@
 
 #include "admin/talk.h"
 #include "cli/ctl.h"
-#include "proto/ids.h"
 #include "proto/text.h"
 
-static bool id_is_good(const char *id)
+static bool toy_is_good(const char *id)
 {
-    if (id == NULL || id_ok(span_of(id)))
-        return true;
-    (void)usage("'%.80s' is no id: 1 to 64 of the characters A-Z a-z 0-9 _ -", id);
-    return false;
+    return id == NULL || id_is_good(id);
 }
 
 /* "age=5" as the member of a JSON object. */
@@ -73,7 +69,7 @@ static int show(const struct ctl *ctl, json_t *reply, int rc)
 int run_child_set(struct ctl *ctl, const char *child_id)
 {
     json_t *body = json_object(), *reply = NULL;
-    int rc = id_is_good(child_id) && id_is_good(ctl->talk.device) ? CTL_DONE : CTL_USAGE;
+    int rc = id_is_good(child_id) && toy_is_good(ctl->talk.device) ? CTL_DONE : CTL_USAGE;
 
     for (int i = 3; rc == CTL_DONE && i < ctl->word_count; i++)
         rc = add_setting(body, ctl->words[i]);
@@ -91,7 +87,7 @@ int run_child_show(struct ctl *ctl, const char *child_id)
 {
     struct ctl_call call = {.verb = ADMIN_PROFILE_SHOW, .id = child_id, .device = ctl->talk.device};
     json_t *reply = NULL;
-    int rc = id_is_good(child_id) && id_is_good(call.device) ? CTL_DONE : CTL_USAGE;
+    int rc = id_is_good(child_id) && toy_is_good(call.device) ? CTL_DONE : CTL_USAGE;
 
     if (rc == CTL_DONE)
         rc = link_call(ctl, &call, "", &reply);
@@ -118,7 +114,7 @@ int run_child_report(struct ctl *ctl, const char *child_id)
     json_t *reply = NULL, *day;
     uint64_t n = 0;
     size_t i;
-    int rc = id_is_good(child_id) && id_is_good(call.device) ? CTL_DONE : CTL_USAGE;
+    int rc = id_is_good(child_id) && toy_is_good(call.device) ? CTL_DONE : CTL_USAGE;
 
     if (rc == CTL_DONE && call.days != NULL &&
         (u64_parse(span_of(call.days), &n) != TEDDY_OK || n < 1 || n > TALK_DAYS_MAX))

@@ -15,10 +15,11 @@
 #define BUFFER     4096 /* libcurl's, for each transfer */
 #define LET_GO_MS  1000
 #define LET_GO_MAX 65536 /* bytes */
+#define SPARE_MAX  32    /* transfers kept to be used again: to make one takes long */
 
 struct transfer {
     struct outgoing *of;
-    struct transfer *next, **prev;             /* of all */
+    struct transfer *next, **prev;             /* of all; next also of those that are spare */
     struct transfer *next_ready, **prev_ready; /* has something to hand on; prev NULL: nothing */
     CURL *easy;
     struct curl_slist *headers;
@@ -44,7 +45,8 @@ struct outgoing {
     bool soon_set;
     bool stopping;
     struct loop_timer sweep; /* of those let go */
-    struct transfer *all, *ready, *current;
+    struct transfer *all, *ready, *current, *spare;
+    unsigned spares;
 };
 
 /* A socket of libcurl's. */
@@ -198,6 +200,24 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     return len;
 }
 
+static void delete (struct transfer *t)
+{
+    curl_easy_cleanup(t->easy);
+    free(t);
+}
+
+/* What it was about is forgotten; its handle, with all that is set for any request, may stay. */
+static void clear(struct transfer *t)
+{
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS, NULL);
+    curl_slist_free_all(t->headers);
+    if (t->bytes)
+        wipe(t->bytes, t->cap);
+    free(t->bytes);
+    *t = (struct transfer){.of = t->of, .easy = t->easy};
+}
+
 static void transfer_free(struct transfer *t)
 {
     struct outgoing *o = t->of;
@@ -208,12 +228,14 @@ static void transfer_free(struct transfer *t)
     if (t->next)
         t->next->prev = t->prev;
     curl_multi_remove_handle(o->multi, t->easy);
-    curl_easy_cleanup(t->easy);
-    curl_slist_free_all(t->headers);
-    if (t->bytes)
-        wipe(t->bytes, t->cap);
-    free(t->bytes);
-    free(t);
+    clear(t);
+    if (o->spares == SPARE_MAX || o->stopping) {
+        delete (t);
+        return;
+    }
+    t->next = o->spare;
+    o->spare = t;
+    o->spares++;
 }
 
 /* "text/event-stream; charset=utf-8" is text/event-stream. */
@@ -362,6 +384,10 @@ void outgoing_free(struct outgoing *o)
     o->stopping = true;
     while (o->all)
         transfer_free(o->all);
+    for (struct transfer *t; (t = o->spare) != NULL;) {
+        o->spare = t->next;
+        delete (t);
+    }
     curl_multi_cleanup(o->multi);
     curl_share_cleanup(o->share);
     loop_timer_unset(o->loop, &o->timer);
@@ -374,7 +400,8 @@ void outgoing_free(struct outgoing *o)
 
 #define SET(option, value) (curl_easy_setopt(t->easy, CURLOPT_##option, value) == CURLE_OK)
 
-static bool set_bounds(const struct outgoing *o, const struct transfer *t)
+/* The same for all requests. */
+static bool set_bounds(const struct outgoing *o, struct transfer *t)
 {
     /* QUICK_EXIT: a name that is still being looked up is not waited for when we give up. */
     return SET(PROTOCOLS_STR, "http,https") && SET(FOLLOWLOCATION, 0L) && SET(NOSIGNAL, 1L) &&
@@ -383,7 +410,9 @@ static bool set_bounds(const struct outgoing *o, const struct transfer *t)
            SET(DISALLOW_USERNAME_IN_URL, 1L) && SET(TCP_KEEPALIVE, 1L) &&
            SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && SET(HTTP09_ALLOWED, 0L) &&
            SET(CONNECTTIMEOUT_MS, (long)o->connect_ms) && SET(BUFFERSIZE, (long)BUFFER) &&
-           SET(UPLOAD_BUFFERSIZE, 16384L) && SET(SHARE, o->share) &&
+           SET(UPLOAD_BUFFERSIZE, 16384L) && SET(SHARE, o->share) && SET(POST, 1L) &&
+           SET(HEADERFUNCTION, on_head) && SET(HEADERDATA, t) && SET(WRITEFUNCTION, on_body) &&
+           SET(WRITEDATA, t) && SET(PRIVATE, t) &&
            (!o->ca_file || (SET(CAINFO, o->ca_file) && SET(CAPATH, NULL)));
 }
 
@@ -398,10 +427,8 @@ static bool set_request(struct transfer *t, const struct outgoing_request *r)
     if (!list)
         return false;
     t->headers = list;
-    return SET(URL, r->url) && SET(HTTPHEADER, t->headers) && SET(POST, 1L) &&
-           SET(POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len) && SET(COPYPOSTFIELDS, r->body.p) &&
-           SET(HEADERFUNCTION, on_head) && SET(HEADERDATA, t) && SET(WRITEFUNCTION, on_body) &&
-           SET(WRITEDATA, t) && SET(PRIVATE, t);
+    return SET(URL, r->url) && SET(HTTPHEADER, t->headers) &&
+           SET(POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len) && SET(COPYPOSTFIELDS, r->body.p);
 }
 
 #undef SET
@@ -415,24 +442,37 @@ static void link_transfer(struct outgoing *o, struct transfer *t)
     o->all = t;
 }
 
+/* One that is spare, or a new one. NULL: out of memory. */
+static struct transfer *transfer_take(struct outgoing *o)
+{
+    struct transfer *t = o->spare;
+    if (t) {
+        o->spare = t->next;
+        o->spares--;
+        return t;
+    }
+    t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->of = o;
+    t->easy = curl_easy_init();
+    if (t->easy && set_bounds(o, t))
+        return t;
+    delete (t);
+    return NULL;
+}
+
 int outgoing_start(struct outgoing *o, const struct outgoing_request *request,
                    const struct outgoing_handler *handler, void *user, struct transfer **out)
 {
-    struct transfer *t = calloc(1, sizeof *t);
+    struct transfer *t = transfer_take(o);
     if (!t)
         return TEDDY_ENOMEM;
-    t->of = o;
     t->handler = handler;
     t->user = user;
     t->left = request->answer_max;
-    t->easy = curl_easy_init();
-    if (!t->easy) {
-        free(t);
-        return TEDDY_ENOMEM;
-    }
     link_transfer(o, t);
-    if (!set_bounds(o, t) || !set_request(t, request) ||
-        curl_multi_add_handle(o->multi, t->easy) != CURLM_OK) {
+    if (!set_request(t, request) || curl_multi_add_handle(o->multi, t->easy) != CURLM_OK) {
         transfer_free(t);
         return TEDDY_EINVAL;
     }

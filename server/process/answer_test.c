@@ -47,6 +47,8 @@ static void events_are_read_as_the_standard_says(void **state)
         {"data: a\r\r", "|a;"},
         {"data: a\r\rdata: b\n\ndata: c\r\n\r\n", "|a;|b;|c;"},
         {"data: a\ndata: b\n\n", "|a\nb;"},
+        {"data: a\r\ndata: b\r\n\r\n", "|a\nb;"},
+        {"data: unfinished\r\n", ""},
         {"data:a\n\n", "|a;"},
         {"data:  a\n\n", "| a;"},
         {"data\n\n", "|;"},
@@ -102,6 +104,7 @@ static void what_is_no_character_is_replaced(void **state)
     assert_string_equal(mended("a\\ud83d\\ud83d\\ude00b"), "a\\ufffd\\ud83d\\ude00b");
     assert_string_equal(mended("\\\\ud83d \\u0000"), "\\\\ud83d \\ufffd");
     assert_string_equal(mended("\\u12"), "\\u12");
+    assert_string_equal(mended("\\\xD1z"), "\\\xEF\xBF\xBDz");
     assert_string_equal(mended("a\xF0\x9F\x98"), "a\xEF\xBF\xBD");
     assert_string_equal(mended("\xF0\x9F\x98\"\xFFz\xC3"),
                         "\xEF\xBF\xBD\"\xEF\xBF\xBDz\xEF\xBF\xBD");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "net/outgoing.h"
+#include "ops/log.h"
 #include "process/asked.h"
 #include "proto/text.h"
 
@@ -140,9 +141,19 @@ static void ask(struct call *call)
 
 static const struct caller_ops OPS = {ask, give_up, NULL};
 
+static bool is_here(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 ||
+           strncmp(host, "[::1]", 5) == 0;
+}
+
 int asking_open(struct asking *a, const struct process_config *config, char *err, size_t cap)
 {
     a->config = *config;
+    if (strncmp(a->url, "http://", 7) == 0 && !is_here(a->url + 7))
+        LOG(LOG_WARN, "backend_in_the_clear",
+            LOG_S("backend", a->kind == CALLER_CHAT ? "chat" : "webhook"),
+            LOG_S("do", "use https beyond this machine: children's words are in it"));
     if (outgoing_init() == TEDDY_OK)
         return TEDDY_OK;
     snprintf(err, cap, "libcurl cannot be used");

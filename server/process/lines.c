@@ -63,7 +63,8 @@ int lines_next(struct lines *l, struct span *bytes, struct span *line)
     size_t n = find_end(l, *bytes);
     struct span part = {bytes->p, n};
     bool whole = n < bytes->len;
-    l->after_cr = whole && bytes->p[n] == '\r';
+    if (whole)
+        l->after_cr = bytes->p[n] == '\r';
     n += whole;
     *bytes = (struct span){bytes->p + n, bytes->len - n};
     if (whole && l->rest.len == 0 && part.len <= l->max) {

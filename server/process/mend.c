@@ -27,7 +27,7 @@ static size_t escape(struct span s, bool *good)
     int n = escaped(s), low;
     *good = true;
     if (n < 0)
-        return s.len < 2 ? 1 : 2; /* another escape, or wrong JSON: not our matter */
+        return s.len < 2 || (uint8_t)s.p[1] >= 0x80 ? 1 : 2; /* another escape, or wrong JSON */
     if (n >= 0xD800 && n < 0xDC00) {
         low = escaped((struct span){s.p + 6, s.len - 6});
         *good = low >= 0xDC00 && low < 0xE000;

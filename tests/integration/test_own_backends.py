@@ -246,13 +246,19 @@ class Exec(WithBackend):
         self.assertLess(self.server.log.text().count("trouble"), 100)
 
     async def test_the_example(self):
-        program = os.path.join(os.environ["TEST_SOURCE"], "examples/processors/answer.py")
+        with open(os.path.join(os.environ["TEST_SOURCE"], "docs/processors.md")) as f:
+            page = f.read().split("```python\n")[1].split("```")[0]
+        for program, want in ((os.path.join(os.environ["TEST_SOURCE"], "examples/processors/answer.py"),
+                               "You said: hi. Tell me more, my friend!"), (self.file("page.py", page, 0o700), "You said: hi")):
+            await self.answers_with(program, want)
+
+    async def answers_with(self, program, want):
         server = Server(processor="exec", exec_command=program)
         try:
             toy = server.add()
             async with toy.connect(toy.claim()["access"]) as ws:
                 ws.seq = 0
-                self.assertEqual(await self.say("hi", ws), "You said: hi. Tell me more, my friend!")
+                self.assertEqual(await self.say("hi", ws), want)
             pid = int(server.log.wait("event=exec_started .*pid=([0-9]+)")[1])
         finally:
             server.close()

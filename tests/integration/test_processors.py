@@ -137,6 +137,8 @@ END = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata
 class Forms(WithBackend):
     """Everything that servers in the field make of the format."""
 
+    loops = 2
+
     SCRIPTS = {
         "bytes": bytewise("Grüße, 小熊 🧸!"),
         "cr": raw(f"data: {chunk('one')}\r\rdata: {chunk(' two')}\r\r" + END.replace("\n", "\r")),
@@ -191,6 +193,17 @@ class Forms(WithBackend):
         for n in range(5):
             self.assertEqual(await self.say(f"again {n}"), f"re: again {n}")
         self.assertLessEqual(self.backend.connections, before + 1)
+
+    async def test_a_connection_that_was_closed_meanwhile(self):
+        """The backend does not say that it closes; the next utterance goes over a new one."""
+        def closes(x):
+            as_openai(x)
+            x.keep = False
+
+        self.backend.scripts["closes"] = closes
+        for n in range(5):
+            self.assertEqual(await self.say("closes"), "re: closes")
+            self.assertEqual(await self.say(f"next {n}"), f"re: next {n}")
 
     async def test_parts_come_as_they_are_made(self):
         def slowly(x):
@@ -339,6 +352,8 @@ class Failures(WithBackend):
 
 class Leaving(WithBackend):
     """Nobody waits for an answer that nobody wants."""
+
+    loops = 2
 
     SCRIPTS = {"hang": lambda x: x.wait_gone(), "wait": lambda x: x.wait_gone(), "begin": lambda x: (x.head(), x.delta("Once"), x.wait_gone())}
 
