@@ -186,7 +186,7 @@ void *grow(void **items, size_t *cap, size_t count, size_t size); /* room for on
 
 struct match {
     uint32_t pattern;
-    uint16_t from, till; /* glyphs */
+    uint16_t from, last, till; /* glyphs; last: where its last part begins */
 };
 #define MATCHES_MAX 128
 struct matches {
