@@ -240,7 +240,7 @@ static void judge_sentence(struct safety_out *o, size_t len, struct safety_sente
     if (folded)
         judge(o->safety, &o->who, &store.f, o->tail, DOES_OUT, &out->verdict, &pieces);
     size_t said = 0;
-    if (!folded || !rewrite(window, o->tail, &pieces, o->said, sizeof o->said, &said)) {
+    if (!folded || !rewrite(window, o->tail, &pieces, DOES_OUT, o->said, sizeof o->said, &said)) {
         out->verdict.categories |= SAFETY_BIT(SAFETY_OTHER);
         out->verdict.blocked = true;
     } else if (tells_secret(o, &store.f)) {
