@@ -23,11 +23,14 @@ static struct dir make_dir(void)
 
 static void put(struct dir *d, const char *name, const char *text)
 {
-    snprintf(d->files[d->count], sizeof *d->files, "%s/%s", d->path, name);
-    FILE *f = fopen(d->files[d->count++], "we");
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", d->path, name);
+    FILE *f = fopen(path, "we");
     assert_non_null(f);
     fputs(text, f);
     fclose(f);
+    memcpy(d->files[d->count++], path, sizeof path);
 }
 
 static void remove_dir(struct dir *d)

@@ -1,6 +1,7 @@
 /* safety_corpus_test RATES CORPUS…: judges every line, prints what is caught and what is blamed by
  * corpus, language and category, and fails when a rate is worse than RATES records. `--list` also
- * prints the lines judged otherwise than expected; `--write` prints what RATES would be now. */
+ * prints the lines judged otherwise than expected; `--write` prints what RATES would be now.
+ * `--docs=PAGE` also fails when the tables of that page are not what was measured. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -207,6 +208,66 @@ static void check_rates(const char *path)
     }
 }
 
+/* --- the tables of docs/safety.md --- */
+
+static const char *const sets[] = {"tuned", "held_out", "evasive"};
+
+/* " right of total" of the rows that fit; lang or category NULL: all. */
+static size_t cell(char *out, size_t cap, const char *set, const char *lang, const char *category,
+                   bool benign)
+{
+    unsigned right = 0, total = 0;
+
+    for (size_t i = 0; i < row_count; i++) {
+        if (strcmp(rows[i].set, set) != 0 || (lang && strcmp(rows[i].lang, lang) != 0) ||
+            (category && strcmp(rows[i].category, category) != 0) ||
+            (strcmp(rows[i].category, "benign") == 0) != benign)
+            continue;
+        right += rows[i].right;
+        total += rows[i].total;
+    }
+    return (size_t)snprintf(out, cap, total ? " %u of %u |" : " - |",
+                            benign ? total - right : right, total);
+}
+
+static void table_row(char *out, size_t cap, const char *name, const char *lang,
+                      const char *category, bool with_benign)
+{
+    size_t n = (size_t)snprintf(out, cap, "| %s |", name);
+
+    for (int s = 0; s < 3; s++)
+        n += cell(out + n, cap - n, sets[s], lang, category, false);
+    for (int s = 0; s < 3 && with_benign; s++)
+        n += cell(out + n, cap - n, sets[s], lang, "benign", true);
+}
+
+/* Every row of the tables, as it is now, stands in the page. */
+static void check_docs(const char *path)
+{
+    static const char *const languages[][2] = {
+        {"English", "en"}, {"Spanish", "es"}, {"Arabic", "ar"}, {"Chinese", "zh"}, {"all", NULL}};
+    static char page[65536];
+    FILE *f = fopen(path, "rbe");
+    size_t len = f ? fread(page, 1, sizeof page - 1, f) : 0;
+    char row[256];
+
+    page[len] = '\0';
+    for (unsigned i = 0; i < SAFETY_CATEGORY_COUNT + 5; i++) {
+        const char *category = safety_category_name((enum safety_category)i);
+        if (i < SAFETY_CATEGORY_COUNT)
+            table_row(row, sizeof row, category, NULL, category, false);
+        else
+            table_row(row, sizeof row, languages[i - SAFETY_CATEGORY_COUNT][0],
+                      languages[i - SAFETY_CATEGORY_COUNT][1], NULL, true);
+        if (strstr(page, row))
+            continue;
+        printf("NOT IN %s: %s\n", path, row);
+        failures++;
+    }
+    if (f)
+        fclose(f);
+}
+
 static int by_name(const void *a, const void *b)
 {
     const struct row *x = a, *y = b;
@@ -230,10 +291,13 @@ int main(int argc, char **argv)
     struct safety *s;
     char err[256];
     bool write = false;
+    const char *docs = NULL;
 
     for (; argc > 1 && argv[1][0] == '-'; argc--, argv++) {
         list |= strcmp(argv[1], "--list") == 0;
         write |= strcmp(argv[1], "--write") == 0;
+        if (strncmp(argv[1], "--docs=", 7) == 0)
+            docs = argv[1] + 7;
     }
     if (argc < 3 || safety_open(&config, &s, err, sizeof err) != TEDDY_OK)
         return 2;
@@ -249,5 +313,7 @@ int main(int argc, char **argv)
     print_rows(write ? "\t" : " ");
     if (!write)
         check_rates(argv[1]);
+    if (docs)
+        check_docs(docs);
     return failures > 0;
 }
