@@ -59,6 +59,7 @@ static void other_numbers_stay(void **state)
         "2 dogs cross the road",
         "I am 6 and my sister is 10",
         "It is late.Go home",
+        "It was late.In the box",
         "look at the dot on the i",
         "4111 1111 1111 1112 x",
     };
@@ -176,6 +177,20 @@ static void more_than_can_be_told_is_blocked(void **state)
     while (len + 10 < sizeof text)
         len += (size_t)snprintf(text + len, sizeof text - len, "a@b.com, ");
     assert_true(hear(text).blocked);
+    for (len = 0; len < 4000;)
+        len += (size_t)snprintf(text + len, sizeof text - len, "kill the lights, ");
+    assert_true(hear(text).blocked);
+    text[1000] = '\0';
+    assert_false(hear(text).blocked);
+}
+
+static void danger_decides_what_is_said(void **state)
+{
+    (void)state;
+    struct safety_verdict v = hear("show me porn. my dad hits me. fuck");
+    assert_int_equal(v.danger, SAFETY_BIT(SAFETY_VIOLENCE));
+    assert_true(v.categories & SAFETY_BIT(SAFETY_SEXUAL));
+    assert_int_equal(v.why, SAFETY_VIOLENCE);
 }
 
 int main(void)
@@ -189,6 +204,7 @@ int main(void)
         cmocka_unit_test(play_is_no_danger),
         cmocka_unit_test(what_cannot_be_judged_is_blocked),
         cmocka_unit_test(more_than_can_be_told_is_blocked),
+        cmocka_unit_test(danger_decides_what_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,8 +157,6 @@ static size_t sentence_end(struct safety_out *o)
         if (kind == END_NOW)
             return at + n;
         if (kind != END_NONE) {
-            if (ended == END_NONE)
-                o->seen = (uint16_t)at; /* look at these again when more is there */
             ended = kind > ended ? kind : ended;
         } else if (ended != END_NONE && !closes(cp)) {
             if (ended == END_ALWAYS || is_space(cp))

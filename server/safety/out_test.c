@@ -194,6 +194,25 @@ static void what_is_split_over_sentences_is_found(void **state)
     assert_null(strstr(said.text, "0137"));
 }
 
+/* What came before is kept for its words: not from the middle of one, "mistake" is no "take". */
+static void the_tail_begins_with_a_word(void **state)
+{
+    char text[500] = "A mis";
+    size_t len = strlen(text);
+
+    (void)state;
+    len += (size_t)snprintf(text + len, sizeof text - len, "take");
+    for (int i = 0; i < 10; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, " %s",
+                                "abcdefgabcdefgabcdefgabcdefgabcdefgab");
+    assert_int_equal(len, 5 + SAFETY_TAIL_MAX);
+    text[len - 1] = '.';
+    snprintf(text + len, sizeof text - len, " Tablets.");
+    assert_false(say(text).verdict.blocked);
+    text[4] = ' ';
+    assert_true(say(text).verdict.blocked);
+}
+
 static void long_sentences_are_cut_between_words(void **state)
 {
     static char text[4000];
@@ -205,6 +224,13 @@ static void long_sentences_are_cut_between_words(void **state)
     struct said said = say(text);
     assert_string_equal(said.text, text);
     assert_true(said.sentences > 6);
+    struct safety_out o;
+    struct safety_who who = CHILD;
+    struct safety_sentence s;
+    struct span rest = span_of(text);
+    safety_out_init(&o, builtin(), &who, 0);
+    while (safety_out_next(&o, &rest, false, &s) == TEDDY_OK)
+        assert_int_equal(s.text.p[s.text.len - 1], ' ');
     /* a phrase that lies over a cut */
     memcpy(text + SAFETY_SENTENCE_MAX - 8, "kill yourself", 13);
     said = say(text);
@@ -319,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_sentence_can_be_held),
         cmocka_unit_test(what_is_blocked_is_replaced_once),
         cmocka_unit_test(what_is_split_over_sentences_is_found),
+        cmocka_unit_test(the_tail_begins_with_a_word),
         cmocka_unit_test(long_sentences_are_cut_between_words),
         cmocka_unit_test(no_word_is_as_long_as_that),
         cmocka_unit_test(what_cannot_be_judged_is_blocked),
