@@ -190,7 +190,7 @@ static void errors_name_file_and_line(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct dir d = make_dir();
-        struct safety_config config = {.dir = d.path};
+        struct safety_config config = {.dir = d.path, .no_builtin = true};
         struct safety *s = NULL;
         char err[256] = "";
         put(&d, rows[i].name, rows[i].text);
@@ -217,7 +217,7 @@ static void what_cannot_be_read_is_refused(void **state)
 static void wordings_are_bounded(void **state)
 {
     struct dir d = make_dir();
-    struct safety_config config = {.dir = d.path};
+    struct safety_config config = {.dir = d.path, .no_builtin = true};
     struct safety *s = NULL;
     char err[256];
 
