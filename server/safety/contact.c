@@ -181,6 +181,12 @@ static size_t at_sign(const struct safety *s, const struct folded *f, size_t i)
     return end < f->count ? end : 0;
 }
 
+/* A word that names neither street nor mailbox: "2 dogs cross the road". */
+static bool plain(const struct safety *s, const struct folded *f, size_t i)
+{
+    return lexicon_at(s, f, i, LEXICON_PLAIN, NULL) != 0;
+}
+
 static size_t mail_at(const struct safety *s, const struct folded *f, size_t i)
 {
     size_t local = local_end(s, f, i), host;
@@ -190,6 +196,8 @@ static size_t mail_at(const struct safety *s, const struct folded *f, size_t i)
     bool written = false;
     for (size_t k = local; k < host; k++)
         written |= f->g[k].cp == '@';
+    if (!written && plain(s, f, i)) /* "look at teddy.com" */
+        return 0;
     return domain_at(s, f, host, written);
 }
 
@@ -240,12 +248,6 @@ static size_t house_number(const struct safety *s, const struct folded *f, size_
         return word_ends(f, end) ? end : 0;
     }
     return end > i ? 0 : lexicon_at(s, f, i, LEXICON_DIGIT, NULL);
-}
-
-/* A word that no street is named with: "2 dogs cross the road". */
-static bool plain(const struct safety *s, const struct folded *f, size_t i)
-{
-    return lexicon_at(s, f, i, LEXICON_PLAIN, NULL) != 0;
 }
 
 /* 18 Maple Street */

@@ -120,7 +120,7 @@ enum lexicon {
     LEXICON_DOT,
     LEXICON_TLD,    /* value 1: also when a space stands before it */
     LEXICON_STREET, /* number, name, this; value 1: only when written with a capital */
-    LEXICON_PLAIN,  /* in no street's name */
+    LEXICON_PLAIN,  /* in no street's and no mailbox's name */
     LEXICON_CALLE,  /* this, name, number */
     LEXICON_HAO,    /* this, number, 号 */
     LEXICON_HOUSE,  /* what follows the number there */
@@ -186,7 +186,7 @@ void *grow(void **items, size_t *cap, size_t count, size_t size); /* room for on
 
 struct match {
     uint32_t pattern;
-    uint16_t from, till; /* glyphs */
+    uint16_t from, last, till; /* glyphs; last: where its last part begins */
 };
 #define MATCHES_MAX 128
 struct matches {
@@ -227,9 +227,9 @@ size_t iban_at(const struct folded *f, size_t i);
 /* Everything about a text; judged from byte `from` of it on: what lies before was judged. */
 void judge(const struct safety *s, const struct safety_who *who, struct folded *f, size_t from,
            uint8_t direction, struct safety_verdict *v, struct pieces *pieces);
-/* Writes source from byte `from` on without what is unspeakable and with the pieces replaced.
- * False: out is too small. */
-bool rewrite(struct span source, size_t from, const struct pieces *pieces, char *out, size_t cap,
-             size_t *len);
+/* Writes source from byte `from` on without what is unspeakable and with the pieces replaced: on
+ * the way in by words, on the way out by an ellipsis. False: out is too small. */
+bool rewrite(struct span source, size_t from, const struct pieces *pieces, uint8_t direction,
+             char *out, size_t cap, size_t *len);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "proto/writer.h"
 
-#define WORD_MAX 60 /* letters and digits in a row */
+#define SPOKEN_GAP "\xE2\x80\xA6" /* an ellipsis: a voice pauses there */
+#define WORD_MAX   60             /* letters and digits in a row */
 
 static void note(struct safety_verdict *v, const struct pattern *p, uint8_t direction)
 {
@@ -144,14 +145,14 @@ static void write_clean(struct writer *w, struct span source, size_t from, size_
     }
 }
 
-bool rewrite(struct span source, size_t from, const struct pieces *pieces, char *out, size_t cap,
-             size_t *len)
+bool rewrite(struct span source, size_t from, const struct pieces *pieces, uint8_t direction,
+             char *out, size_t cap, size_t *len)
 {
     struct writer w = writer_on(out, cap);
 
     for (size_t i = 0; i < pieces->count; i++) {
         write_clean(&w, source, from, pieces->p[i].from);
-        writer_text(&w, said_for(pieces->p[i].contact));
+        writer_text(&w, direction == DOES_IN ? said_for(pieces->p[i].contact) : SPOKEN_GAP);
         from = pieces->p[i].till;
     }
     write_clean(&w, source, from, source.len);
@@ -175,7 +176,7 @@ size_t safety_in(const struct safety *s, const struct safety_who *who, struct sp
         return 0;
     }
     judge(s, who, &store.f, 0, DOES_IN, v, &pieces);
-    if (!rewrite(text, 0, &pieces, out, cap, &len)) {
+    if (!rewrite(text, 0, &pieces, DOES_IN, out, cap, &len)) {
         block(v, SAFETY_OTHER);
         return 0;
     }

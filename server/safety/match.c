@@ -83,18 +83,19 @@ static bool applies(const struct walk *w, const struct pattern *p)
     return p->language == 0 || p->language == w->language + 1;
 }
 
-static void found(struct walk *w, uint32_t pattern, size_t from, size_t till)
+static void found(struct walk *w, uint32_t pattern, size_t from, size_t last, size_t till)
 {
     struct matches *out = w->out;
 
     for (size_t i = out->count; i > 0 && out->m[i - 1].from == from; i--)
-        if (out->m[i - 1].pattern == pattern && out->m[i - 1].till == till)
+        if (out->m[i - 1].pattern == pattern && out->m[i - 1].till == till &&
+            out->m[i - 1].last == last)
             return;
     if (out->count == MATCHES_MAX) {
         out->overflow = true;
         return;
     }
-    out->m[out->count++] = (struct match){pattern, (uint16_t)from, (uint16_t)till};
+    out->m[out->count++] = (struct match){pattern, (uint16_t)from, (uint16_t)last, (uint16_t)till};
 }
 
 /* Whether segment `slot`, found at from, follows its predecessor closely enough; *begin: where the
@@ -124,7 +125,7 @@ static void atom_found(struct walk *w, const struct trie_mark *m, size_t from, s
     if (!applies(w, p) || (m->slot > 0 && !follows(w, p, m->pattern, m->slot, from, &begin)))
         return;
     if (m->slot + 1 == p->slots)
-        found(w, m->pattern, begin, till);
+        found(w, m->pattern, begin, from, till);
     else
         w->reached[w->reached_count++ % REACHED] =
             (struct reached){m->pattern, (uint16_t)begin, (uint16_t)till, m->slot};
@@ -245,24 +246,25 @@ static void walk_from(struct walk *w, uint32_t root, size_t at)
     step(w, root, at, false);
 }
 
-/* Findings that lie within one that is allowed, of the same category, are none. */
+/* A finding of which the last part lies within one that is allowed, of the same category, is none:
+ * "how to make a bath bomb". */
 static void drop_allowed(const struct safety *s, struct matches *m)
 {
+    bool keep[MATCHES_MAX];
     size_t kept = 0;
 
     for (size_t i = 0; i < m->count; i++) {
         const struct pattern *p = &s->patterns[m->m[i].pattern];
-        bool keep = !(p->does & DOES_ALLOW);
-        for (size_t k = 0; k < m->count && keep; k++) {
+        keep[i] = !(p->does & DOES_ALLOW);
+        for (size_t k = 0; k < m->count && keep[i]; k++) {
             const struct pattern *q = &s->patterns[m->m[k].pattern];
             if (q->does & DOES_ALLOW && q->category == p->category &&
-                m->m[k].from <= m->m[i].from && m->m[k].till >= m->m[i].till)
-                keep = false;
+                m->m[k].from <= m->m[i].last && m->m[k].till >= m->m[i].till)
+                keep[i] = false;
         }
-        m->m[i].pattern |= keep ? 0 : 1u << 31;
     }
     for (size_t i = 0; i < m->count; i++)
-        if (!(m->m[i].pattern >> 31))
+        if (keep[i])
             m->m[kept++] = m->m[i];
     m->count = kept;
 }

@@ -157,8 +157,6 @@ static size_t sentence_end(struct safety_out *o)
         if (kind == END_NOW)
             return at + n;
         if (kind != END_NONE) {
-            if (ended == END_NONE)
-                o->seen = (uint16_t)at; /* look at these again when more is there */
             ended = kind > ended ? kind : ended;
         } else if (ended != END_NONE && !closes(cp)) {
             if (ended == END_ALWAYS || is_space(cp))
@@ -240,7 +238,7 @@ static void judge_sentence(struct safety_out *o, size_t len, struct safety_sente
     if (folded)
         judge(o->safety, &o->who, &store.f, o->tail, DOES_OUT, &out->verdict, &pieces);
     size_t said = 0;
-    if (!folded || !rewrite(window, o->tail, &pieces, o->said, sizeof o->said, &said)) {
+    if (!folded || !rewrite(window, o->tail, &pieces, DOES_OUT, o->said, sizeof o->said, &said)) {
         out->verdict.categories |= SAFETY_BIT(SAFETY_OTHER);
         out->verdict.blocked = true;
     } else if (tells_secret(o, &store.f)) {
