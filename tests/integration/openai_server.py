@@ -24,7 +24,9 @@ class Exchange:
 
     @property
     def said(self):
-        return self.body["messages"][-1]["content"] if "messages" in self.body else self.body["text"]
+        if "messages" in self.body:
+            return self.body["messages"][-1]["content"]
+        return self.body["text"] if "text" in self.body else self.body.get("input")
 
     def send(self, data):
         self.sock.sendall(data.encode() if isinstance(data, str) else data)

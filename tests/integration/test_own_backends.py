@@ -33,7 +33,7 @@ class Webhook(WithBackend):
         "status": lambda x: x.whole('{"text":"no"}', status="500 Internal Server Error"),
         "type": lambda x: x.whole("whole", kind="text/plain"),
         "malformed": lambda x: (x.head(kind="application/x-ndjson"), x.send("oops\n")),
-        "early": lambda x: (x.head(kind="application/x-ndjson"), x.send('{"text":"Once upon"}\n'), x.server.heard.wait(PATIENCE)),
+        "early": lambda x: (x.head(kind="application/x-ndjson"), x.send('{"text":"Once. "}\n'), x.server.heard.wait(PATIENCE)),
         "huge": lambda x: (x.head(kind="application/x-ndjson"), x.send('{"text":"' + "a" * 100000)),
         "hang": lambda x: x.wait_gone(),
     }
@@ -75,7 +75,7 @@ class Webhook(WithBackend):
                 await self.recovered()
         self.ws.seq += 1
         await self.ws.send("early")
-        self.assertEqual((await receive_type(self.ws, "reply"))["text"], "Once upon")
+        self.assertEqual((await receive_type(self.ws, "reply"))["text"], "Once.")
         self.backend.heard.set()
         self.assertEqual((await answer(self.ws, self.ws.seq))[-1]["text"], " LOST")
 
@@ -130,9 +130,9 @@ for line in sys.stdin:
     elif text == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     elif text == "half":
-        say(id=id, text="Once upon")
+        say(id=id, text="Once. ")
     elif text == "then die":
-        say(id=id, text="Once upon")
+        say(id=id, text="Once. ")
         os._exit(1)
     elif text == "hang":
         pass
@@ -204,9 +204,9 @@ class Exec(WithBackend):
 
     async def test_failures(self):
         other = await self.join()
-        for said, want in (("die", "FALLBACK"), ("crash", "FALLBACK"), ("then die", "Once upon LOST"), ("close", "FALLBACK"),
+        for said, want in (("die", "FALLBACK"), ("crash", "FALLBACK"), ("then die", "Once. LOST"), ("close", "FALLBACK"),
                            ("babble", "FALLBACK"), ("endless line", "FALLBACK"), ("error", "FALLBACK"), ("empty", "FALLBACK"),
-                           ("hang", "FALLBACK"), ("half", "Once upon LOST")):
+                           ("hang", "FALLBACK"), ("half", "Once. LOST")):
             with self.subTest(said):
                 self.assertEqual(await self.say(said), want)
                 await self.recovered()

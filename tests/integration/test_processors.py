@@ -208,9 +208,9 @@ class Forms(WithBackend):
     async def test_parts_come_as_they_are_made(self):
         def slowly(x):
             x.head()
-            x.delta("First.")
+            x.delta("First. ")
             x.server.release.wait(PATIENCE)
-            x.delta(" Second.")
+            x.delta("Second.")
             x.stop()
 
         self.backend.scripts["slowly"] = slowly
@@ -230,7 +230,7 @@ class Failures(WithBackend):
     @staticmethod
     def first(x):
         x.head()
-        x.delta("Once upon")
+        x.delta("Once. ")
         x.server.heard.wait(PATIENCE)
 
     @staticmethod
@@ -279,7 +279,7 @@ class Failures(WithBackend):
         "endless comments": lambda x: (Failures.first(x), [x.send(": ping\n\n") or x.server.release.wait(0.1) for _ in range(200)]),
         "reset": lambda x: (Failures.first(x), x.sock.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")),
         "bad chunk": lambda x: (x.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"),
-                                [x.send(f"{len(d):x}\r\n{d}\r\n") for d in ["data: " + chunk("Once upon") + "\n\n"]],
+                                [x.send(f"{len(d):x}\r\n{d}\r\n") for d in ["data: " + chunk("Once. ") + "\n\n"]],
                                 x.server.heard.wait(PATIENCE),
                                 x.send("zz\r\n")),
     }
@@ -310,7 +310,7 @@ class Failures(WithBackend):
     async def test_after_it(self):
         for said in self.AFTER:
             with self.subTest(said):
-                self.assertEqual(await self.one(said), "Once upon LOST")
+                self.assertEqual(await self.one(said), "Once. LOST")
             await self.recovered()
 
     async def test_endless(self):
@@ -330,10 +330,10 @@ class Failures(WithBackend):
         def trickle(x):
             x.head()
             while not x.server.release.wait(0.2):
-                x.delta("drip ")
+                x.delta("Drip. ")
 
         self.backend.scripts["trickle"] = trickle
-        self.assertRegex(await self.say("trickle"), r"^(drip )+ LOST$")
+        self.assertRegex(await self.say("trickle"), r"^(Drip\. ?)+ LOST$")
         self.assertTrue(await asyncio.to_thread(self.backend.wait(1, "trickle").gone.wait, PATIENCE))
 
     async def test_refused(self):
@@ -355,7 +355,7 @@ class Leaving(WithBackend):
 
     loops = 2
 
-    SCRIPTS = {"hang": lambda x: x.wait_gone(), "wait": lambda x: x.wait_gone(), "begin": lambda x: (x.head(), x.delta("Once"), x.wait_gone())}
+    SCRIPTS = {"hang": lambda x: x.wait_gone(), "wait": lambda x: x.wait_gone(), "begin": lambda x: (x.head(), x.delta("Once. "), x.wait_gone())}
 
     async def test_cancel(self):
         for n, said in enumerate(("hang", "begin"), 1):
