@@ -254,7 +254,7 @@ static int run_profile(struct store_tx *tx, struct admin_command *c)
     return store_profile_put(tx, &pair, c->id, &w->profile, c->now_s);
 }
 
-static json_t *day_text(int64_t day)
+json_t *talk_day_json(int64_t day)
 {
     time_t t = (time_t)(day * DAY_S);
     struct tm tm;
@@ -277,7 +277,7 @@ static bool each_day(void *arg, const struct talk_day *d)
     const char *device = json_string_value(json_object_get(r->last, "device_id"));
 
     if (device == NULL || r->day != d->day || strcmp(device, d->device_id) != 0) {
-        r->last = json_pack("{s:o, s:s, s:i, s:{}}", "day", day_text(d->day), "device_id",
+        r->last = json_pack("{s:o, s:s, s:i, s:{}}", "day", talk_day_json(d->day), "device_id",
                             d->device_id, "minutes", 0, "blocked");
         r->failed |= json_array_append_new(r->list, r->last) != 0;
         r->day = d->day;

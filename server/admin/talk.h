@@ -46,6 +46,7 @@ bool talk_read(struct admin_command *c, struct span json, bool *bad_json, char *
 int talk_run(struct store_tx *tx, struct admin_command *c);
 /* What its event says: no value of a profile, only which were set. */
 void talk_detail(const struct admin_command *c, char *out, size_t cap);
+json_t *talk_day_json(int64_t day); /* from 1970-01-01 */
 json_t *talk_profile_json(const struct profile_row *p);
 json_t *talk_json(const struct admin_command *c); /* the reply to a success, new */
 /* The reply to a refusal; false: it is none of its own. */

@@ -219,8 +219,13 @@ void turn_fall_back(struct mind *m, const char *code, const char *detail)
     struct turn *t = m->turn;
     const struct process *fallback = m->minds->config.fallback;
     turn_give_up(m);
-    t->waiting.len = t->last.len = 0;
+    t->waiting.len = 0;
     t->remember = false;
+    if (t->last.len) { /* judged already */
+        t->spoke = true;
+        m->sink->reply(m->sink, (struct span){t->last.p, t->last.len}, false);
+        t->last.len = 0;
+    }
     t->asked.broken_off = t->spoke;
     if (!fallback || t->process == fallback || strncmp(code, "backend_", 8) != 0 ||
         !ask(m, fallback, m->own == fallback ? &m->own_state : &m->spare))

@@ -9,6 +9,7 @@
 
 #include "store/seal.h"
 #include "store/store.h"
+#include "store/talk.h"
 
 /* One slot per statement; each is prepared at its first use on a connection and kept until the
  * connection closes. */
@@ -98,6 +99,9 @@ enum stmt_id {
     STMT_ALERT_NEXT,
     STMT_ALERT_PUT_OFF,
     STMT_ALERT_DROP,
+    STMT_TALK_TOY,
+    STMT_TALK_KEPT_PROFILE,
+    STMT_TALK_KEPT,
     STMT_TALK_CLEAR_PROFILE,
     STMT_TALK_CLEAR_TURN,
     STMT_TALK_CLEAR_PLAYED,
@@ -245,6 +249,9 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
 /* Empties the device's queue. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
 /* All that conversations left with a device. */
+/* Its columns from `first` on: name, language, zone, age, quiet_from, quiet_to, minutes, memory,
+ * alert_words. */
+int talk_read_profile(struct store_tx *tx, sqlite3_stmt *st, int first, struct profile_row *out);
 int talk_clear_row(struct store_tx *tx, int64_t device_row);
 /* Brings the database up to the list of forgotten children (erasures.h). Before the writer thread
  * starts. TEDDY_ESTORE with err. */

@@ -21,6 +21,22 @@ static void bind_span(sqlite3_stmt *st, int at, struct span s)
         sqlite3_bind_text64(st, at, s.len ? s.p : "", s.len, SQLITE_STATIC, SQLITE_UTF8);
 }
 
+int talk_read_profile(struct store_tx *tx, sqlite3_stmt *st, int first, struct profile_row *out)
+{
+    *out = (struct profile_row){.memory = PROFILE_DEFAULT};
+    if (column_text(tx, st, first, out->name, sizeof out->name) != TEDDY_OK ||
+        column_text(tx, st, first + 1, out->language, sizeof out->language) != TEDDY_OK ||
+        column_text(tx, st, first + 2, out->zone, sizeof out->zone) != TEDDY_OK)
+        return TEDDY_ESTORE;
+    out->age = (unsigned)column_u64(st, first + 3);
+    out->quiet_from = (unsigned)column_u64(st, first + 4);
+    out->quiet_to = (unsigned)column_u64(st, first + 5);
+    out->minutes = (unsigned)column_u64(st, first + 6);
+    out->memory = (enum profile_switch)sqlite3_column_int(st, first + 7);
+    out->alert_words = sqlite3_column_int(st, first + 8) != 0;
+    return TEDDY_OK;
+}
+
 static int read_profile(struct store_tx *tx, sqlite3_stmt *st, struct talk_pair *pair,
                         struct profile_row *out)
 {
@@ -29,17 +45,7 @@ static int read_profile(struct store_tx *tx, sqlite3_stmt *st, struct talk_pair 
     int err = column_text(tx, st, 1, pair->processor, sizeof pair->processor);
     if (err != TEDDY_OK || sqlite3_column_type(st, 2) == SQLITE_NULL)
         return err;
-    if (column_text(tx, st, 2, out->name, sizeof out->name) != TEDDY_OK ||
-        column_text(tx, st, 3, out->language, sizeof out->language) != TEDDY_OK ||
-        column_text(tx, st, 4, out->zone, sizeof out->zone) != TEDDY_OK)
-        return TEDDY_ESTORE;
-    out->age = (unsigned)column_u64(st, 5);
-    out->quiet_from = (unsigned)column_u64(st, 6);
-    out->quiet_to = (unsigned)column_u64(st, 7);
-    out->minutes = (unsigned)column_u64(st, 8);
-    out->memory = (enum profile_switch)sqlite3_column_int(st, 9);
-    out->alert_words = sqlite3_column_int(st, 10) != 0;
-    return TEDDY_OK;
+    return talk_read_profile(tx, st, 2, out);
 }
 
 int store_profile_get(struct store_tx *tx, const char *device_id, const char *child_id,

@@ -91,6 +91,25 @@ struct talk_day {
 int store_report(struct store_tx *tx, const char *child_id, const char *device_id, int64_t from_day,
                  bool (*each)(void *arg, const struct talk_day *day), void *arg);
 
+/* ---- All of it that is kept of a child, bound or not, toy by toy. ---- */
+
+enum talk_kept { KEPT_PROFILE, KEPT_TURN, KEPT_PLAYED, KEPT_BLOCKED, KEPT_ALERT };
+
+struct talk_kept_row {
+    enum talk_kept what;
+    const struct profile_row *profile; /* of a profile */
+    uint64_t at_s;                     /* of a turn or alert */
+    int64_t day;                       /* of what was played or blocked … */
+    uint64_t count;                    /* … seconds, or how often */
+    struct span a, b; /* heard and said; or category and an alert's words; during the call */
+};
+
+/* The first toy behind that row which left something with the child; TEDDY_ENOTFOUND: none. */
+int store_talk_toy(struct store_tx *tx, const char *child_id, int64_t after_row, int64_t *row,
+                   char device_id[LIMIT_ID_LEN + 1]);
+int store_talk_kept(struct store_tx *tx, const char *child_id, int64_t row,
+                    bool (*each)(void *arg, const struct talk_kept_row *kept), void *arg);
+
 /* ---- Alerts: an outbox. One leaves when it was delivered. ---- */
 
 struct alert_row {

@@ -90,7 +90,7 @@ class Memory(WithMind):
     CONFIG = {"memory_turns": 3, "memory_bytes": 400}
 
     def turns(self, toy):
-        return self.rows("select heard, said from turn where child_id = ? order by n", toy.child_id)
+        return self.rows("select heard, said from turn join device on row = device_row where device_id = ? order by n", toy.device_id)
 
     async def until_turns(self, toy, count):
         end = time.monotonic() + PATIENCE
@@ -118,7 +118,7 @@ class Memory(WithMind):
             await self.say(f"more {n}", ws)
         self.assertEqual(len(self.asked("more 3")), 1 + 2 * 3 + 1)
         await self.until_turns(toy, 3)
-        await self.say("x" * 150, ws)
+        await self.say("x" * 185, ws)
         await self.say("after it", ws)
         self.assertEqual(len(self.asked("after it")), 1 + 2 * 2 + 1, "two turns are within 400 bytes")
 
@@ -155,9 +155,9 @@ class Memory(WithMind):
         await self.say("export me", ws)
         await self.until_turns(toy, 1)
         exported = json.loads(self.server.ctl("child", "export", toy.child_id).stdout)
-        self.assertEqual([(p["device_id"], p["name"], p["age"]) for p in exported["profiles"]], [(toy.device_id, "Mia", 5)])
-        self.assertEqual([(t["device_id"], t["heard"], t["said"]) for t in exported["turns"]],
-                         [(toy.device_id, "export me", "re: export me")])
+        (kept,) = exported["conversations"]
+        self.assertEqual((kept["device_id"], kept["profile"]["name"], kept["profile"]["age"]), (toy.device_id, "Mia", 5))
+        self.assertEqual([(t["heard"], t["said"]) for t in kept["turns"]], [("export me", "re: export me")])
 
 
 class Profile(WithMind):
