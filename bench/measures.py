@@ -426,11 +426,12 @@ def talk(bench):
         with bench.fleet.chat_backend() as backend:
             config = {"processor": "chat", "chat_url": backend.url("http", ""), "chat_model": "bench",
                       "backend_concurrency": count, "backend_queue_max": count}
-            with bench.teddyd(**config) as server:
-                _talk(bench, server, count)
+            for how, more in (("one loop, one core", {}), ("two loops, all cores", {"loops": 2, "cpu": None})):
+                with bench.teddyd(**config, **more) as server:
+                    _talk(bench, server, count, how)
 
 
-def _talk(bench, server, count):
+def _talk(bench, server, count, how):
     idle = bench.load.start("idle", connections=count, **bench.session(server, 0, count))
     try:
         opened(idle)
@@ -438,14 +439,14 @@ def _talk(bench, server, count):
     finally:
         idle.kill()
         idle.communicate()
-    result = _row(bench, "talk CPU", server, count, "teddyd", mode="talk", connections=count,
+    result = _row(bench, "talk CPU", server, how, "teddyd", mode="talk", connections=count,
                   seconds=bench.plan["talk_s"], **bench.session(server, 0, count))
     if result:
         for name in ("p50", "p99", "max"):
-            bench.book.add("talk", name + " added, ms", count, result[name + "_us"] / 1000)
-        bench.book.add("talk", "answers a second", count, result["operations"] / result["seconds"])
-        bench.book.add("talk memory", "at most", count, (machine.peak(server.pid) - silent) / count)
-        bench.book.add("talk memory", "afterwards", count, (machine.settled(server.pid) - silent) / count)
+            bench.book.add("talk", name + " added, ms", how, result[name + "_us"] / 1000)
+        bench.book.add("talk", "answers a second", how, result["operations"] / result["seconds"])
+        bench.book.add("talk memory", "at most", how, (machine.peak(server.pid) - silent) / count)
+        bench.book.add("talk memory", "afterwards", how, (machine.settled(server.pid) - silent) / count)
 
 
 # -- several loops --

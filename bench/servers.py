@@ -113,8 +113,7 @@ class Fleet:
         return Server("bare OpenSSL" if tls else "raw epoll", command, tls, cpu)
 
     def chat_backend(self):
-        """On the generator's core: the server has its own."""
-        return Server("chat backend", [self._peer("chat_backend")], cpu=1)
+        return Server("chat backend", [self._peer("chat_backend")], cpu=None)
 
     def lws(self, tls=False):
         return Server("libwebsockets", [self._peer("lws")] + (self._cert() if tls else []), tls, log=self._log("lws"))

@@ -16,9 +16,11 @@
 #define LET_GO_MS  1000
 #define LET_GO_MAX 65536 /* bytes */
 #define SPARE_MAX  32    /* transfers kept to be used again: to make one takes long */
+#define SHARD_MAX  64    /* transfers */
 
 struct transfer {
     struct outgoing *of;
+    struct shard *shard;                       /* that it runs in */
     struct transfer *next, **prev;             /* of all; next also of those that are spare */
     struct transfer *next_ready, **prev_ready; /* has something to hand on; prev NULL: nothing */
     CURL *easy;
@@ -34,39 +36,50 @@ struct transfer {
     bool useless, too_big, ended;
 };
 
-struct outgoing {
-    struct loop *loop;
+/* A multi handle of a few transfers. Once a second libcurl looks at all connections of a handle,
+ * and for each request at those before the first that is idle: with a thousand in one handle all
+ * wait for that for 10 ms. */
+struct shard {
+    struct outgoing *of;
     CURLM *multi;
-    CURLSH *share; /* TLS sessions, to resume */
-    char *ca_file, *proxy;
-    uint32_t connect_ms;
     struct loop_timer timer; /* libcurl's */
     struct loop_task soon;   /* its timer when that is due already */
     bool soon_set;
+    unsigned running;
+};
+
+struct outgoing {
+    struct loop *loop;
+    CURLSH *share; /* TLS sessions, to resume */
+    char *ca_file, *proxy;
+    uint32_t connect_ms;
     bool stopping;
+    unsigned soons;          /* shards whose soon is set */
     struct loop_timer sweep; /* of those let go */
     struct transfer *all, *ready, *current, *spare;
     unsigned spares;
+    unsigned shard_count;
+    struct shard shards[];
 };
 
 /* A socket of libcurl's. */
 struct watched {
     struct loop_io io;
-    struct outgoing *of;
+    struct shard *of;
 };
 
-static void hand_on(struct outgoing *o);
+static void hand_on(struct shard *s);
 
 int outgoing_init(void)
 {
     return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? TEDDY_OK : TEDDY_EIO;
 }
 
-static void act(struct outgoing *o, curl_socket_t fd, int events)
+static void act(struct shard *s, curl_socket_t fd, int events)
 {
     int running;
-    curl_multi_socket_action(o->multi, fd, events, &running);
-    hand_on(o);
+    curl_multi_socket_action(s->multi, fd, events, &running);
+    hand_on(s);
 }
 
 static void on_ready(struct loop *loop, struct loop_io *io, uint32_t events)
@@ -79,67 +92,73 @@ static void on_ready(struct loop *loop, struct loop_io *io, uint32_t events)
     act(w->of, io->fd, bits);
 }
 
-static void unwatch(struct outgoing *o, struct watched *w)
+static void unwatch(struct watched *w)
 {
-    loop_io_del(o->loop, &w->io);
-    curl_multi_assign(o->multi, w->io.fd, NULL);
+    loop_io_del(w->of->of->loop, &w->io);
+    curl_multi_assign(w->of->multi, w->io.fd, NULL);
     free(w);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *watched)
 {
-    struct outgoing *o = user;
+    struct shard *s = user;
+    struct loop *loop = s->of->loop;
     struct watched *w = watched;
     uint32_t events =
         (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0);
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (w)
-            unwatch(o, w);
+            unwatch(w);
         return 0;
     }
     if (w)
-        return loop_io_mod(o->loop, &w->io, events) == TEDDY_OK ? 0 : -1;
+        return loop_io_mod(loop, &w->io, events) == TEDDY_OK ? 0 : -1;
     w = malloc(sizeof *w);
     if (!w)
         return -1;
-    *w = (struct watched){.io = {.fd = fd, .ready = on_ready}, .of = o};
-    if (loop_io_add(o->loop, &w->io, events) != TEDDY_OK) {
+    *w = (struct watched){.io = {.fd = fd, .ready = on_ready}, .of = s};
+    if (loop_io_add(loop, &w->io, events) != TEDDY_OK) {
         free(w);
         return -1;
     }
-    curl_multi_assign(o->multi, fd, w);
+    curl_multi_assign(s->multi, fd, w);
     return 0;
 }
 
 static void on_soon(struct loop *loop, struct loop_task *task)
 {
-    struct outgoing *o = CONTAINER(task, struct outgoing, soon);
+    struct shard *s = CONTAINER(task, struct shard, soon);
+    struct outgoing *o = s->of;
     (void)loop;
-    o->soon_set = false;
-    if (o->stopping)
+    s->soon_set = false;
+    o->soons--;
+    if (!o->stopping)
+        act(s, CURL_SOCKET_TIMEOUT, 0);
+    else if (o->soons == 0)
         free(o);
-    else
-        act(o, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static void on_timer(struct loop *loop, struct loop_timer *timer)
 {
     (void)loop;
-    act(CONTAINER(timer, struct outgoing, timer), CURL_SOCKET_TIMEOUT, 0);
+    act(CONTAINER(timer, struct shard, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* The loop's timers are up to 16 ms late, too late for "at once": each request begins with that. */
+/* The loop's timers are up to 16 ms late, too late for "at once": each request begins with that. 1
+ * is what libcurl says for less than a millisecond. */
 static int on_timeout(CURLM *multi, long ms, void *user)
 {
-    struct outgoing *o = user;
+    struct shard *s = user;
+    struct outgoing *o = s->of;
     (void)multi;
-    loop_timer_unset(o->loop, &o->timer);
-    if (ms > 0)
-        loop_timer_set(o->loop, &o->timer, loop_now_ms(o->loop) + (uint64_t)ms);
-    else if (ms == 0 && !o->soon_set && !o->stopping) {
-        o->soon_set = true;
-        loop_defer(o->loop, &o->soon);
+    loop_timer_unset(o->loop, &s->timer);
+    if (ms > 1)
+        loop_timer_set(o->loop, &s->timer, loop_now_ms(o->loop) + (uint64_t)ms);
+    else if (ms >= 0 && !s->soon_set && !o->stopping) {
+        s->soon_set = true;
+        o->soons++;
+        loop_defer(o->loop, &s->soon);
     }
     return 0;
 }
@@ -227,7 +246,8 @@ static void transfer_free(struct transfer *t)
     *t->prev = t->next;
     if (t->next)
         t->next->prev = t->prev;
-    curl_multi_remove_handle(o->multi, t->easy);
+    curl_multi_remove_handle(t->shard->multi, t->easy);
+    t->shard->running--;
     clear(t);
     if (o->spares == SPARE_MAX || o->stopping) {
         delete (t);
@@ -309,10 +329,11 @@ static void hand_on_one(struct transfer *t)
     handler->end(user, why, what);
 }
 
-static void hand_on(struct outgoing *o)
+static void hand_on(struct shard *s)
 {
+    struct outgoing *o = s->of;
     int left;
-    for (CURLMsg *m; (m = curl_multi_info_read(o->multi, &left)) != NULL;) {
+    for (CURLMsg *m; (m = curl_multi_info_read(s->multi, &left)) != NULL;) {
         struct transfer *t = NULL;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         t->ended = true;
@@ -343,33 +364,39 @@ static void on_sweep(struct loop *loop, struct loop_timer *timer)
         loop_timer_set(loop, &o->sweep, now + LET_GO_MS);
 }
 
-static bool set_multi(struct outgoing *o, unsigned connections)
+static bool shard_init(struct shard *s, struct outgoing *o)
 {
-    return curl_multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
-           curl_multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o) == CURLM_OK &&
-           curl_multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timeout) == CURLM_OK &&
-           curl_multi_setopt(o->multi, CURLMOPT_TIMERDATA, o) == CURLM_OK &&
-           curl_multi_setopt(o->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
-           curl_multi_setopt(o->multi, CURLMOPT_MAXCONNECTS, (long)connections) == CURLM_OK &&
-           curl_share_setopt(o->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
+    s->of = o;
+    s->timer.fire = on_timer;
+    s->soon.run = on_soon;
+    s->multi = curl_multi_init();
+    return s->multi &&
+           curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
+           curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s) == CURLM_OK &&
+           curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, on_timeout) == CURLM_OK &&
+           curl_multi_setopt(s->multi, CURLMOPT_TIMERDATA, s) == CURLM_OK &&
+           curl_multi_setopt(s->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
+           curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, (long)SHARD_MAX) == CURLM_OK;
 }
 
 int outgoing_new(struct loop *loop, const struct outgoing_options *options, struct outgoing **out)
 {
-    struct outgoing *o = calloc(1, sizeof *o);
+    unsigned shards = (options->transfers + SHARD_MAX - 1) / SHARD_MAX;
+    struct outgoing *o = calloc(1, sizeof *o + (shards ? shards : 1) * sizeof o->shards[0]);
     if (!o)
         return TEDDY_ENOMEM;
     o->loop = loop;
     o->connect_ms = options->connect_ms;
-    o->timer.fire = on_timer;
     o->sweep.fire = on_sweep;
-    o->soon.run = on_soon;
     o->ca_file = options->ca_file ? strdup(options->ca_file) : NULL;
     o->proxy = strdup(options->proxy ? options->proxy : "");
-    o->multi = curl_multi_init();
     o->share = curl_share_init();
-    if (!o->proxy || (options->ca_file && !o->ca_file) || !o->multi || !o->share ||
-        !set_multi(o, options->connections)) {
+    bool ok =
+        o->proxy && o->share && (!options->ca_file || o->ca_file) &&
+        curl_share_setopt(o->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
+    for (; ok && o->shard_count < (shards ? shards : 1); o->shard_count++)
+        ok = shard_init(&o->shards[o->shard_count], o);
+    if (!ok) {
         outgoing_free(o);
         return TEDDY_ENOMEM;
     }
@@ -388,13 +415,15 @@ void outgoing_free(struct outgoing *o)
         o->spare = t->next;
         delete (t);
     }
-    curl_multi_cleanup(o->multi);
+    for (unsigned i = 0; i < o->shard_count; i++) {
+        curl_multi_cleanup(o->shards[i].multi);
+        loop_timer_unset(o->loop, &o->shards[i].timer);
+    }
     curl_share_cleanup(o->share);
-    loop_timer_unset(o->loop, &o->timer);
     loop_timer_unset(o->loop, &o->sweep);
     free(o->ca_file);
     free(o->proxy);
-    if (!o->soon_set) /* else when that is run: the loop does, before it is freed */
+    if (o->soons == 0) /* else when the last of them is run: the loop does, before it is freed */
         free(o);
 }
 
@@ -462,6 +491,20 @@ static struct transfer *transfer_take(struct outgoing *o)
     return NULL;
 }
 
+/* The first with room, so that few hold the connections that are kept; more than was said go where
+ * the fewest are. */
+static struct shard *shard_for(struct outgoing *o)
+{
+    struct shard *least = &o->shards[0];
+    for (unsigned i = 0; i < o->shard_count; i++) {
+        if (o->shards[i].running < SHARD_MAX)
+            return &o->shards[i];
+        if (o->shards[i].running < least->running)
+            least = &o->shards[i];
+    }
+    return least;
+}
+
 int outgoing_start(struct outgoing *o, const struct outgoing_request *request,
                    const struct outgoing_handler *handler, void *user, struct transfer **out)
 {
@@ -471,8 +514,10 @@ int outgoing_start(struct outgoing *o, const struct outgoing_request *request,
     t->handler = handler;
     t->user = user;
     t->left = request->answer_max;
+    t->shard = shard_for(o);
+    t->shard->running++;
     link_transfer(o, t);
-    if (!set_request(t, request) || curl_multi_add_handle(o->multi, t->easy) != CURLM_OK) {
+    if (!set_request(t, request) || curl_multi_add_handle(t->shard->multi, t->easy) != CURLM_OK) {
         transfer_free(t);
         return TEDDY_EINVAL;
     }

@@ -24,10 +24,10 @@ enum outgoing_end {
 };
 
 struct outgoing_options {
-    const char *ca_file;  /* PEM; NULL: the system's authorities */
-    const char *proxy;    /* URL; NULL: none */
-    uint32_t connect_ms;  /* a connection must be there within */
-    unsigned connections; /* kept for the next request */
+    const char *ca_file; /* PEM; NULL: the system's authorities */
+    const char *proxy;   /* URL; NULL: none */
+    uint32_t connect_ms; /* a connection must be there within */
+    unsigned transfers;  /* about so many at once; their connections are kept for the next */
 };
 
 struct outgoing_request {

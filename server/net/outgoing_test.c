@@ -136,7 +136,7 @@ static void *serve(void *arg)
 
 static int setup(void **state)
 {
-    struct outgoing_options options = {.connect_ms = 10000, .connections = 4};
+    struct outgoing_options options = {.connect_ms = 10000, .transfers = 4};
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof a;
     (void)state;

@@ -191,7 +191,7 @@ int asking_start(void *shared, struct loop *loop)
     struct outgoing_options options = {.ca_file = c->backend.ca_file,
                                        .proxy = c->backend.proxy,
                                        .connect_ms = c->backend.first_token_ms,
-                                       .connections = at->caller.backend.limits.concurrency};
+                                       .transfers = at->caller.backend.limits.concurrency};
     return outgoing_new(loop, &options, &at->outgoing);
 }
 

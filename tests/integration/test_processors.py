@@ -12,7 +12,7 @@ from harness import PATIENCE, Case, Server, answer, main, receive, receive_type
 from openai_server import Backend, as_openai
 
 RULES = "lost LOST\nrule ping\nhear ping\nsay pong\ndefault\nsay FALLBACK\n"
-QUICK = {"backend_first_token_ms": 1500, "backend_idle_ms": 700, "backend_total_ms": 4000}
+QUICK = {"backend_first_token_ms": 1500, "backend_idle_ms": 700, "backend_total_ms": 2500}
 
 
 class WithBackend(Case):
@@ -259,6 +259,8 @@ class Failures(WithBackend):
         "only think": lambda x: (x.head(), x.delta("<think>I wonder"), x.stop()),
         "filtered": lambda x: (x.head(), x.delta(finish="content_filter")),
         "error object": lambda x: (x.head(), x.event({"error": {"message": "overloaded"}})),
+    }
+    SILENT = {
         "hang": lambda x: x.wait_gone(),
         "head, then hang": lambda x: (x.head(), x.wait_gone()),
         "comments only": lambda x: (x.head(), [x.send(": ping\n\n") or x.server.release.wait(0.1) for _ in range(200)]),
@@ -283,7 +285,7 @@ class Failures(WithBackend):
                                 x.server.heard.wait(PATIENCE),
                                 x.send("zz\r\n")),
     }
-    SCRIPTS = {**BEFORE, **AFTER}
+    SCRIPTS = {**BEFORE, **SILENT, **AFTER}
 
     async def one(self, said):
         """The whole answer; the backend goes on once its first words are heard."""
@@ -306,6 +308,15 @@ class Failures(WithBackend):
             with self.subTest(said):
                 self.assertEqual(await self.one(said), "FALLBACK")
             await self.recovered()
+
+    async def test_silence(self):
+        toys, before = [await self.join() for _ in self.SILENT], self.counted("timeout")
+        got = await asyncio.gather(*(self.say(said, ws) for said, ws in zip(self.SILENT, toys)))
+        self.assertEqual(got, ["FALLBACK"] * len(got))
+        self.assertEqual(self.counted("timeout"), before + len(got))
+        for said in self.SILENT:
+            if said != "comments only":
+                self.assertTrue(await asyncio.to_thread(self.backend.wait(1, said).gone.wait, PATIENCE))
 
     async def test_after_it(self):
         for said in self.AFTER:
