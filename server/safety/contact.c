@@ -2,7 +2,8 @@
 #include "safety/internal.h"
 
 #define LABELS_MAX 12
-#define NAME_WORDS 5 /* of a street */
+#define LABEL_LEN  64 /* RFC 1035, and one */
+#define NAME_WORDS 5  /* of a street */
 
 static bool cp_is(const struct folded *f, size_t i, const char *set)
 {
@@ -46,7 +47,9 @@ static size_t dot_at(const struct safety *s, const struct folded *f, size_t i, b
 
 static size_t label_end(const struct folded *f, size_t i)
 {
-    while (i < f->count &&
+    size_t most = i + LABEL_LEN;
+
+    while (i < f->count && i < most &&
            (glyph_in_word(&f->g[i]) ||
             (cp_is(f, i, "-_") && i > 0 && i + 1 < f->count && glyph_in_word(&f->g[i + 1]))))
         i++;

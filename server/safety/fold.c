@@ -237,7 +237,8 @@ static void mark_soft(struct folded *f)
 
         if (g->kind != GLYPH_SEP)
             continue;
-        while (till < f->count && f->g[till].kind == GLYPH_SEP && one_of(f->g[till].cp, SPELLING))
+        while (till < f->count && till - i <= 3 && f->g[till].kind == GLYPH_SEP &&
+               one_of(f->g[till].cp, SPELLING))
             till++;
         if (till == i || till == f->count || till - i > 3)
             continue;
