@@ -38,6 +38,34 @@ void audit_files_close(struct audit_files *f)
     *f = (struct audit_files){0};
 }
 
+struct signing {
+    struct store_job job; /* first */
+    struct audit_key *key;
+};
+
+static int run_sign(struct store_tx *tx, struct store_job *job)
+{
+    const struct signing *s = (const struct signing *)job;
+
+    return audit_sign_grown(tx, s->key, (uint64_t)time(NULL) * 1000);
+}
+
+void audit_store_close(const struct ctl *ctl, struct store *store)
+{
+    struct signing s = {.job.run = run_sign};
+    char path[sizeof ctl->dir + 32], err[512];
+
+    if (store == NULL)
+        return;
+    (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
+    if (audit_key_load(path, &s.key, err, sizeof err) != TEDDY_OK)
+        (void)fail("%s", err);
+    else if (store_write_wait(store, &s.job) != TEDDY_OK)
+        (void)fail("the audit trail could not be signed; the server does it when it starts");
+    audit_key_free(s.key);
+    store_close(store);
+}
+
 bool audit_hex_read(const json_t *object, const char *name, uint8_t *out, size_t len)
 {
     const char *hex = json_string_value(json_object_get(object, name));

@@ -78,6 +78,9 @@ static int report(const struct ctl *ctl, const struct check *c, const char *sign
         (void)printf("%llu events up to %lld, %llu signed heads: whole%s\n",
                      (unsigned long long)v->events, (long long)v->n,
                      (unsigned long long)v->heads_good, signer);
+        if (v->unsigned_events > 0)
+            (void)printf("%llu of them are newer than the last head: nothing proves those yet\n",
+                         (unsigned long long)v->unsigned_events);
         return fflush(stdout) == 0 ? CTL_DONE : fail("the output could not be written");
     }
     if (!ctl->json)
@@ -109,7 +112,7 @@ static int check_chain(struct check *c, struct store_tx *tx)
     c->progress = (struct audit_progress){.what = "verified", .all = (uint64_t)(last.n - c->v.n)};
     rc = audit_rows(tx, INT64_MIN, check_row, c);
     if (rc == TEDDY_OK && c->v.fault[0] == '\0')
-        rc = audit_verify_end(&c->v);
+        rc = audit_verify_store_end(&c->v);
     seek_moved(c, tx);
     return rc;
 }

@@ -188,6 +188,9 @@ int run_batch_list(struct ctl *ctl, const char *arg);
 int run_import(struct ctl *ctl, const char *file);
 
 /* audit.c, audit_export.c, audit_verify.c */
+/* Signs what the work on link_store's store has added to the audit trail, and closes it. NULL is
+ * fine. */
+void audit_store_close(const struct ctl *ctl, struct store *store);
 int run_audit_tail(struct ctl *ctl, const char *arg);
 int run_audit_verify(struct ctl *ctl, const char *arg);
 int run_audit_export(struct ctl *ctl, const char *name);

@@ -47,7 +47,7 @@ static int change_keys(const struct ctl *ctl, const char *path, const struct key
     keys_free(keys);
     if (rc == TEDDY_OK && store_write_wait(store, &c.job) != TEDDY_OK)
         (void)fail("the keys are changed, but the audit trail could not be written");
-    store_close(store);
+    audit_store_close(ctl, store);
     return rc;
 }
 

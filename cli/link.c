@@ -465,7 +465,7 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
     admin_command_free(c);
-    store_close(store);
+    audit_store_close(ctl, store);
     audit_key_free(key);
     return rc;
 }

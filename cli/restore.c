@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "identity/audit_key.h"
+#include "identity/audit_verify.h"
 #include "identity/keyring.h"
 #include "identity/master_key.h"
 #include "ops/datalock.h"
@@ -190,15 +192,22 @@ static int make_copy(struct restore *r)
     return rc;
 }
 
+static int sign_trail(struct store_tx *tx, void *key)
+{
+    return audit_sign_grown(tx, key, (uint64_t)time(NULL) * 1000);
+}
+
 /* With --lost what there is of the former database is used as well, if it can be. */
 static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *m)
 {
-    char actor[32], err[1024];
+    char actor[32], path[sizeof ctl->dir + 32], err[1024];
+    struct audit_key *key = NULL;
     struct restore_job job = {.store = {.path = r->copy, .master = &m->keys},
                               .former = r->database,
                               .now_s = r->now_s,
                               .made_s = r->manifest.made_s,
-                              .actor = actor};
+                              .actor = actor,
+                              .sign = sign_trail};
     int rc;
 
     (void)snprintf(actor, sizeof actor, "uid:%u", ctl->uid);
@@ -207,14 +216,19 @@ static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *
         return fail("%s is not there. " LOST, r->database);
     if (!r->former)
         job.former = NULL;
+    (void)snprintf(path, sizeof path, "%s/" AUDIT_KEY_FILE, ctl->dir);
+    if (audit_key_load(path, &key, err, sizeof err) != TEDDY_OK)
+        return fail("%s", err);
+    job.signer = key;
     rc = store_restore(&job, &r->counts, err, sizeof err);
-    if (rc == TEDDY_EAUTH && !ctl->backup.lost)
-        return fail("the present database cannot be used: %s. " LOST, err);
-    if (rc == TEDDY_EAUTH) {
+    if (rc == TEDDY_EAUTH && ctl->backup.lost) {
         r->former = false;
         job.former = NULL;
         rc = store_restore(&job, &r->counts, err, sizeof err);
     }
+    audit_key_free(key);
+    if (rc == TEDDY_EAUTH)
+        return fail("the present database cannot be used: %s. " LOST, err);
     return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
 }
 

@@ -8,8 +8,9 @@ set(_not_sanitized
   integration_conformance_broken identity_durability_test store_seal_power_test teddy_posix_power_test
   proto_freestanding_test bench_report integration_spec)
 
-# AddressSanitizer has every parser and every route. The storm is ThreadSanitizer's; teddy-sim's own (integration_sim) is here.
-set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm)
+# AddressSanitizer has every parser and every route. The storm, and a minute of waiting for loop and writer, are ThreadSanitizer's;
+# teddy-sim's own (integration_sim) is here.
+set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm integration_audit_minute)
 
 # ThreadSanitizer has what has threads: the network's loops, the writer of the store, the registry of sessions, keys that change
 # under them. Not what is one thread alone: the SDK and what stands on it, parsers, rules, documents, teddyctl, an old store that is
@@ -22,7 +23,7 @@ set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_bro
 
 # They begin first and take half of a place, so that the others have the processors meanwhile. The longest first.
 set(TEDDY_WAITING
-  integration_conformance integration_sim integration_conformance_broken integration_session_life
+  integration_conformance integration_sim integration_audit_minute integration_conformance_broken integration_session_life
   integration_limits integration_hostile integration_resume integration_claim integration_session_talk session_close_test
   net_conn_test)
 

@@ -46,18 +46,6 @@ static int prune(struct store_tx *tx, struct trail *t, uint64_t now_ms)
     return rc;
 }
 
-static int sign(struct store_tx *tx, struct trail *t, uint64_t now_ms)
-{
-    struct audit_head head;
-    bool grown = false;
-    int rc = audit_unsigned(tx, &head, &grown);
-    if (rc != TEDDY_OK || !grown)
-        return rc;
-    head.at_ms = now_ms;
-    rc = audit_key_sign(t->key, AUDIT_SIGNED_HEAD, &head);
-    return rc != TEDDY_OK ? rc : audit_head_add(tx, &head);
-}
-
 static int run_trail(struct store_tx *tx, struct store_job *job)
 {
     struct trail *t = (struct trail *)job;
@@ -73,7 +61,7 @@ static int run_trail(struct store_tx *tx, struct store_job *job)
                                                  .detail = "{\"version\":\"" TEDDY_VERSION "\"}"});
     if (rc == TEDDY_OK)
         rc = prune(tx, t, now_ms);
-    return rc == TEDDY_OK ? sign(tx, t, now_ms) : rc;
+    return rc == TEDDY_OK ? audit_sign_grown(tx, t->key, now_ms) : rc;
 }
 
 static void done_on_store(struct store_job *job)
@@ -92,13 +80,14 @@ static void plan(struct trail *t)
 static void settle(struct trail *t)
 {
     t->busy = false;
-    if (t->job.result == TEDDY_OK)
+    if (t->job.result == TEDDY_OK) {
         metric_add(0, METRIC_PRUNED_AUDIT, t->pruned);
-    if (t->job.result == TEDDY_OK)
         t->refused = (struct refusals){0};
-    else
-        LOG(LOG_WARN, "audit_failed",
-            LOG_S("do", "what was refused is kept and written within minutes"));
+        return;
+    }
+    t->more = false; /* it is tried again when the next minute is over, not at once */
+    LOG(LOG_WARN, "audit_failed",
+        LOG_S("do", "what was refused is kept and written within minutes"));
 }
 
 static void back(struct loop *loop, struct loop_task *task)
@@ -118,16 +107,19 @@ static void due(struct loop *loop, struct loop_timer *timer)
     refusals_collect(&t->refused, wall_ms() / MINUTE_MS);
     t->job = (struct store_job){.run = run_trail, .done = done_on_store};
     t->busy = store_write(t->store, &t->job) == TEDDY_OK;
-    if (!t->busy)
+    if (!t->busy) {
+        t->more = false;
         plan(t);
+    }
 }
 
-/* A store that lost its newest events, or is another, shows at once; the rest is `teddyctl audit
- * verify`'s to find. */
+/* A store that lost its newest events or heads, or is another, shows at once, and before its end is
+ * signed anew; the rest is `teddyctl audit verify`'s to find. */
 struct look {
     struct store_job job; /* first */
-    struct audit_head newest;
+    struct audit_head newest, last;
     bool any, good;
+    uint64_t unsigned_ms, last_ms; /* the first event behind the newest head, and the last */
 };
 
 static bool take_newest(void *arg, const struct audit_head *head)
@@ -141,8 +133,18 @@ static bool take_newest(void *arg, const struct audit_head *head)
 static bool compare(void *arg, const struct audit_row *row)
 {
     struct look *l = arg;
-    l->good = row->n == l->newest.n && !row->damaged &&
-              memcmp(row->hash, l->newest.hash, AUDIT_HASH_LEN) == 0;
+    if (row->n != l->newest.n) {
+        l->unsigned_ms = row->at_ms;
+        return false;
+    }
+    l->good = !row->damaged && memcmp(row->hash, l->newest.hash, AUDIT_HASH_LEN) == 0;
+    return l->good;
+}
+
+static bool take_time(void *arg, const struct audit_row *row)
+{
+    struct look *l = arg;
+    l->last_ms = row->at_ms;
     return false;
 }
 
@@ -150,7 +152,20 @@ static int run_look(struct store_tx *tx, struct store_job *job)
 {
     struct look *l = (struct look *)job;
     int rc = audit_heads(tx, take_newest, l);
-    return rc == TEDDY_OK && l->any ? audit_rows(tx, l->newest.n - 1, compare, l) : rc;
+    if (rc == TEDDY_OK)
+        rc = audit_last(tx, &l->last);
+    if (rc == TEDDY_OK && l->any)
+        rc = audit_rows(tx, l->newest.n - 1, compare, l);
+    return rc == TEDDY_OK && l->last.n > 0 ? audit_rows(tx, l->last.n - 1, take_time, l) : rc;
+}
+
+static bool looks_good(const struct look *l)
+{
+    if (!l->any)
+        return l->last.n == 0;
+    bool late = l->unsigned_ms > 0 && l->last_ms > l->unsigned_ms &&
+                l->last_ms - l->unsigned_ms > AUDIT_UNSIGNED_MS;
+    return l->good && !late;
 }
 
 int trail_open(struct server *s)
@@ -164,10 +179,10 @@ int trail_open(struct server *s)
     int rc = audit_key_load(path, &t->key, s->error, sizeof s->error);
     if (rc != TEDDY_OK)
         return rc;
-    if (store_read_wait(s->app.store, &look.job) != TEDDY_OK || (look.any && !look.good))
+    if (store_read_wait(s->app.store, &look.job) != TEDDY_OK || !looks_good(&look))
         LOG(LOG_ERROR, "audit_broken", LOG_N("event", (uint64_t)look.newest.n),
-            LOG_S("do", "the audit trail does not hold what was signed last: teddyctl audit "
-                        "verify says where"));
+            LOG_S("do", "the audit trail does not hold what was signed last, or lost its heads: "
+                        "teddyctl audit verify says where"));
     t->event = "server.started";
     t->job.run = run_trail;
     rc = store_write_wait(s->app.store, &t->job);
@@ -208,7 +223,9 @@ void trail_stop(struct server *s)
     refusals_collect(&t->refused, UINT64_MAX);
     t->event = "server.stopped";
     t->job = (struct store_job){.run = run_trail};
-    (void)store_write_wait(t->store, &t->job);
+    if (store_write_wait(t->store, &t->job) != TEDDY_OK)
+        LOG(LOG_WARN, "audit_failed",
+            LOG_S("do", "what was refused since the last minute is not in the audit trail"));
 }
 
 void trail_close(struct server *s)

@@ -49,6 +49,7 @@ json_t *audit_verdict_json(const struct audit_verifier *v)
     if (v->fault[0] != '\0')
         return json_pack("{s:b, s:I, s:s}", "whole", 0, "event", (json_int_t)v->fault_n, "fault",
                          v->fault);
-    return json_pack("{s:b, s:I, s:I, s:I}", "whole", 1, "events", (json_int_t)v->events, "last",
-                     (json_int_t)v->n, "heads", (json_int_t)v->heads_good);
+    return json_pack("{s:b, s:I, s:I, s:I, s:I}", "whole", 1, "events", (json_int_t)v->events,
+                     "last", (json_int_t)v->n, "heads", (json_int_t)v->heads_good, "unsigned",
+                     (json_int_t)v->unsigned_events);
 }

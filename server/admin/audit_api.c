@@ -254,7 +254,7 @@ static int run_verify(struct store_tx *tx, struct store_job *job)
     if (rc == TEDDY_OK)
         rc = audit_rows(tx, first ? INT64_MIN : r->v.n, check_row, r);
     if (rc == TEDDY_OK && !r->more && r->v.fault[0] == '\0')
-        rc = audit_verify_end(&r->v);
+        rc = audit_verify_store_end(&r->v);
     return rc == TEDDY_EPROTO ? TEDDY_OK : rc; /* a fault is an answer */
 }
 

@@ -213,6 +213,19 @@ static void an_event_of_somebody_else_is_not_passed_over(void **state)
     assert_fault("event 2 is not what was written there");
 }
 
+/* No event can follow the highest number there is. */
+static void a_number_that_nothing_can_follow_is_damage(void **state)
+{
+    (void)state;
+    add("a");
+    store_close(store);
+    raw("INSERT INTO audit VALUES (9223372036854775807, 1, 'forged', '', NULL, '', '', "
+        "zeroblob(32))");
+    store = must_open(&(struct store_options){.path = place.path});
+    assert_int_equal(in_write(store, add_one, (void *)(uintptr_t) "b"), TEDDY_ESTORE);
+    assert_fault("are missing");
+}
+
 static void the_table_refuses_to_be_changed(void **state)
 {
     static const char *const changes[] = {"UPDATE audit SET event = 'b'", "DELETE FROM audit"};
@@ -403,6 +416,117 @@ static void a_child_keeps_its_pseudonym_until_it_is_forgotten(void **state)
     assert_memory_not_equal(a.out, again.out, AUDIT_CHILD_LEN); /* a stranger */
 }
 
+/* The writer remembers pseudonyms, but neither that of a child that was forgotten nor one whose key
+ * was undone. */
+struct claim_step {
+    struct step step; /* first */
+    const char *child_id;
+};
+
+static int run_claim(struct store_tx *tx, struct store_job *job)
+{
+    struct claim_step *s = (struct claim_step *)job;
+    s->step.runs++;
+    int rc = audit_add(tx, &(struct audit_event){.event = "claim", .child_id = s->child_id});
+    return rc != TEDDY_OK ? rc : s->step.result;
+}
+
+static int claim_as(const char *child_id, int result)
+{
+    struct claim_step s = {.step.result = result, .child_id = child_id};
+    s.step.job.run = run_claim;
+    return store_write_wait(store, &s.step.job);
+}
+
+struct names {
+    unsigned count;
+    uint8_t child[4][AUDIT_CHILD_LEN];
+};
+
+static bool take_name(void *arg, const struct audit_row *row)
+{
+    struct names *n = arg;
+    assert_non_null(row->child);
+    memcpy(n->child[n->count++ % 4], row->child, AUDIT_CHILD_LEN);
+    return true;
+}
+
+static int read_names(struct store_tx *tx, void *arg)
+{
+    return audit_rows(tx, 0, take_name, arg);
+}
+
+static void what_is_remembered_is_what_the_store_has(void **state)
+{
+    (void)state;
+    struct name kept = {"kid", false, {0}};
+    struct names n = {0};
+    assert_int_equal(claim_as("kid", TEDDY_EDUP), TEDDY_EDUP); /* its key is undone */
+    assert_int_equal(claim_as("kid", TEDDY_OK), TEDDY_OK);
+    assert_int_equal(claim_as("kid", TEDDY_OK), TEDDY_OK); /* remembered */
+    assert_int_equal(in_read(store, run_name, &kept), TEDDY_OK);
+    assert_int_equal(in_write(store, run_erase, (void *)(uintptr_t) "kid"), TEDDY_OK);
+    assert_int_equal(claim_as("kid", TEDDY_OK), TEDDY_OK);
+    assert_int_equal(in_read(store, read_names, &n), TEDDY_OK);
+    assert_int_equal(n.count, 3);
+    assert_memory_equal(n.child[0], kept.out, AUDIT_CHILD_LEN);
+    assert_memory_equal(n.child[1], kept.out, AUDIT_CHILD_LEN);
+    assert_memory_not_equal(n.child[2], kept.out, AUDIT_CHILD_LEN);
+    assert_int_equal(in_read(store, run_name, &kept), TEDDY_OK);
+    assert_memory_equal(n.child[2], kept.out, AUDIT_CHILD_LEN); /* of the key that there is now */
+}
+
+static int add_many(struct store_tx *tx, void *arg)
+{
+    unsigned *from = arg;
+    char id[32];
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(id, sizeof id, "kid-%u", *from + i % 1500);
+        if (audit_add(tx, &(struct audit_event){.event = "claim", .child_id = id}) != TEDDY_OK)
+            return TEDDY_ESTORE;
+    }
+    return TEDDY_OK;
+}
+
+struct many {
+    uint8_t child[3000][AUDIT_CHILD_LEN];
+    unsigned count;
+};
+
+static bool take_many(void *arg, const struct audit_row *row)
+{
+    struct many *m = arg;
+    memcpy(m->child[m->count++], row->child, AUDIT_CHILD_LEN);
+    return m->count < 3000;
+}
+
+static int read_many(struct store_tx *tx, void *arg)
+{
+    return audit_rows(tx, 0, take_many, arg);
+}
+
+static void many_children_stay_apart(void **state)
+{
+    (void)state;
+    static struct many m;
+    unsigned from = 0;
+    m.count = 0;
+    assert_int_equal(in_write(store, add_many, &from), TEDDY_OK);
+    assert_int_equal(in_read(store, read_many, &m), TEDDY_OK);
+    assert_int_equal(m.count, 3000);
+    for (unsigned i = 0; i < 1500; i++) {
+        struct name kept = {.make = false};
+        char id[32];
+        snprintf(id, sizeof id, "kid-%u", i);
+        kept.child_id = id;
+        assert_memory_equal(m.child[i], m.child[i + 1500], AUDIT_CHILD_LEN);
+        if (i % 100 != 0)
+            continue;
+        assert_int_equal(in_read(store, run_name, &kept), TEDDY_OK);
+        assert_memory_equal(m.child[i], kept.out, AUDIT_CHILD_LEN);
+    }
+}
+
 /* RFC 4231 has no key of 16 bytes; this is Python's hmac. */
 static void hmac_is_hmac(void **state)
 {
@@ -424,12 +548,15 @@ int main(void)
         TEST(what_is_undone_leaves_no_gap),
         TEST(it_goes_on_after_a_restart),
         TEST(an_event_of_somebody_else_is_not_passed_over),
+        TEST(a_number_that_nothing_can_follow_is_damage),
         TEST(the_table_refuses_to_be_changed),
         TEST(of_each_hour_the_newest_head_stays),
         TEST(what_is_old_leaves_behind_a_signed_anchor),
         TEST(a_head_does_not_pass_for_an_anchor),
         TEST(the_key_is_its_owners_alone),
         TEST(a_child_keeps_its_pseudonym_until_it_is_forgotten),
+        TEST(what_is_remembered_is_what_the_store_has),
+        TEST(many_children_stay_apart),
         cmocka_unit_test(hmac_is_hmac),
     };
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

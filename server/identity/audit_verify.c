@@ -45,6 +45,7 @@ int audit_verify_heads(struct audit_verifier *v)
                          "that were signed %s",
                          (long long)h->n, when);
         v->heads_good++;
+        v->unsigned_events = 0;
     }
     return TEDDY_OK;
 }
@@ -54,11 +55,11 @@ int audit_verify_begin(struct audit_verifier *v, const struct audit_head *after)
     v->hasher = audit_hasher_new();
     if (v->hasher == NULL)
         return TEDDY_ENOMEM;
-    if (after == NULL)
-        return TEDDY_OK;
-    v->begins_elsewhere = true;
-    v->n = after->n;
-    memcpy(v->hash, after->hash, sizeof v->hash);
+    if (after != NULL) {
+        v->begins_elsewhere = true;
+        v->n = after->n;
+        memcpy(v->hash, after->hash, sizeof v->hash);
+    }
     return audit_verify_heads(v);
 }
 
@@ -133,6 +134,9 @@ int audit_verify_row(struct audit_verifier *v, const struct audit_row *row)
         return fault(v, row->n, "event %lld is not what was written there: it was edited",
                      (long long)row->n);
     }
+    if (v->unsigned_events++ == 0)
+        v->unsigned_ms = row->at_ms;
+    v->last_ms = row->at_ms;
     v->n = row->n;
     v->events++;
     memcpy(v->hash, hash, sizeof v->hash);
@@ -153,6 +157,31 @@ int audit_verify_end(struct audit_verifier *v)
     return fault(v, v->n + 1,
                  "the tail is cut off behind event %lld: the head of event %lld was signed %s",
                  (long long)v->n, (long long)h->n, when);
+}
+
+int audit_verify_store_end(struct audit_verifier *v)
+{
+    int rc = audit_verify_end(v);
+    bool late = v->last_ms > v->unsigned_ms && v->last_ms - v->unsigned_ms > AUDIT_UNSIGNED_MS;
+    if (rc != TEDDY_OK || v->unsigned_events == 0 || (v->heads_good > 0 && !late))
+        return rc;
+    int64_t first = v->n - (int64_t)v->unsigned_events + 1;
+    return fault(v, first,
+                 "events %lld to %lld have no signed head behind them, and should have: heads were "
+                 "removed, and the events may not be those that were written",
+                 (long long)first, (long long)v->n);
+}
+
+int audit_sign_grown(struct store_tx *tx, const struct audit_key *key, uint64_t now_ms)
+{
+    struct audit_head head;
+    bool grown = false;
+    int rc = audit_unsigned(tx, &head, &grown);
+    if (rc != TEDDY_OK || !grown)
+        return rc;
+    head.at_ms = now_ms;
+    rc = audit_key_sign(key, AUDIT_SIGNED_HEAD, &head);
+    return rc != TEDDY_OK ? rc : audit_head_add(tx, &head);
 }
 
 void audit_verify_fini(struct audit_verifier *v)

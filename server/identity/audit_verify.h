@@ -26,12 +26,14 @@ struct audit_verifier {
     bool begins_elsewhere;
     int64_t n; /* the last event that was good, and its hash */
     uint8_t hash[AUDIT_HASH_LEN];
+    uint64_t unsigned_ms, last_ms; /* of the first event behind the last head, and of the last */
 
     /* What was found. */
     uint64_t events, heads_good;
-    int64_t fault_n;    /* the event at which it is wrong */
-    bool fault_content; /* it is there, but is not what was written there */
-    char fault[256];    /* "": nothing */
+    uint64_t unsigned_events; /* behind the last head: nothing proves them yet */
+    int64_t fault_n;          /* the event at which it is wrong */
+    bool fault_content;       /* it is there, but is not what was written there */
+    char fault[256];          /* "": nothing */
 };
 
 /* after: the anchor, or what an export says was before it; NULL: the very beginning. The anchor's
@@ -44,6 +46,9 @@ TEDDY_MUST_CHECK int audit_verify_store(struct audit_verifier *v, struct store_t
 int audit_verify_row(struct audit_verifier *v, const struct audit_row *row);
 /* After the last one: a head behind it shows that the tail was cut off. */
 int audit_verify_end(struct audit_verifier *v);
+/* The same of a store, which has a head of each end that was there for long: without, somebody took
+ * the heads away, and may have written the events anew. */
+int audit_verify_store_end(struct audit_verifier *v);
 /* The signed heads alone, at the event that was verified last. */
 int audit_verify_heads(struct audit_verifier *v);
 void audit_verify_fini(struct audit_verifier *v);
@@ -52,6 +57,14 @@ void audit_verify_fini(struct audit_verifier *v);
  * alone, that was written where the chain broke. */
 bool audit_verify_belongs(struct audit_verifier *v, const struct audit_row *row,
                           const uint8_t expected[AUDIT_HASH_LEN]);
+
+/* Events wait at most so long for a head; they are signed each minute. */
+#define AUDIT_UNSIGNED_MS 600000u
+/* In a write job: signs the end of the chain when it has grown. A failure: the job has to be
+ * undone.
+ */
+TEDDY_MUST_CHECK int audit_sign_grown(struct store_tx *tx, const struct audit_key *key,
+                                      uint64_t now_ms);
 
 /* "2026-11-21T11:45:00Z" */
 void audit_time_text(uint64_t at_ms, char out[32]);

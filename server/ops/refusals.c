@@ -82,9 +82,12 @@ void refusals_add(struct refusals *to, const struct refusal *r)
         want.block = BLOCK_OTHER; /* strangers make blocks, and no actors: who is known stays so */
         e = find(to, &want);
     }
-    /* There are fewer reasons than that; should there ever be more, they share the last. */
-    if (e == NULL && to->count == REFUSALS_MAX)
-        e = &to->entry[REFUSALS_MAX - 1];
+    /* There are fewer reasons than that in a minute. Should there be more, as while the store
+     * fails, the last entry says of the rest what is true of all of it: how many. */
+    if (e == NULL && to->count >= REFUSALS_MAX - 1) {
+        want = (struct refusal){"refusals.left_out", "other", "", 0, r->minute, r->count};
+        e = to->count == REFUSALS_MAX ? &to->entry[REFUSALS_MAX - 1] : NULL;
+    }
     if (e != NULL) {
         e->count += want.count;
         return;
@@ -123,7 +126,7 @@ static void collect(struct refusals *from, struct refusals *into, uint64_t minut
 
     from->blocks = 0;
     for (unsigned i = 0; i < from->count; i++) {
-        if (from->entry[i].minute < minute) {
+        if (from->entry[i].minute != minute) { /* or of one to come: the clock was set back */
             refusals_add(into, &from->entry[i]);
             continue;
         }

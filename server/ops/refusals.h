@@ -33,10 +33,11 @@ void refusal_count(unsigned loop, const char *event, const char *reason,
 /* The same of an actor, as far as it is known. Threads: any. */
 void refusal_count_by(unsigned loop, const char *event, const char *reason, const char *actor,
                       uint64_t block);
-/* Moves what was counted in minutes before `minute` (UINT64_MAX: all) to what `into` has. Threads:
- * any. */
+/* Moves what was counted in other minutes than `minute` (UINT64_MAX: all) to what `into` has.
+ * Threads: any. */
 void refusals_collect(struct refusals *into, uint64_t minute);
-/* Adds to the table as refusal_count does. */
+/* Adds to the table as refusal_count does; what is too much even for "other" becomes one entry
+ * "refusals.left_out". */
 void refusals_add(struct refusals *to, const struct refusal *r);
 #define REFUSAL_ALL (UINT64_C(5) << 56) /* of no address */
 /* "192.0.2.0/24", "2001:db8:1::/48", "local" (the admin socket), "session", "all", "other". */

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "ops/refusals.h"
 
@@ -100,11 +101,36 @@ static void minutes_stay_apart(void **state)
     refusals_add(&table, &r);
     assert_int_equal(table.count, 2);
     assert_int_equal(table.entry[0].count, 2);
-    /* The present minute is not over. */
-    count(0, "claim.refused", "invalid_signature", "192.0.2.1");
-    refusals_collect(&got, 1);
+}
+
+static uint64_t this_minute(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec / 60;
+}
+
+static void the_present_minute_is_not_over(void **state)
+{
+    (void)state;
+    uint64_t minute;
+    do { /* one that is not over before it is looked at */
+        (void)empty(NULL);
+        minute = this_minute();
+        count(0, "claim.refused", "invalid_signature", "192.0.2.1");
+        refusals_collect(&got, minute);
+    } while (this_minute() != minute);
     assert_int_equal(got.count, 0);
     refusals_collect(&got, UINT64_MAX);
+    assert_int_equal(got.count, 1);
+}
+
+/* Else it would wait, and hold its room, until the clock gets there again. */
+static void a_minute_to_come_is_over_when_the_clock_was_set_back(void **state)
+{
+    (void)state;
+    count(0, "claim.refused", "invalid_signature", "192.0.2.1");
+    refusals_collect(&got, this_minute() - 600);
     assert_int_equal(got.count, 1);
 }
 
@@ -165,6 +191,13 @@ static void a_flood_of_reasons_neither(void **state)
     for (unsigned i = 0; i < table.count; i++)
         n += table.entry[i].count;
     assert_int_equal(n, 500);
+    /* And is laid at nobody's door. */
+    struct refusal *last = &table.entry[REFUSALS_MAX - 1];
+    refusals_add(&table, &(struct refusal){"admin.refused", "late", "token:1", 7, 101, 1});
+    assert_string_equal(last->event, "refusals.left_out");
+    assert_int_equal(last->count, 500 - (REFUSALS_MAX - 1) + 1);
+    for (unsigned i = 0; i < REFUSALS_MAX - 1; i++)
+        assert_int_equal(table.entry[i].count, 1);
 }
 
 int main(void)
@@ -173,6 +206,8 @@ int main(void)
         cmocka_unit_test(an_address_is_its_block),
         cmocka_unit_test_setup(one_entry_a_reason_and_block, empty),
         cmocka_unit_test_setup(minutes_stay_apart, empty),
+        cmocka_unit_test_setup(the_present_minute_is_not_over, empty),
+        cmocka_unit_test_setup(a_minute_to_come_is_over_when_the_clock_was_set_back, empty),
         cmocka_unit_test_setup(a_flood_of_addresses_takes_no_more_room, empty),
         cmocka_unit_test_setup(actors_stay_apart_in_a_flood_too, empty),
         cmocka_unit_test_setup(a_flood_of_reasons_neither, empty),

@@ -11,6 +11,8 @@
  * again. */
 struct audit_chain {
     struct audit_hasher *hasher;
+    struct audit_names *names;
+    bool made; /* a child's key, in the present transaction */
     bool known;
     int64_t n;
     uint8_t hash[AUDIT_HASH_LEN];
@@ -30,8 +32,9 @@ static struct audit_chain *chain_of(struct store_tx *tx)
     if (c == NULL)
         return NULL;
     c->hasher = audit_hasher_new();
-    if (c->hasher == NULL) {
-        free(c);
+    c->names = audit_names_new();
+    if (c->hasher == NULL || c->names == NULL) {
+        audit_chain_free(c);
         return NULL;
     }
     return tx->audit = c;
@@ -39,15 +42,28 @@ static struct audit_chain *chain_of(struct store_tx *tx)
 
 void audit_chain_free(struct audit_chain *c)
 {
-    if (c != NULL)
-        audit_hasher_free(c->hasher);
+    if (c == NULL)
+        return;
+    audit_hasher_free(c->hasher);
+    audit_names_free(c->names);
     free(c);
 }
 
+/* A pseudonym whose key was undone is nobody's. */
 void audit_undone(struct store_tx *tx)
 {
+    if (tx->audit == NULL)
+        return;
+    tx->audit->known = false;
+    if (tx->audit->made)
+        audit_names_clear(tx->audit->names);
+    tx->audit->made = false;
+}
+
+void audit_kept(struct store_tx *tx)
+{
     if (tx->audit != NULL)
-        tx->audit->known = false;
+        tx->audit->made = false;
 }
 
 static int find_end(struct store_tx *tx, struct audit_chain *c)
@@ -94,35 +110,6 @@ static struct span text_of(const char *text)
     return span_of(text != NULL ? text : "");
 }
 
-int audit_add(struct store_tx *tx, const struct audit_event *e)
-{
-    uint8_t child[AUDIT_CHILD_LEN], hash[AUDIT_HASH_LEN];
-    struct audit_chain *c = chain_of(tx);
-    if (c == NULL || find_end(tx, c) != TEDDY_OK)
-        return broken(tx);
-    struct audit_row row = {.n = c->n + 1,
-                            .at_ms = e->at_ms != 0 ? e->at_ms : now_ms(),
-                            .event = text_of(e->event),
-                            .device_id = text_of(e->device_id),
-                            .actor = text_of(e->actor),
-                            .detail = text_of(e->detail),
-                            .child = e->child,
-                            .hash = hash};
-    if (e->child_id != NULL && e->child_id[0] != '\0') {
-        if (audit_child(tx, e->child_id, true, child) != TEDDY_OK)
-            return broken(tx);
-        row.child = child;
-    }
-    /* A row that is there already is somebody else's: the chain is read again by who comes next. */
-    if (!audit_hash(c->hasher, c->hash, &row, hash) || insert(tx, &row) != TEDDY_OK) {
-        c->known = false;
-        return broken(tx);
-    }
-    c->n = row.n;
-    memcpy(c->hash, hash, sizeof c->hash);
-    return TEDDY_OK;
-}
-
 static int child_key(struct store_tx *tx, const char *child_id, uint8_t key[AUDIT_CHILD_LEN])
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_CHILD_KEY, "SELECT key FROM child WHERE child_id = ?1");
@@ -152,12 +139,71 @@ int audit_child(struct store_tx *tx, const char *child_id, bool make, uint8_t ou
     if (c == NULL)
         return broken(tx);
     int err = child_key(tx, child_id, key);
-    if (err == TEDDY_ENOTFOUND && make)
+    if (err == TEDDY_ENOTFOUND && make) {
+        c->made = true;
         err = child_add(tx, child_id, key);
+    }
     if (err == TEDDY_OK && !audit_hmac(c->hasher, key, span_of(child_id), mac))
         err = broken(tx);
     if (err == TEDDY_OK)
         memcpy(out, mac, AUDIT_CHILD_LEN);
     wipe(key, sizeof key);
     return err;
+}
+
+/* Of the writer alone: what another forgets, a reader would still know. */
+static int name_of(struct store_tx *tx, struct audit_chain *c, const char *child_id,
+                   uint8_t out[AUDIT_CHILD_LEN])
+{
+    uint8_t tag[AUDIT_CHILD_LEN];
+    if (!audit_names_tag(c->names, c->hasher, child_id, tag))
+        return TEDDY_ESTORE;
+    const uint8_t *known = audit_names_find(c->names, tag);
+    if (known != NULL) {
+        memcpy(out, known, AUDIT_CHILD_LEN);
+        return TEDDY_OK;
+    }
+    int err = audit_child(tx, child_id, true, out);
+    if (err == TEDDY_OK)
+        audit_names_put(c->names, tag, out);
+    return err;
+}
+
+int audit_add(struct store_tx *tx, const struct audit_event *e)
+{
+    uint8_t child[AUDIT_CHILD_LEN], hash[AUDIT_HASH_LEN];
+    struct audit_chain *c = chain_of(tx);
+    if (c == NULL || find_end(tx, c) != TEDDY_OK)
+        return broken(tx);
+    struct audit_row row = {.n = c->n + 1,
+                            .at_ms = e->at_ms != 0 ? e->at_ms : now_ms(),
+                            .event = text_of(e->event),
+                            .device_id = text_of(e->device_id),
+                            .actor = text_of(e->actor),
+                            .detail = text_of(e->detail),
+                            .child = e->child,
+                            .hash = hash};
+    if (e->child_id != NULL && e->child_id[0] != '\0') {
+        if (name_of(tx, c, e->child_id, child) != TEDDY_OK)
+            return broken(tx);
+        row.child = child;
+    }
+    /* A row that is there already is somebody else's: the chain is read again by who comes next. */
+    if (!audit_hash(c->hasher, c->hash, &row, hash) || insert(tx, &row) != TEDDY_OK) {
+        c->known = false;
+        return broken(tx);
+    }
+    c->n = row.n;
+    memcpy(c->hash, hash, sizeof c->hash);
+    return TEDDY_OK;
+}
+
+void audit_child_gone(struct store_tx *tx, const char *child_id)
+{
+    uint8_t tag[AUDIT_CHILD_LEN];
+    struct audit_chain *c = tx->audit;
+    if (c != NULL && audit_names_tag(c->names, c->hasher, child_id, tag))
+        audit_names_forget(c->names, tag);
+    else if (c != NULL)
+        audit_names_clear(c->names);
 }

@@ -95,6 +95,9 @@ void audit_hasher_free(struct audit_hasher *h);
  * fields are longer than any event's. */
 bool audit_hash(struct audit_hasher *h, const uint8_t prev[AUDIT_HASH_LEN],
                 const struct audit_row *row, uint8_t out[AUDIT_HASH_LEN]);
+/* SHA-256(key ‖ text). */
+bool audit_keyed_hash(struct audit_hasher *h, const uint8_t key[AUDIT_CHILD_LEN], struct span text,
+                      uint8_t out[AUDIT_HASH_LEN]);
 bool audit_hmac(struct audit_hasher *h, const uint8_t key[AUDIT_CHILD_LEN], struct span text,
                 uint8_t out[AUDIT_HASH_LEN]);
 

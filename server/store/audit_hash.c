@@ -74,6 +74,16 @@ bool audit_hash(struct audit_hasher *h, const uint8_t prev[AUDIT_HASH_LEN],
     return digest(h, h->buf, (size_t)(at - h->buf), out);
 }
 
+bool audit_keyed_hash(struct audit_hasher *h, const uint8_t key[AUDIT_CHILD_LEN], struct span text,
+                      uint8_t out[AUDIT_HASH_LEN])
+{
+    if (text.len > AUDIT_FIELDS_MAX)
+        return false;
+    memcpy(h->buf, key, AUDIT_CHILD_LEN);
+    memcpy(h->buf + AUDIT_CHILD_LEN, text.p, text.len);
+    return digest(h, h->buf, AUDIT_CHILD_LEN + text.len, out);
+}
+
 static void pad(uint8_t *out, const uint8_t key[AUDIT_CHILD_LEN], uint8_t with)
 {
     memset(out, with, BLOCK);

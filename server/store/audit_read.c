@@ -51,6 +51,13 @@ int audit_rows(struct store_tx *tx, int64_t after,
     return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
 }
 
+/* The number of an event that others may follow. What a file may hold is not counted on from. */
+static int read_n(struct store_tx *tx, sqlite3_stmt *st, int64_t *out)
+{
+    *out = sqlite3_column_int64(st, 0);
+    return *out >= 0 && *out < INT64_MAX ? TEDDY_OK : tx_damaged(tx);
+}
+
 int audit_last(struct store_tx *tx, struct audit_head *out)
 {
     *out = (struct audit_head){0};
@@ -58,8 +65,9 @@ int audit_last(struct store_tx *tx, struct audit_head *out)
         tx_stmt(tx, STMT_AUDIT_LAST, "SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1");
     int err = tx_row(tx, st);
     if (err == TEDDY_OK) {
-        out->n = sqlite3_column_int64(st, 0);
-        err = column_blob(tx, st, 1, out->hash, AUDIT_HASH_LEN);
+        err = read_n(tx, st, &out->n);
+        if (err == TEDDY_OK)
+            err = column_blob(tx, st, 1, out->hash, AUDIT_HASH_LEN);
     }
     err = tx_end(st, err);
     if (err == TEDDY_ENOTFOUND)
@@ -70,9 +78,10 @@ int audit_last(struct store_tx *tx, struct audit_head *out)
 /* n, at_ms, hash, signature */
 static int read_head(struct store_tx *tx, sqlite3_stmt *st, struct audit_head *out)
 {
-    out->n = sqlite3_column_int64(st, 0);
     out->at_ms = (uint64_t)sqlite3_column_int64(st, 1);
-    int err = column_blob(tx, st, 2, out->hash, AUDIT_HASH_LEN);
+    int err = read_n(tx, st, &out->n);
+    if (err == TEDDY_OK)
+        err = column_blob(tx, st, 2, out->hash, AUDIT_HASH_LEN);
     return err != TEDDY_OK ? err : column_blob(tx, st, 3, out->signature, AUDIT_SIGNATURE_LEN);
 }
 

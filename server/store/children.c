@@ -49,6 +49,7 @@ int store_child_forget(struct store_tx *tx, const char *child_id, uint64_t up_to
         out->table[i] = erasers[i].table;
         out->rows[i] = (uint64_t)sqlite3_changes64(tx->db);
     }
+    audit_child_gone(tx, child_id);
     return TEDDY_OK;
 }
 

@@ -155,9 +155,26 @@ struct store_tx {
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
-/* The audit trail (audit.c): something written in the present transaction was undone. */
+/* The audit trail (audit.c): the child's key was erased, and its pseudonym is not kept, either. */
+void audit_child_gone(struct store_tx *tx, const char *child_id);
+/* Something written in the present transaction was undone; or all of it
+ * is kept. */
 void audit_undone(struct store_tx *tx);
+void audit_kept(struct store_tx *tx);
 void audit_chain_free(struct audit_chain *c); /* NULL is fine */
+
+/* The writer's pseudonyms (audit_names.c): of the children that it had lately, at most 393,216 or
+ * so. A tag stands for a child's id. */
+struct audit_names;
+struct audit_hasher;
+struct audit_names *audit_names_new(void); /* NULL: out of memory */
+void audit_names_free(struct audit_names *n);
+void audit_names_clear(struct audit_names *n);
+bool audit_names_tag(const struct audit_names *n, struct audit_hasher *h, const char *child_id,
+                     uint8_t tag[16]);
+const uint8_t *audit_names_find(const struct audit_names *n, const uint8_t tag[16]);
+void audit_names_put(struct audit_names *n, const uint8_t tag[16], const uint8_t child[16]);
+void audit_names_forget(struct audit_names *n, const uint8_t tag[16]);
 
 /* The VFS of the writer's connection: the real one, with the log's writes gathered (log_file.c).
  * real is the name of another, or NULL. It must stay where it is until it is removed, and that is

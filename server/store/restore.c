@@ -166,7 +166,8 @@ static int change(struct store_tx *tx, const struct restore_job *job, struct res
     ok = ok && store_epoch_open(tx, job->now_s) == TEDDY_OK;
     if (!ok)
         return blame(tx, job, err, cap);
-    ok = tell(tx, job) == TEDDY_OK && sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    ok = tell(tx, job) == TEDDY_OK && job->sign(tx, job->signer) == TEDDY_OK &&
+         sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
     return ok ? TEDDY_OK : tx_explain(tx, job->store.path, err, cap);
 }
 

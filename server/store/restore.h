@@ -26,6 +26,10 @@ struct restore_job {
     const char *former;         /* the database that it is to follow; NULL: that is lost */
     uint64_t now_s, made_s;     /* when the backup was made */
     const char *actor;          /* as the audit trail has it */
+    /* Called with signer once all is written, in its transaction: signs what the trail now ends
+     * with. */
+    int (*sign)(struct store_tx *tx, void *signer);
+    void *signer;
 };
 
 /* Makes the copy ready to take the place of the former database, which is read, and at most brought

@@ -135,8 +135,10 @@ static int run_group(struct store_tx *tx, struct store_job *group, struct attemp
         rollback(tx);
         return err;
     }
-    if (tx_exec(tx, STMT_COMMIT, "COMMIT") == TEDDY_OK)
+    if (tx_exec(tx, STMT_COMMIT, "COMMIT") == TEDDY_OK) {
+        audit_kept(tx);
         return TEDDY_OK;
+    }
     rollback(tx);
     return TEDDY_ESTORE;
 }

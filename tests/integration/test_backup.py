@@ -88,6 +88,8 @@ class Base(unittest.IsolatedAsyncioTestCase):
         """Of a running server: it is ended, and started again."""
         end(server)
         said = json.loads(server.ctl("restore", "--json", *options, path).stdout)
+        # However old the backup is: what its trail ends with is signed along with the restore.
+        self.assertEqual(json.loads(server.ctl("audit", "verify", "--json").stdout)["unsigned"], 0)
         server.start()
         return said
 
