@@ -263,10 +263,8 @@ int alerts_open(const struct alerts_config *config, struct alerts **out, char *e
 
 int alerts_start(struct alerts *a, struct loop *loop)
 {
-    struct outgoing_options options = {.ca_file = a->config.ca_file,
-                                       .proxy = a->config.proxy,
-                                       .connect_ms = SEND_MS / 2,
-                                       .connections = 1};
+    struct outgoing_options options = {
+        .ca_file = a->config.ca_file, .proxy = a->config.proxy, .connect_ms = SEND_MS / 2};
     a->loop = loop;
     int rc = outgoing_new(loop, &options, &a->outgoing);
     if (rc == TEDDY_OK)

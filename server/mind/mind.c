@@ -46,8 +46,7 @@ int minds_start(struct minds *minds, struct loop *loop)
     const struct mind_config *c = &minds->config;
     struct outgoing_options options = {.ca_file = c->moderation.ca_file,
                                        .proxy = c->moderation.proxy,
-                                       .connect_ms = c->moderation.late_ms,
-                                       .connections = 16};
+                                       .connect_ms = c->moderation.late_ms};
     if (!c->moderation.url)
         return TEDDY_OK;
     return outgoing_new(loop, &options, &minds->loops[loop_index(loop)].outgoing);
