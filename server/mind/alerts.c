@@ -263,8 +263,10 @@ int alerts_open(const struct alerts_config *config, struct alerts **out, char *e
 
 int alerts_start(struct alerts *a, struct loop *loop)
 {
-    struct outgoing_options options = {
-        .ca_file = a->config.ca_file, .proxy = a->config.proxy, .connect_ms = SEND_MS / 2};
+    struct outgoing_options options = {.ca_file = a->config.ca_file,
+                                       .proxy = a->config.proxy,
+                                       .connect_ms = SEND_MS / 2,
+                                       .transfers = 1};
     a->loop = loop;
     int rc = outgoing_new(loop, &options, &a->outgoing);
     if (rc == TEDDY_OK)

@@ -46,7 +46,8 @@ int minds_start(struct minds *minds, struct loop *loop)
     const struct mind_config *c = &minds->config;
     struct outgoing_options options = {.ca_file = c->moderation.ca_file,
                                        .proxy = c->moderation.proxy,
-                                       .connect_ms = c->moderation.late_ms};
+                                       .connect_ms = c->moderation.late_ms,
+                                       .transfers = 64};
     if (!c->moderation.url)
         return TEDDY_OK;
     return outgoing_new(loop, &options, &minds->loops[loop_index(loop)].outgoing);
