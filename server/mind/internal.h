@@ -143,6 +143,7 @@ void limits_played(struct mind *m);
 
 /* turn.c */
 void turn_begin(struct mind *m); /* the person is known */
+bool mind_remembers(const struct mind *m);
 void turn_free(struct turn *t);
 void turn_fall_back(struct mind *m, const char *code, const char *detail);
 void turn_give_up(struct mind *m); /* who answers, and the second judge */

@@ -102,12 +102,6 @@ static void load_free(struct load *l)
     free(l);
 }
 
-static bool remembers(const struct mind *m)
-{
-    int said = m->person.profile.memory;
-    return said == PROFILE_DEFAULT ? m->minds->config.memory : said == PROFILE_ON;
-}
-
 /* The processor that answers this toy; what another one had of this session goes. */
 static void choose(struct mind *m)
 {
@@ -153,7 +147,7 @@ static void on_loaded(struct loop *loop, struct loop_task *task)
             m->memory = l->memory;
             l->memory = (struct memory){0};
         }
-        if (!remembers(m))
+        if (!mind_remembers(m))
             memory_clear(&m->memory);
         choose(m);
     }

@@ -327,7 +327,7 @@ static bool judge_in(struct mind *m)
     return false;
 }
 
-static bool remembers(const struct mind *m)
+bool mind_remembers(const struct mind *m)
 {
     int said = m->person.profile.memory;
     const struct mind_config *c = &m->minds->config;
@@ -352,7 +352,7 @@ void turn_begin(struct mind *m)
     }
     if (!judge_in(m))
         return;
-    t->remember = remembers(m);
+    t->remember = mind_remembers(m);
     if (!tell(m)) {
         mind_fail(m, "internal", "Out of memory.");
         return;
