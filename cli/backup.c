@@ -18,22 +18,63 @@ struct target {
     int fd;
 };
 
-/* What a run that was killed has left is written over; two do not write one file. */
-static int open_target(struct target *t, const char *file, bool force)
+/* With --force, too, only a backup is replaced: FILE may be the very database. */
+static int may_take_name(const char *file, bool force)
 {
-    t->file = file;
-    if ((size_t)snprintf(t->partial, sizeof t->partial, "%s.partial", file) >= sizeof t->partial)
-        return usage("FILE is too long");
-    if (!force && access(file, F_OK) == 0)
-        return fail("%s is there already; say --force to replace it", file);
-    t->fd = open(t->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (t->fd < 0)
-        return fail("%s: cannot be made: %s", t->partial, strerror(errno));
+    struct backup_manifest m;
+    int rc, fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0 && errno == ENOENT)
+        return CTL_DONE;
+    if (fd < 0)
+        return fail("%s: cannot be opened: %s", file, strerror(errno));
+    if (!force)
+        rc = fail("%s is there already; say --force to replace it", file);
+    else if (!backup_is_one(fd, &m))
+        rc = fail("%s: is no backup by teddyctl: --force replaces only those", file);
+    else
+        rc = CTL_DONE;
+    (void)close(fd);
+    return rc;
+}
+
+/* Nobody else's, or who has it can read the backup; no second name of another file; and not the
+ * file of a backup that has just got its name. */
+static bool is_own(const struct target *t)
+{
+    struct stat open, named;
+
+    return fstat(t->fd, &open) == 0 && lstat(t->partial, &named) == 0 &&
+           open.st_ino == named.st_ino && open.st_dev == named.st_dev && S_ISREG(open.st_mode) &&
+           open.st_uid == geteuid() && open.st_nlink == 1;
+}
+
+static int lock_target(const struct target *t)
+{
     if (flock(t->fd, LOCK_EX | LOCK_NB) != 0)
         return fail("%s: another backup is writing it", t->partial);
+    if (!is_own(t))
+        return fail("%s: is not a file of yours alone; remove it", t->partial);
     if (fchmod(t->fd, 0600) != 0 || ftruncate(t->fd, 0) != 0)
         return fail("%s: cannot be written: %s", t->partial, strerror(errno));
     return CTL_DONE;
+}
+
+/* What a run that was killed has left is written over; two do not write one file. */
+static int open_target(struct target *t, const char *file, bool force)
+{
+    int rc;
+
+    t->file = file;
+    if ((size_t)snprintf(t->partial, sizeof t->partial, "%s.partial", file) >= sizeof t->partial)
+        return usage("FILE is too long");
+    rc = may_take_name(file, force);
+    if (rc != CTL_DONE)
+        return rc;
+    t->fd = open(t->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (t->fd < 0)
+        return fail("%s: cannot be made: %s", t->partial, strerror(errno));
+    return lock_target(t);
 }
 
 static bool sync_directory_of(const char *file)

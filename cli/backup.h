@@ -22,6 +22,8 @@ int backup_digest(int fd, const char *name, uint64_t bytes, int to, const char *
                   struct progress *progress, uint8_t sha256[SHA256_LEN]);
 /* Behind the bytes that are there. */
 int backup_manifest_write(int fd, const char *name, const struct backup_manifest *m);
+/* Whether a manifest stands at the end of the file, which is all that is read. */
+bool backup_is_one(int fd, struct backup_manifest *m);
 int backup_manifest_read(int fd, const char *name, struct backup_manifest *m);
 /* The manifest as it is printed; more members may follow. NULL: out of memory. */
 json_t *backup_manifest_json(const struct backup_manifest *m, const char *file);

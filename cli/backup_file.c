@@ -169,7 +169,7 @@ static bool take_manifest(const json_t *json, uint64_t size, struct backup_manif
            take_hex(json, "master_key", m->facts.master_id, SEAL_ID_LEN);
 }
 
-int backup_manifest_read(int fd, const char *name, struct backup_manifest *m)
+bool backup_is_one(int fd, struct backup_manifest *m)
 {
     char line[BACKUP_MANIFEST_LEN];
     json_t *json = NULL;
@@ -177,15 +177,19 @@ int backup_manifest_read(int fd, const char *name, struct backup_manifest *m)
     bool ok;
 
     *m = (struct backup_manifest){0};
-    if (fstat(fd, &st) != 0)
-        return fail("%s: cannot be read: %s", name, strerror(errno));
-    ok = S_ISREG(st.st_mode) && st.st_size > BACKUP_MANIFEST_LEN &&
+    ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > BACKUP_MANIFEST_LEN &&
          (uint64_t)st.st_size < BYTES_MAX &&
          read_at(fd, line, sizeof line, (uint64_t)st.st_size - sizeof line) == sizeof line;
     if (ok)
         json = json_loadb(line, sizeof line, JSON_REJECT_DUPLICATES, NULL);
     ok = json != NULL && take_manifest(json, (uint64_t)st.st_size, m);
     json_decref(json);
-    return ok ? CTL_DONE
-              : fail("%s: it is no backup by teddyctl, or was cut short; take another", name);
+    return ok;
+}
+
+int backup_manifest_read(int fd, const char *name, struct backup_manifest *m)
+{
+    return backup_is_one(fd, m)
+               ? CTL_DONE
+               : fail("%s: it is no backup by teddyctl, or was cut short; take another", name);
 }

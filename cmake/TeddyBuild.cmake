@@ -64,7 +64,7 @@ function(teddy_test name)
   target_link_libraries(${name} PRIVATE teddy_flags ${A_DEPS} cmocka)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300)
   teddy_schedule(${name})
 endfunction()
 

@@ -38,14 +38,18 @@ static sqlite3_stmt *row_of(struct store_tx *tx, const char *sql)
     return NULL;
 }
 
-/* Of an older release the secrets stand there in the clear: no copy is made of those. */
+/* Of an older release the secrets stand there in the clear, or did, and may still stand in what is
+ * free: no copy is made of those. */
 static int read_facts(struct store_tx *tx, const char *name, struct backup_facts *f, char *err,
                       size_t cap)
 {
     int rc = schema_check(tx, name, &f->schema, err, cap);
+    if (rc == TEDDY_OK)
+        rc = schema_compare(tx, name, f->schema, err, cap); /* before anything of it is run */
     if (rc != TEDDY_OK)
         return rc;
-    sqlite3_stmt *st = row_of(tx, "SELECT master_id, (SELECT count(*) FROM device) FROM seal_key");
+    sqlite3_stmt *st = row_of(tx, "SELECT master_id, (SELECT count(*) FROM device) FROM seal_key"
+                                  " WHERE swept = 1");
     if (st == NULL)
         return refuse(name, "it has no sealed secrets: start this release's teddyd on it once", err,
                       cap);

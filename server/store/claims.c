@@ -158,15 +158,48 @@ int column_claim_keys(struct store_tx *tx, sqlite3_stmt *st, int at, struct clai
     return TEDDY_OK;
 }
 
-static int adopt(struct store_tx *tx, sqlite3_stmt *st, int column)
+static bool begins_with(const struct claim_keys *k, const struct claim_keys *with)
 {
-    struct claim_keys k;
-    int err = column_claim_keys(tx, st, column, &k);
-    return err == TEDDY_OK && k.len > 0 ? move_recent(tx, sqlite3_column_int64(st, 0), &k) : err;
+    return with->len > 0 && k->len >= with->len && memcmp(k->bytes, with->bytes, with->len) == 0;
 }
+
+/* How many keys stand behind the first `from` bytes. */
+static int count_keys(struct store_tx *tx, const struct claim_keys *k, size_t from, uint64_t *keys)
+{
+    struct entry e;
+    size_t at = 0;
+    int err;
+    while ((err = next_entry(tx, k, &at, &e)) == TEDDY_OK)
+        *keys += at > from ? 2 : 0;
+    return err == TEDDY_ENOTFOUND ? TEDDY_OK : err;
+}
+
+/* Where the one goes on from where the other ends, it has all, and is what the row gets; else both
+ * move. */
+static int adopt(struct store_tx *tx, int64_t device_row, struct claim_keys *own,
+                 struct claim_keys *its, uint64_t *kept)
+{
+    if (begins_with(its, own))
+        return count_keys(tx, its, own->len, kept);
+    if (begins_with(own, its))
+        return TEDDY_OK;
+    int err = move_recent(tx, device_row, own);
+    int64_t before = sqlite3_total_changes64(tx->db);
+    if (err == TEDDY_OK)
+        err = move_recent(tx, device_row, its);
+    *kept += (uint64_t)(sqlite3_total_changes64(tx->db) - before);
+    return err;
+}
+
+static const char adopted[] =
+    "UPDATE device SET recent = CASE WHEN length(device.recent) > 0"
+    " AND substr(f.recent, 1, length(device.recent)) = device.recent THEN f.recent ELSE x'01' END"
+    " FROM former.device f WHERE f.device_id = device.device_id AND f.recent != device.recent"
+    " AND NOT (length(f.recent) > 0 AND substr(device.recent, 1, length(f.recent)) = f.recent)";
 
 int claim_keys_adopt(struct store_tx *tx, uint64_t *kept)
 {
+    struct claim_keys own, its;
     sqlite3_stmt *st = NULL;
     int err = TEDDY_OK, step;
     *kept = 0;
@@ -176,18 +209,20 @@ int claim_keys_adopt(struct store_tx *tx, uint64_t *kept)
                            -1, &st, NULL) != SQLITE_OK)
         return TEDDY_ESTORE;
     while (err == TEDDY_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
-        err = step == SQLITE_ROW ? adopt(tx, st, 1) : TEDDY_ESTORE;
-        int64_t before = sqlite3_total_changes64(tx->db);
+        uint64_t keys = 0;
+        err = step == SQLITE_ROW ? column_claim_keys(tx, st, 1, &own) : TEDDY_ESTORE;
         if (err == TEDDY_OK)
-            err = adopt(tx, st, 2);
-        *kept += (uint64_t)(sqlite3_total_changes64(tx->db) - before);
+            err = count_keys(tx, &own, 0, &keys);
+        if (err != TEDDY_OK)
+            break;
+        err = column_claim_keys(tx, st, 2, &its);
+        if (err == TEDDY_OK)
+            err = adopt(tx, sqlite3_column_int64(st, 0), &own, &its, kept);
+        if (err != TEDDY_OK && tx->why == SQLITE_CORRUPT) /* its own were read to the end */
+            err = TEDDY_EAUTH;
     }
     sqlite3_finalize(st);
     if (err != TEDDY_OK)
         return err;
-    bool ok = sqlite3_exec(tx->db,
-                           "UPDATE device SET recent = x'01' FROM former.device f"
-                           " WHERE f.device_id = device.device_id AND f.recent != device.recent",
-                           NULL, NULL, NULL) == SQLITE_OK;
-    return ok ? TEDDY_OK : TEDDY_ESTORE;
+    return sqlite3_exec(tx->db, adopted, NULL, NULL, NULL) == SQLITE_OK ? TEDDY_OK : TEDDY_ESTORE;
 }

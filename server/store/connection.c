@@ -161,9 +161,11 @@ void tx_report(struct store_tx *tx)
     tx->why = SQLITE_OK;
 }
 
-int tx_explain(const struct store_tx *tx, const char *path, char *err, size_t cap)
+int tx_explain(struct store_tx *tx, const char *path, char *err, size_t cap)
 {
     int rc = tx->db == NULL ? SQLITE_NOMEM : sqlite3_extended_errcode(tx->db);
+    if (tx->why == SQLITE_OK)
+        tx->why = rc;
     snprintf(err, cap, "store %s: %s: %s", path,
              tx->db == NULL ? "out of memory" : sqlite3_errmsg(tx->db), advice(rc));
     return TEDDY_ESTORE;

@@ -210,11 +210,17 @@ void tx_close(struct store_tx *tx);
  * TEDDY_ESTORE. */
 /* Tells whoever asked to be told what failed since the last time, if anything did. */
 void tx_report(struct store_tx *tx);
-int tx_explain(const struct store_tx *tx, const char *path, char *err, size_t cap);
+int tx_explain(struct store_tx *tx, const char *path, char *err, size_t cap);
 
 /* Refuses a database that is not ours or is newer than this program, without changing it. */
 TEDDY_MUST_CHECK int schema_check(struct store_tx *tx, const char *path, int *version, char *err,
                                   size_t cap);
+/* Makes the tables of that version in an empty database, which is for comparison alone. */
+TEDDY_MUST_CHECK bool schema_build(sqlite3 *db, int version);
+/* Refuses a database that has other tables, indexes, triggers or views than this program made for
+ * that version: nothing of it has been run. name: what err calls it. */
+TEDDY_MUST_CHECK int schema_compare(struct store_tx *tx, const char *name, int version, char *err,
+                                    size_t cap);
 /* Brings the schema from version to the present one. Its steps call what seal_upgrade lends. */
 TEDDY_MUST_CHECK int schema_upgrade(struct store_tx *tx, const char *path, int version, char *err,
                                     size_t cap);
@@ -258,7 +264,8 @@ int tx_damaged(struct store_tx *tx);
 /* Forgets what a device's former secret signed, but for what stands in its row. */
 int claim_keys_forget(struct store_tx *tx, int64_t device_row);
 /* Of each device whose row in the database attached as `former` has others: both have their place
- * in claim_key, so that none is taken twice. *kept: how many keys only `former` had. */
+ * in claim_key, so that none is taken twice. *kept: how many keys only `former` had. TEDDY_EAUTH:
+ * those of `former` are damaged. */
 int claim_keys_adopt(struct store_tx *tx, uint64_t *kept);
 /* Writes the device's row for an accepted claim: `recent` are its newest keys, with the claim's. */
 int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,

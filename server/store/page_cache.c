@@ -26,10 +26,13 @@ static void rekey(sqlite3_pcache *cache, sqlite3_pcache_page *page, unsigned fro
     real.xRekey(cache, page, number_of(from), number_of(to));
 }
 
-/* limit 1: all pages go, and one that a failed split left under 0 with them. */
+/* Where pages are smaller or larger, that number may be a page's like others. */
 static void truncate_at(sqlite3_pcache *cache, unsigned limit)
 {
-    real.xTruncate(cache, limit <= 1 ? 0 : limit);
+    sqlite3_pcache_page *page = limit <= LOCK_BYTE_PAGE ? real.xFetch(cache, 0, 0) : NULL;
+    if (page != NULL)
+        real.xUnpin(cache, page, 1);
+    real.xTruncate(cache, limit);
 }
 
 static void set_up(void)

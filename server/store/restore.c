@@ -10,6 +10,10 @@
 #define COUNT(member) offsetof(struct restore_counts, member)
 #define FORMER        "former.device f WHERE f.device_id = device.device_id"
 
+#define ROTATED                                                                                    \
+    FORMER " AND f.fingerprint != device.fingerprint"                                              \
+           " AND (f.created_s, f.secret_rev) >= (device.created_s, device.secret_rev)"
+
 struct restore_step {
     size_t count; /* which one */
     const char *sql;
@@ -25,8 +29,7 @@ static const struct restore_step known[] = {
      " JOIN former.device f ON f.row = c.device_row JOIN device d ON d.device_id = f.device_id"},
     {COUNT(secrets),
      "UPDATE device SET fingerprint = f.fingerprint, sealed = f.sealed, secret_rev = f.secret_rev"
-     " FROM " FORMER " AND f.fingerprint != device.fingerprint"
-     " AND (f.created_s, f.secret_rev) >= (device.created_s, device.secret_rev)"},
+     " FROM " ROTATED},
     {COUNT(disabled),
      "UPDATE device SET enabled = 0 FROM " FORMER " AND f.enabled = 0 AND device.enabled = 1"},
     {COUNT(removed), "UPDATE device SET enabled = 0 WHERE NOT EXISTS (SELECT 1 FROM " FORMER ")"
@@ -45,6 +48,15 @@ static const struct restore_step known[] = {
      "UPDATE device SET child_id = '', client_timestamp = '', claimed_s = 0, seen_s = 0 "
      "FROM " FORMER " AND device.child_id != '' AND f.child_id != device.child_id"},
 };
+
+/* No two devices have one secret, not for a moment either: where some have changed hands, those
+ * that get another give theirs up first, and who then has one of those that are given, and is not
+ * among them, does not come back. */
+static const char hands[] =
+    "UPDATE device SET fingerprint = randomblob(32) FROM " ROTATED ";"
+    "DELETE FROM device WHERE fingerprint IN (SELECT f.fingerprint FROM former.device f"
+    " JOIN device d ON d.device_id = f.device_id WHERE f.fingerprint != d.fingerprint"
+    " AND (f.created_s, f.secret_rev) >= (d.created_s, d.secret_rev))";
 
 /* The key of a pseudonym that was destroyed stays so. */
 static const char pseudonyms[] = "DELETE FROM child WHERE NOT EXISTS (SELECT 1 FROM former.child f"
@@ -93,6 +105,24 @@ static int mark_of(struct store_tx *tx, uint8_t mark[SEAL_MAC_LEN])
     return store_seal_erasure(tx, text, sizeof text, mark);
 }
 
+/* Not what the former database is, but what is in the way: it is not lost, and not to be passed
+ * over by who says so. */
+static bool only_now(const struct store_tx *tx)
+{
+    switch ((tx->why != SQLITE_OK ? tx->why : sqlite3_errcode(tx->db)) & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Opened as its server would, and closed: its log is in the file then. */
 static int settle_former(const struct store_options *o, const char *former,
                          uint8_t mark[SEAL_MAC_LEN], char *err, size_t cap)
@@ -102,8 +132,9 @@ static int settle_former(const struct store_options *o, const char *former,
     int rc = tx_open(&tx, &options, NULL, true, err, cap);
     if (rc == TEDDY_OK && mark_of(&tx, mark) != TEDDY_OK)
         rc = tx_explain(&tx, former, err, cap);
+    bool later = rc != TEDDY_OK && only_now(&tx);
     tx_close(&tx);
-    return rc == TEDDY_OK ? rc : TEDDY_EAUTH;
+    return rc == TEDDY_OK || later ? rc : TEDDY_EAUTH;
 }
 
 static int attach(struct store_tx *tx, const char *former, char *err, size_t cap)
@@ -142,6 +173,24 @@ static int blame(struct store_tx *tx, const struct restore_job *job, char *err, 
     return former ? TEDDY_EAUTH : TEDDY_ESTORE;
 }
 
+/* What the former database knows. */
+static int follow(struct store_tx *tx, const struct restore_job *job, struct restore_counts *out,
+                  char *err, size_t cap)
+{
+    int rc = claim_keys_adopt(tx, &out->claims);
+    if (rc != TEDDY_OK && tx->why == SQLITE_CORRUPT) {
+        snprintf(err, cap, "store %s: what it has of a device's claims: it is damaged",
+                 rc == TEDDY_EAUTH ? job->former : job->store.path);
+        return rc;
+    }
+    bool ok = rc == TEDDY_OK && sqlite3_exec(tx->db, hands, NULL, NULL, NULL) == SQLITE_OK &&
+              run_steps(tx, known, sizeof known / sizeof known[0], out) &&
+              sqlite3_exec(tx->db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(tx->db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(tx->db, numbers, NULL, NULL, NULL) == SQLITE_OK;
+    return ok ? TEDDY_OK : blame(tx, job, err, cap);
+}
+
 static int tell(struct store_tx *tx, const struct restore_job *job)
 {
     char detail[160];
@@ -156,12 +205,9 @@ static int change(struct store_tx *tx, const struct restore_job *job, struct res
 {
     sqlite3 *db = tx->db;
     bool ok = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
-    if (ok && job->former != NULL)
-        ok = claim_keys_adopt(tx, &out->claims) == TEDDY_OK &&
-             run_steps(tx, known, sizeof known / sizeof known[0], out) &&
-             sqlite3_exec(db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
-             sqlite3_exec(db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
-             sqlite3_exec(db, numbers, NULL, NULL, NULL) == SQLITE_OK;
+    int rc = ok && job->former != NULL ? follow(tx, job, out, err, cap) : TEDDY_OK;
+    if (rc != TEDDY_OK)
+        return rc;
     ok = ok && run_steps(tx, ended, sizeof ended / sizeof ended[0], out);
     ok = ok && store_epoch_open(tx, job->now_s) == TEDDY_OK;
     if (!ok)

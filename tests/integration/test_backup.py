@@ -177,6 +177,21 @@ class Copy(Base):
         server.add()
         server.ctl("backup", "--force", path)
         self.assertEqual(manifest_of(path)["devices"], 2)
+        # Nor is anything else than a backup, the database in use least of all.
+        for name in ("teddy.db", "master.key"):
+            there = os.path.join(server.data, name)
+            inode = os.stat(there).st_ino
+            failed = server.ctl("backup", "--force", there, check=False)
+            self.assertEqual((failed.returncode, os.stat(there).st_ino), (1, inode))
+            self.assertIn("is no backup by teddyctl", failed.stderr)
+        # What lies at the name in between is not somebody else's to read, nor another file.
+        mine = self.place("mine")
+        put(mine, b"not to be written over")
+        os.link(mine, path + ".partial")
+        failed = server.ctl("backup", "--force", path, check=False)
+        self.assertEqual((failed.returncode, content(mine)), (1, b"not to be written over"))
+        self.assertIn("remove it", failed.stderr)
+        os.unlink(path + ".partial")
         for bad in ("/nowhere/x.db", server.data):
             failed = server.ctl("backup", "--force", bad, check=False)
             self.assertEqual((failed.returncode, failed.stderr.count("\n")), (1, 1), failed.stderr)
@@ -497,7 +512,26 @@ class Refused(Base):
         self.refuse(file_of(altered("pragma user_version = 999"), {**manifest, "schema": 999}),
                     "its schema is version 999 and this program knows")
         self.refuse(file_of(altered("create table mine (x)", new=True), manifest), "another program's database")
-        self.refuse(file_of(altered("drop table seal_key"), manifest), "no sealed secrets")
+        self.refuse(file_of(altered("drop table seal_key"), manifest), "seal_key is missing")
+        self.refuse(file_of(altered("update seal_key set swept = 0"), manifest), "no sealed secrets")
+        # What would be run, by this restore or by the server: it is found before.
+        for statement, name in (
+                ("create trigger mine after update on device begin update device set enabled = 1; end", "mine"),
+                ("create index mine on device (seen_s)", "mine"),
+                ("create table mine (x)", "mine"),
+                ("create view mine as with recursive x (n) as (select 1 union all select n + 1 from x) select * from x", "mine")):
+            self.refuse(file_of(altered(statement), manifest), f"tables are not those of teddyd: {name} is another's")
+        self.refuse(file_of(altered("drop trigger audit_delete"), manifest), "audit_delete is missing")
+        self.refuse(file_of(altered("drop trigger audit_update",
+                                    "create trigger audit_update before update on audit begin select 1; end"), manifest),
+                    "audit_update is another's")
+        self.refuse(file_of(altered("drop table seal_key",  # endless, were it looked into
+                                    "create view seal_key as with recursive x (n) as (select 1 union all select n + 1 from x)"
+                                    " select n as master_id, 1 as swept from x where n = 0"), manifest), "seal_key is missing")
+        # Statistics are SQLite's own.
+        with_statistics = self.place()
+        put(with_statistics, file_of(altered("analyze"), manifest))
+        self.server.ctl("restore", "--check", with_statistics)
         self.refuse(file_of(altered("pragma writable_schema = on", "pragma foreign_keys = off",
                                     "insert into claim_key values (99, 0, x'00', 1)"), manifest), "a row belongs to none")
 
