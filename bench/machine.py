@@ -24,6 +24,12 @@ def settled(pid, step_s=0.2, patience_s=2):
         before = now
 
 
+def peak(pid):
+    """The most that was ever resident, in bytes."""
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) * 1024
+
+
 def cpu_by_thread(pid):
     """Seconds of CPU by thread id."""
     spent = {}

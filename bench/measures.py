@@ -416,6 +416,39 @@ def claims(bench):
                         _claims(bench, f"{series}, at 10,000/s", server, 256, data, rate=10000)
 
 
+# -- what a backend's answer costs --
+
+def talk(bench):
+    """What the server adds to a backend that answers after 500 ms, while all toys talk; and the memory of it."""
+    count = bench.plan["talk"]
+    for n in range(bench.plan["rounds"]):
+        bench.book.say(f"  {count:,} toys talk through a backend, round {n + 1}")
+        with bench.fleet.chat_backend() as backend:
+            config = {"processor": "chat", "chat_url": backend.url("http", ""), "chat_model": "bench",
+                      "backend_concurrency": count, "backend_queue_max": count}
+            for how, more in (("one loop, one core", {}), ("two loops, all cores", {"loops": 2, "cpu": None})):
+                with bench.teddyd(**config, **more) as server:
+                    _talk(bench, server, count, how)
+
+
+def _talk(bench, server, count, how):
+    idle = bench.load.start("idle", connections=count, **bench.session(server, 0, count))
+    try:
+        opened(idle)
+        silent = machine.settled(server.pid)
+    finally:
+        idle.kill()
+        idle.communicate()
+    result = _row(bench, "talk CPU", server, how, "teddyd", mode="talk", connections=count,
+                  seconds=bench.plan["talk_s"], **bench.session(server, 0, count))
+    if result:
+        for name in ("p50", "p99", "max"):
+            bench.book.add("talk", name + " added, ms", how, result[name + "_us"] / 1000)
+        bench.book.add("talk", "answers a second", how, result["operations"] / result["seconds"])
+        bench.book.add("talk memory", "at most", how, (machine.peak(server.pid) - silent) / count)
+        bench.book.add("talk memory", "afterwards", how, (machine.settled(server.pid) - silent) / count)
+
+
 # -- several loops --
 
 def loops(bench):

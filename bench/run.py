@@ -22,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ALL = {"echo": measures.echo, "echo-tls": measures.echo_tls, "idle": measures.idle, "idle-tls": measures.idle_tls,
        "handshake": measures.handshake, "starve": measures.starve, "claims": measures.claims, "wal": wal,
        "storm": growth.storm, "growth": growth.growth, "sessions": growth.sessions, "reconnects": growth.reconnects,
-       "loops": measures.loops}
+       "loops": measures.loops, "talk": measures.talk}
 FULL = {
     "quick": False, "measures": list(ALL), "without": {}, "rounds": 3, "echo_rounds": 2, "seconds": 0.7, "toys": 19000,
     "sizes": [100, 1000, 10000], "sizes_tls": [100, 1000], "pairs": {100: 11, 1000: 11, 10000: 9},
@@ -32,7 +32,7 @@ FULL = {
     "handshake_s": 0.7, "claim_seconds": 1, "hours_of_claims": 0.05, "wal_piece_s": 5,
     "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
     "registry": [1000, 1000000], "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
-    "loops_pairs": 7, "loops_rate": 40000,
+    "loops_pairs": 7, "loops_rate": 40000, "talk": 1000, "talk_s": 5,
 }
 QUICK = {
     "quick": True, "measures": ["echo", "echo-tls", "idle", "idle-tls", "handshake", "claims", "storm", "sessions",
@@ -47,7 +47,7 @@ QUICK = {
     "handshakes": ["TLS 1.3, full"], "handshake_pairs": 3, "handshake_rounds": 1, "handshake_s": 0.3,
     "claim_seconds": 0.4, "hours_of_claims": 0.005, "wal_piece_s": 1,
     "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
-    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
+    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000, "talk": 1000, "talk_s": 2,
 }
 
 

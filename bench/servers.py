@@ -112,6 +112,9 @@ class Fleet:
         command += (self._cert() if tls else []) + (["--json"] if json else []) + (["--two"] if processes == 2 else [])
         return Server("bare OpenSSL" if tls else "raw epoll", command, tls, cpu)
 
+    def chat_backend(self):
+        return Server("chat backend", [self._peer("chat_backend")], cpu=None)
+
     def lws(self, tls=False):
         return Server("libwebsockets", [self._peer("lws")] + (self._cert() if tls else []), tls, log=self._log("lws"))
 

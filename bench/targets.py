@@ -177,6 +177,16 @@ def _loops(book, plan):
                           "CPU of the busier loop ÷ the other's")]
 
 
+def _talk(book, plan):
+    count = plan["talk"]
+    return [Target("Talk", f"{count:,} toys talk through a backend of 500 ms: ≤ 5 ms added at p99",
+                   book.median("talk", "p99 added, ms", "two loops, all cores"), "<=", 5,
+                   "ms, two loops on two cores, which the generator and the backend share"),
+            Target("Talk", "memory while they do is bounded",
+                   book.median("talk memory", "at most", "two loops, all cores"), "<=",
+                   65536, "bytes a toy, with its connection to the backend", "{:,.0f}")]
+
+
 def targets(book, plan):
     return (_echo(book, plan) + _idle(book) + _handshake(book) + _claims(book) + _storm(book, plan) +
-            _growth(book, plan) + _loops(book, plan))
+            _growth(book, plan) + _loops(book, plan) + _talk(book, plan))

@@ -126,10 +126,10 @@ static bool put_all(struct export *e, const char *name, const json_t *items)
  * there. */
 static bool put_page(struct export *e, const json_t *page, bool last)
 {
-    static const char *const parts[] = {"bindings", "messages", "events"};
+    static const char *const parts[] = {"bindings", "messages", "conversations", "events"};
     size_t from = 0, to = 0;
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (e->open != NULL && strcmp(e->open, parts[i]) == 0)
             from = i;
         if (last || json_array_size(json_object_get(page, parts[i])) > 0)

@@ -395,6 +395,7 @@ const struct ctl_command ctl_commands[] = {
      "Let a disabled toy in again", "  teddyctl device enable Teddy-ESP32-0001\n"},
     {"device", "disable", "ID", 1, run_device, ADMIN_DISABLE, false, false,
      "Keep a toy out, and close its session", "  teddyctl device disable Teddy-ESP32-0001\n"},
+    CTL_DEVICE_SET,
     {"device", "rotate-secret", "ID", 1, run_device, ADMIN_ROTATE, false, false,
      "Give a toy a new secret, revoke its tokens; prints the secret as JSON",
      "  teddyctl device rotate-secret Teddy-ESP32-0001\n"},
@@ -463,6 +464,7 @@ const struct ctl_command ctl_commands[] = {
          "  teddyctl key retire 0123456789abcdef --now    somebody has it: its tokens are\n"
          "                                                refused and its sessions closed\n"},
     CTL_CHILDREN,
+    CTL_TALK,
     CTL_ADMIN_TOKENS,
     CTL_BACKUP,
     CTL_AUDIT,

@@ -15,6 +15,11 @@ struct ctl_batch {
     const char *count, *first, *digits, *out;
 };
 
+/* The options about conversations; NULL: not given. */
+struct ctl_talk {
+    const char *device, *days, *processor;
+};
+
 /* The options of backup and restore alone. */
 struct ctl_backup {
     bool force, check, lost;
@@ -41,13 +46,14 @@ struct ctl {
     unsigned uid;              /* who runs it */
     struct ctl_batch batch;
     struct ctl_backup backup;
+    struct ctl_talk talk;
     struct ctl_audit audit;
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
     bool now;                         /* --now */
     bool rotate;                      /* --rotate */
     bool es256;                       /* jwt_alg, as far as the configuration is known */
-    const char *words[8];             /* what is no option */
+    const char *words[16];            /* what is no option */
     int word_count;
     const struct ctl_command *command;
     char dir[3072];            /* the data directory */
@@ -125,6 +131,28 @@ int run_child_revoke(struct ctl *ctl, const char *child_id);
      "  teddyctl child revoke child123\n"}
 /* clang-format on */
 
+/* talk.c, and its rows of the table */
+int run_child_set(struct ctl *ctl, const char *child_id);
+int run_child_show(struct ctl *ctl, const char *child_id);
+int run_child_report(struct ctl *ctl, const char *child_id);
+int run_device_set(struct ctl *ctl, const char *device_id);
+/* clang-format off */
+#define CTL_TALK \
+    {"child", "set", "CHILD_ID", 1, run_child_set, ADMIN_PROFILE_SET, false, false, \
+     "Set what is known of a child with its toy, and its limits", \
+     "  teddyctl child set child123 name=Mia age=5 language=en\n" \
+     "  teddyctl child set child123 --device Teddy-ESP32-0001 quiet=20:00-07:00 tz=Europe/Berlin minutes=60\n" \
+     "  teddyctl child set child123 memory=off alert_words=on\n"}, \
+    {"child", "show", "CHILD_ID", 1, run_child_show, ADMIN_PROFILE_SHOW, false, false, \
+     "Show that", "  teddyctl child show child123\n"}, \
+    {"child", "report", "CHILD_ID", 1, run_child_report, ADMIN_REPORT, false, false, \
+     "Show the minutes of play and what was blocked, by day", "  teddyctl child report child123 --days 30\n"}
+#define CTL_DEVICE_SET \
+    {"device", "set", "DEVICE_ID", 1, run_device_set, ADMIN_PROCESSOR, false, false, \
+     "Set which processor answers a toy; \"\" for the configuration's", \
+     "  teddyctl device set Teddy-ESP32-0001 --processor chat\n"}
+/* clang-format on */
+
 /* help.c */
 void help_all(FILE *out);
 void help_group(FILE *out, const char *group);
@@ -195,7 +223,10 @@ struct ctl_call {
     const char *sid;       /* of ADMIN_FAMILY_REVOKE: 32 hex digits */
     /* of ADMIN_IMPORT and ADMIN_BATCH_ADD; of ADMIN_SEND and ADMIN_TOKEN_CREATE, as JSON */
     struct span text;
-    const char *after; /* of ADMIN_CHILD_EXPORT: where the page begins */
+    const char *device;   /* of ADMIN_PROFILE_SHOW and ADMIN_REPORT; NULL: none was said */
+    const char *days;     /* of ADMIN_REPORT, a number … */
+    unsigned days_number; /* … and this one */
+    const char *after;    /* of ADMIN_CHILD_EXPORT: where the page begins */
     /* of ADMIN_BATCH_…; what ADMIN_BATCH_LIST is to be of: id, prefix, behind which row */
     const struct batch_row *batch;
     bool begins; /* ADMIN_BATCH_LIST: makes the registry when there is none */

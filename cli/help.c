@@ -80,6 +80,14 @@ static const char *options_of(const struct ctl_command *c)
         return " [--check | --lost]";
     if (c->run == run_child_forget || c->run == run_child_export)
         return " [--out FILE]";
+    if (c->run == run_child_set)
+        return " [--device ID] NAME=VALUE …";
+    if (c->run == run_child_show)
+        return " [--device ID]";
+    if (c->run == run_child_report)
+        return " [--device ID] [--days N]";
+    if (c->run == run_device_set)
+        return " --processor NAME";
     if (c->run == run_child_verify)
         return " --key FILE";
     if (c->admin == ADMIN_RELEASE)
@@ -194,6 +202,17 @@ void help_command(FILE *out, const struct ctl_command *c)
                     "rows of which table were erased, and when; it names the child by the "
                     "pseudonym that it had\n"
                     "in the audit trail, whose key is erased as well.\n",
+                    out);
+    if (c->run == run_child_set)
+        (void)fputs("\n  --device ID       which toy; it may be left out when the child has one\n"
+                    "  name=TEXT         as the toy is to call it; empty: not known\n"
+                    "  age=YEARS         0: not known, and then every age rule applies\n"
+                    "  language=TAG      en, es-MX, …\n"
+                    "  quiet=HH:MM-HH:MM quiet hours, in the zone of tz; empty: none\n"
+                    "  tz=ZONE           Europe/Berlin, …; empty: UTC\n"
+                    "  minutes=N         of play a day; 0: no limit\n"
+                    "  memory=on|off|default   off also erases what is remembered\n"
+                    "  alert_words=on|off      whether an alert may quote the child\n",
                     out);
     if (c->admin == ADMIN_RELEASE)
         (void)fputs("\n  --rotate   give it a new secret as well, printed as JSON this once: for a "

@@ -14,6 +14,7 @@ const char *link_hint(const char *code)
         {"family_not_found", " teddyctl family list shows which is."},
         {"downlink_queue_full", " teddyctl message list shows them, message clear withdraws them."},
         {"secret_in_use", " Leave --secret out to have one made."},
+        {"several_devices", " Say --device ID."},
         {"store_unavailable", " Try again; the server's log says why."},
         {"key_not_found", " teddyctl key list shows those that are."},
         {"admin_token_not_found", " teddyctl admin-token list shows those that are."},

@@ -14,6 +14,7 @@
 
 #include "admin/admin.h"
 #include "admin/child.h"
+#include "admin/talk.h"
 #include "admin/token.h"
 #include "cli/ctl.h"
 #include "identity/audit_key.h"
@@ -280,6 +281,10 @@ static void write_query(const struct ctl_call *call, char path[PATH_MAX_LEN])
         query(&w, "prefix", call->id);
     if (call->after != NULL)
         query(&w, "after", call->after);
+    if (call->device != NULL)
+        query(&w, "device_id", call->device);
+    if (call->days != NULL)
+        query(&w, "days", call->days);
     if (call->batch != NULL)
         write_batch_query(&w, call);
     (void)writer_end(&w);
@@ -305,6 +310,10 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_FORGET] = {"POST", "/children/", "/forget"},
         [ADMIN_CHILD_REVOKE] = {"POST", "/children/", "/revoke"},
         [ADMIN_CHILD_EXPORT] = {"GET", "/children/", "/export"},
+        [ADMIN_PROFILE_SET] = {"POST", "/children/", "/profile"},
+        [ADMIN_PROFILE_SHOW] = {"GET", "/children/", "/profile"},
+        [ADMIN_REPORT] = {"GET", "/children/", "/report"},
+        [ADMIN_PROCESSOR] = {"POST", "/devices/", "/processor"},
         [ADMIN_SEND] = {"POST", "/devices/", "/messages"},
         [ADMIN_MESSAGES] = {"GET", "/devices/", "/messages"},
         [ADMIN_CLEAR] = {"DELETE", "/devices/", "/messages"},
@@ -329,7 +338,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
     if (call->sid != NULL)
         (void)snprintf(path + strlen(path), PATH_MAX_LEN - strlen(path), "%s/revoke", call->sid);
     write_query(call, path);
-    if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE)
+    if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE ||
+        call->verb == ADMIN_PROFILE_SET || call->verb == ADMIN_PROCESSOR)
         *r = (struct request){r->method, path, JSON_TYPE, call->text.p, call->text.len};
     if (call->verb == ADMIN_IMPORT || call->verb == ADMIN_BATCH_ADD)
         *r = (struct request){r->method, path, IMPORT_TYPE, call->text.p, call->text.len};
@@ -367,6 +377,13 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
     if (call->verb == ADMIN_TOKEN_CREATE &&
         !admin_token_read(c, call->text, &bad_json, why, sizeof why))
         return fail("%s", why);
+    if ((call->verb == ADMIN_PROFILE_SET || call->verb == ADMIN_PROCESSOR) &&
+        !talk_read(c, call->text, &bad_json, why, sizeof why))
+        return fail("%s", why);
+    if (call->device != NULL)
+        (void)snprintf(c->talk->device_id, sizeof c->talk->device_id, "%s", call->device);
+    if (call->days != NULL)
+        c->talk->days = call->days_number;
     if (call->verb == ADMIN_BATCH_LIST)
         c->batch = *call->batch;
     if (call->after != NULL)

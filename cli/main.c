@@ -42,6 +42,9 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--first", argv, argc, i, &ctl->batch.first, &status) ||
         option("--digits", argv, argc, i, &ctl->batch.digits, &status) ||
         option("--out", argv, argc, i, &ctl->batch.out, &status) ||
+        option("--device", argv, argc, i, &ctl->talk.device, &status) ||
+        option("--days", argv, argc, i, &ctl->talk.days, &status) ||
+        option("--processor", argv, argc, i, &ctl->talk.processor, &status) ||
         option("--head", argv, argc, i, &ctl->audit.head, &status) ||
         option("--from-export", argv, argc, i, &ctl->audit.from_export, &status) ||
         option("--key", argv, argc, i, &ctl->audit.key, &status) ||
@@ -157,6 +160,12 @@ static const char *foreign_option(const struct ctl *ctl)
         return "--count, --first or --digits";
     if (b->out != NULL && !creates && c->run != run_child_forget && c->run != run_child_export)
         return "--out";
+    if (ctl->talk.device != NULL && c->run != run_child_set && c->run != run_child_show &&
+        c->run != run_child_report)
+        return "--device";
+    if ((ctl->talk.days != NULL && c->run != run_child_report) ||
+        (ctl->talk.processor != NULL && c->run != run_device_set))
+        return "--days or --processor";
     if (ctl->backup.force && c->run != run_backup)
         return "--force";
     if ((ctl->backup.check || ctl->backup.lost) && c->run != run_restore)
@@ -175,7 +184,7 @@ static int run_command(struct ctl *ctl)
 {
     const struct ctl_command *c = ctl->command;
     int own = c->verb != NULL ? 2 : 1;
-    int most = c->arg_count + (c->takes_message ? 1 : 0);
+    int most = c->arg_count + (c->takes_message ? 1 : 0) + (c->run == run_child_set ? 8 : 0);
     const char *verb = c->verb != NULL ? c->verb : "", *space = c->verb != NULL ? " " : "";
 
     if (ctl->help) {

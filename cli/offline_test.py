@@ -144,7 +144,7 @@ class Offline(unittest.TestCase):
         self.assertEqual(sum(json.loads(self.ok("child", "forget", "kid"))["erased"].values()), 0)
         self.assertEqual(self.ok("child", "revoke", "kid"), "0 toys revoked\n")
         self.assertEqual(json.loads(self.ok("child", "export", "kid")),
-                         {"child_id": "kid", "child": None, "bindings": [], "messages": [], "events": [], "sessions": []})
+                         {"child_id": "kid", "child": None, "bindings": [], "messages": [], "conversations": [], "events": [], "sessions": []})
         self.assertEqual(self.ok("device", "revoke", "toy"), "toy revoked\n")
         self.assertEqual(self.ok("family", "list", "toy"), "")
         self.assertEqual(json.loads(self.ok("--json", "family", "list", "toy")), {"device_id": "toy", "families": []})
@@ -223,7 +223,7 @@ class Offline(unittest.TestCase):
         everything = self.ok("--help", data=False)
         self.assertEqual(everything, self.ok("help", data=False))
         commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)*  +\S", everything.split("Options")[0])
-        self.assertEqual(len(commands), 42)
+        self.assertEqual(len(commands), 46)
         for command in commands:
             shown = self.ok(*command.split(), "--help", data=False)
             self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)

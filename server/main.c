@@ -7,9 +7,11 @@
 
 #include "admin/token.h"
 #include "api/session_refresh.h"
+#include "mind/alerts.h"
 #include "ops/datalock.h"
 #include "ops/log.h"
 #include "proto/writer.h"
+#include "safety/safety.h"
 #include "store/restore.h"
 #include "teddyd.h"
 
@@ -140,11 +142,108 @@ static int open_limits(struct server *s)
     return rc;
 }
 
-static int open_processor(struct server *s)
+static unsigned loops_wanted(const struct config *c)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = c->loops ? c->loops : (unsigned)(cores > 0 ? cores : 1);
+    return count < METRIC_LOOPS_MAX ? count : METRIC_LOOPS_MAX;
+}
+
+static const char *given(const char *word)
+{
+    return word[0] ? word : NULL;
+}
+
+/* Its words are the configuration's. */
+static struct process_config process_config(const struct server *s)
 {
     const struct config *c = &s->app.config;
-    const struct processor *p = processor_find(c->processor);
-    struct process_config pc = {.rules_path = c->script_rules[0] ? c->script_rules : NULL};
+    return (struct process_config){
+        .loops = loops_wanted(c),
+        .script = {given(c->script_rules)},
+        .chat = {.url = given(c->chat_url),
+                 .model = given(c->chat_model),
+                 .key_file = given(c->chat_key_file),
+                 .temperature = given(c->chat_temperature),
+                 .max_tokens = c->chat_max_tokens},
+        .webhook = {given(c->webhook_url), given(c->webhook_secret_file)},
+        .exec = {given(c->exec_command)},
+        .backend = {.first_token_ms = c->backend_first_token_ms,
+                    .idle_ms = c->backend_idle_ms,
+                    .total_ms = c->backend_total_ms,
+                    .concurrency = c->backend_concurrency,
+                    .queue_max = c->backend_queue_max,
+                    .reply_max = c->backend_reply_max,
+                    .ca_file = given(c->backend_ca_file),
+                    .proxy = given(c->backend_proxy)},
+    };
+}
+
+static int open_safety(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct safety_config sc = {.dir = given(c->safety_dir),
+                               .language = given(c->safety_language),
+                               .allow_uncovered = c->safety_allow_uncovered};
+    int rc = safety_open(&sc, &s->safety, s->error, sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
+    struct safety_counts n = safety_counts(s->safety);
+    LOG(LOG_INFO, "safety", LOG_N("languages", n.languages), LOG_N("patterns", n.patterns),
+        LOG_N("bytes", n.bytes));
+    return TEDDY_OK;
+}
+
+static int open_alerts(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct alerts_config ac = {.store = s->app.store,
+                               .url = c->alert_url,
+                               .secret_file = given(c->alert_secret_file),
+                               .ca_file = given(c->backend_ca_file),
+                               .proxy = given(c->backend_proxy)};
+    return ac.url[0] ? alerts_open(&ac, &s->alerts, s->error, sizeof s->error) : TEDDY_OK;
+}
+
+static int open_minds(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct mind_config mc = {
+        .process = processes_find(&s->processes, c->processor),
+        .fallback = processes_find(&s->processes, "script"),
+        .processes = &s->processes,
+        .safety = s->safety,
+        .store = s->app.store,
+        .alerts = s->alerts,
+        .memory = c->memory,
+        .memory_turns = c->memory_turns,
+        .memory_bytes = c->memory_bytes,
+        .prompt_file = given(c->chat_prompt_file),
+        .moderation = {.url = given(c->moderation_url),
+                       .model = given(c->moderation_model),
+                       .key_file = given(c->moderation_key_file),
+                       .late_ms = c->moderation_late_ms,
+                       .ca_file = given(c->backend_ca_file),
+                       .proxy = given(c->backend_proxy)},
+    };
+    if (!mc.process)
+        return TEDDY_EINVAL; /* config_check has seen to it */
+    return minds_open(&mc, &s->minds, s->error, sizeof s->error);
+}
+
+static int open_processors(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    struct process_config pc = process_config(s);
+    int rc = processes_open(&pc, &s->processes, s->error, sizeof s->error);
+    if (rc == TEDDY_OK)
+        rc = open_safety(s);
+    if (rc == TEDDY_OK)
+        rc = open_alerts(s);
+    if (rc == TEDDY_OK)
+        rc = open_minds(s);
+    if (rc != TEDDY_OK)
+        return rc;
     s->app.session = (struct session_config){
         .ping_ms = c->ping_ms,
         .silence_ms = c->silence_ms,
@@ -156,38 +255,30 @@ static int open_processor(struct server *s)
         .messages_burst = c->messages_burst,
         .retry_min_ms = c->retry_min_ms,
         .retry_max_ms = c->retry_max_ms,
-        .processor = p,
+        .minds = s->minds,
         .store = s->app.store,
         .downlink_max = c->downlink_max,
         .refresh = session_refresh,
         .refresh_context = &s->app,
     };
-    if (!p || !p->open)
-        return p ? TEDDY_OK : TEDDY_EINVAL;
-    int rc = p->open(&pc, &s->processor_shared, s->error, sizeof s->error);
-    s->app.session.processor_shared = s->processor_shared;
-    return rc;
-}
-
-static void close_processor(struct server *s)
-{
-    const struct processor *p = s->app.session.processor;
-    if (p && p->close && s->processor_shared)
-        p->close(s->processor_shared);
+    return TEDDY_OK;
 }
 
 static int open_loops(struct server *s)
 {
     struct app *a = &s->app;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned count = a->config.loops ? a->config.loops : (unsigned)(cores > 0 ? cores : 1);
-    count = count < METRIC_LOOPS_MAX ? count : METRIC_LOOPS_MAX;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0, count = loops_wanted(&a->config); i < count; i++) {
         int rc = loop_new(&a->loops[i], i);
         if (rc == TEDDY_OK) {
             a->loop_count++;
             rc = hub_new(a->loops[i], &a->session, &a->hubs[i]);
         }
+        if (rc == TEDDY_OK)
+            rc = processes_start(&s->processes, a->loops[i]);
+        if (rc == TEDDY_OK)
+            rc = minds_start(s->minds, a->loops[i]);
+        if (rc == TEDDY_OK && i == 0 && s->alerts)
+            rc = alerts_start(s->alerts, a->loops[i]);
         if (rc != TEDDY_OK) {
             snprintf(s->error, sizeof s->error, "cannot make an event loop: %s",
                      teddy_err_text(rc));
@@ -198,8 +289,14 @@ static int open_loops(struct server *s)
 }
 
 /* The loops first: they still run what was posted to them, which may ask for a hub. */
-static void close_loops(struct app *a)
+static void close_loops(struct server *s)
 {
+    struct app *a = &s->app;
+    alerts_stop(s->alerts);
+    for (unsigned i = 0; i < a->loop_count; i++) {
+        processes_stop(&s->processes, a->loops[i]);
+        minds_stop(s->minds, a->loops[i]);
+    }
     for (unsigned i = 0; i < a->loop_count; i++)
         loop_free(a->loops[i]);
     for (unsigned i = 0; i < a->loop_count; i++)
@@ -222,6 +319,8 @@ static int open_admin(struct server *s)
         .keys_change = jwt_keys_change,
         .keys_context = s,
         .master = &s->master,
+        .processes = &s->processes,
+        .minds = s->minds,
         .audit_key = s->trail.key,
     };
     int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
@@ -291,7 +390,7 @@ static int serve(struct server *s)
     if (rc == TEDDY_OK)
         rc = open_limits(s);
     if (rc == TEDDY_OK)
-        rc = open_processor(s);
+        rc = open_processors(s);
     if (rc == TEDDY_OK)
         rc = open_loops(s);
     if (rc == TEDDY_OK)
@@ -325,8 +424,11 @@ static int serve(struct server *s)
     tickets_stop(s);
     signals_close(s);
     serve_close(s);
-    close_loops(&s->app);
-    close_processor(s);
+    close_loops(s);
+    minds_close(s->minds);
+    alerts_close(s->alerts);
+    safety_close(s->safety);
+    processes_close(&s->processes);
     limits_close(&s->app.limits);
     admin_tokens_free(s->admin.tokens);
     tls_context_free(s->tls);

@@ -68,7 +68,10 @@ struct server {
 
     struct master_key master; /* forgotten once the store is open; its names stay */
     int lock_fd;
-    void *processor_shared;
+    struct processes processes;
+    struct safety *safety;
+    struct alerts *alerts; /* NULL: nobody is told */
+    struct minds *minds;
     struct tls_context *tls;     /* NULL with tls off */
     struct tls_tickets *tickets; /* NULL: none */
     struct loop_timer tickets_timer;

@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 {
     static int (*const modes[LOAD_MODES])(const struct options *) = {
         [LOAD_ECHO] = echo_run,     [LOAD_IDLE] = idle_run,   [LOAD_HANDSHAKE] = handshake_run,
-        [LOAD_CLAIMS] = claims_run, [LOAD_STORM] = storm_run,
+        [LOAD_CLAIMS] = claims_run, [LOAD_STORM] = storm_run, [LOAD_TALK] = talk_run,
     };
     struct options o;
     int status;

@@ -9,5 +9,6 @@ int idle_run(const struct options *o);
 int handshake_run(const struct options *o);
 int claims_run(const struct options *o);
 int storm_run(const struct options *o);
+int talk_run(const struct options *o);
 
 #endif

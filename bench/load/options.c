@@ -6,10 +6,11 @@
 
 #include "tools/cmdline.h"
 
-const char *const load_mode_names[LOAD_MODES] = {"echo", "idle", "handshake", "claims", "storm"};
+const char *const load_mode_names[LOAD_MODES] = {"echo",   "idle",  "handshake",
+                                                 "claims", "storm", "talk"};
 
 static const char intro[] =
-    "usage: teddy-load echo|idle|handshake|claims|storm --url URL [options]\n"
+    "usage: teddy-load echo|idle|handshake|claims|storm|talk --url URL [options]\n"
     "\n"
     "Load on a server, from one thread: every byte that comes back is checked, and the server's\n"
     "CPU is taken from the system's accounts. The last line it prints is the result, as JSON.\n"
@@ -20,6 +21,8 @@ static const char intro[] =
     "  claims     signed claims over --connections kept alive, for --seconds\n"
     "  storm      holds --connections, prints {\"opened\":N}; when the server goes and is back,\n"
     "             all come back, and it says how long that took\n"
+    "  talk       says something on --connections, again after each reply of chat_backend's, for\n"
+    "             --seconds; what is timed is what the server adds to the backend's own time\n"
     "\n";
 
 static const char outro[] =

@@ -7,7 +7,15 @@
 
 #include "tools/cmdline.h"
 
-enum load_mode { LOAD_ECHO, LOAD_IDLE, LOAD_HANDSHAKE, LOAD_CLAIMS, LOAD_STORM, LOAD_MODES };
+enum load_mode {
+    LOAD_ECHO,
+    LOAD_IDLE,
+    LOAD_HANDSHAKE,
+    LOAD_CLAIMS,
+    LOAD_STORM,
+    LOAD_TALK,
+    LOAD_MODES
+};
 
 #define IN_FLIGHT_MAX 64
 #define NO_CPU        UINT32_MAX

@@ -42,6 +42,8 @@ struct admin_context {
     struct ratelimit *failures;  /* wrong tokens per address */
     struct admin_tokens *tokens; /* who may come over HTTPS */
     const struct master_key *master;
+    const struct processes *processes; /* those that a toy may have */
+    struct minds *minds;               /* told of what was changed of profiles and toys */
     const struct audit_key *audit_key; /* signs the trail's heads, and receipts */
 };
 
@@ -69,6 +71,10 @@ void admin_device_clear(struct http_request *req);
 void admin_child_forget(struct http_request *req);
 void admin_child_revoke(struct http_request *req);
 void admin_child_export(struct http_request *req);
+void admin_child_set(struct http_request *req);
+void admin_child_show(struct http_request *req);
+void admin_child_report(struct http_request *req);
+void admin_device_processor(struct http_request *req);
 void admin_batch_add(struct http_request *req);
 void admin_batch_list(struct http_request *req);
 void admin_master_key_status(struct http_request *req);
@@ -112,6 +118,10 @@ void admin_audit_verify(struct http_request *req);
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/children/{child_id}/forget", admin_child_forget, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "POST", ENDPOINT_ADMIN "/children/{child_id}/revoke", admin_child_revoke, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "GET", ENDPOINT_ADMIN "/children/{child_id}/export", admin_child_export, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ENDPOINT_ADMIN "/children/{child_id}/profile", admin_child_set, ADMIN_JSON_MAX, "application/json"), \
+    ADMIN_ROW(ROLE_OPERATOR, "GET", ENDPOINT_ADMIN "/children/{child_id}/profile", admin_child_show, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "GET", ENDPOINT_ADMIN "/children/{child_id}/report", admin_child_report, 0, NULL), \
+    ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/processor", admin_device_processor, ADMIN_JSON_MAX, "application/json"), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/batches", admin_batch_add, ADMIN_BODY_MAX, "text/csv"), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/batches", admin_batch_list, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "GET", ENDPOINT_ADMIN "/master-key", admin_master_key_status, 0, NULL), \

@@ -10,6 +10,7 @@
 #include "admin/child.h"
 #include "admin/command.h"
 #include "admin/family.h"
+#include "admin/talk.h"
 #include "admin/token.h"
 #include "proto/text.h"
 #include "proto/writer.h"
@@ -124,6 +125,11 @@ static json_t *success_json(const struct admin_command *c)
     case ADMIN_CHILD_REVOKE:
     case ADMIN_CHILD_EXPORT:
         return child_json(c);
+    case ADMIN_PROFILE_SET:
+    case ADMIN_PROFILE_SHOW:
+    case ADMIN_REPORT:
+    case ADMIN_PROCESSOR:
+        return talk_json(c);
     case ADMIN_SEND:
         return json_pack("{s:o, s:s, s:o}", "id", id_json(&c->downlink.id), "device_id", c->id,
                          "expires", time_or_null(c->downlink.expires_s));
@@ -320,6 +326,8 @@ void admin_command_answer(const struct admin_command *c, struct admin_answer *ou
         out->len = out->body != NULL ? strlen(out->body) : 0;
         return;
     }
+    if (c->talk != NULL && talk_refuse(c, out))
+        return;
     switch (c->job.result) {
     case TEDDY_OK:
         succeed(c, out);

@@ -1,13 +1,15 @@
 /* All that the store holds on a child, page by page: its bindings, then the messages to its toys,
- * then the events under its pseudonym. "next" says where the next page begins: "b-ROW", "m-ROW-
- * EPOCH-N" behind a binding or a message, "e-N" behind an event, whose table is read in pieces, so
- * that a page may be without any. */
+ * then what conversations left, toy by toy, then the events under its pseudonym. "next" says where
+ * the next page begins: "b-ROW", "m-ROW- EPOCH-N" behind a binding or a message, "t-ROW" behind a
+ * toy's conversations, "e-N" behind an event, whose table is read in pieces, so that a page may be
+ * without any. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "admin/batch.h"
 #include "admin/child.h"
+#include "admin/talk.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 
@@ -15,14 +17,15 @@
 #define EVENTS_MAX 20000u /* that one page looks at */
 
 struct place {
-    char part; /* 'b', 'm', 'e' */
+    char part; /* 'b', 'm', 't', 'e' */
     int64_t row, n;
     struct downlink_id id;
 };
 
 struct page {
     struct child_work *work;
-    json_t *bindings, *messages, *events;
+    json_t *bindings, *messages, *conversations, *events;
+    json_t *toy; /* of conversations, while it is filled */
     struct place at;
     unsigned items, looked;
     bool failed;
@@ -46,7 +49,7 @@ static bool place_read(const char *text, struct place *out)
     *out = (struct place){.part = 'b'};
     if (text[0] == '\0')
         return true;
-    if (strchr("bme", text[0]) == NULL || text[1] != '-')
+    if (strchr("bmte", text[0]) == NULL || text[1] != '-')
         return false;
     out->part = text[0];
     text += 2;
@@ -130,6 +133,61 @@ static bool each_message(void *arg, const struct child_message *m)
                           json_stringn(d->body.p, d->body.len)));
 }
 
+static bool each_kept(void *arg, const struct talk_kept_row *k)
+{
+    struct page *p = arg;
+    json_t *day = talk_day_json(k->day), *at = time_or_null(k->at_s);
+    const char *list = NULL;
+    json_t *item = NULL;
+
+    switch (k->what) {
+    case KEPT_PROFILE:
+        p->failed |= json_object_set_new(p->toy, "profile", talk_profile_json(k->profile)) != 0;
+        break;
+    case KEPT_TURN:
+        list = "turns";
+        item = json_pack("{s:O, s:s%, s:s%}", "at", at, "heard", k->a.p, k->a.len, "said", k->b.p,
+                         k->b.len);
+        break;
+    case KEPT_PLAYED:
+        list = "played";
+        item = json_pack("{s:O, s:I}", "day", day, "seconds", (json_int_t)k->count);
+        break;
+    case KEPT_BLOCKED:
+        list = "blocked";
+        item = json_pack("{s:O, s:s%, s:I}", "day", day, "category", k->a.p, k->a.len, "count",
+                         (json_int_t)k->count);
+        break;
+    case KEPT_ALERT:
+        list = "alerts";
+        item = json_pack("{s:O, s:s%, s:o}", "at", at, "category", k->a.p, k->a.len, "words",
+                         span_json(k->b));
+        break;
+    }
+    json_decref(day);
+    json_decref(at);
+    if (list != NULL)
+        p->failed |= json_array_append_new(json_object_get(p->toy, list), item) != 0;
+    return !p->failed;
+}
+
+/* One toy's conversations are a page's at least. */
+static int fill_toy(struct store_tx *tx, const char *child_id, struct page *p, bool *full)
+{
+    char device_id[LIMIT_ID_LEN + 1];
+    int64_t row;
+    int rc = store_talk_toy(tx, child_id, p->at.row, &row, device_id);
+
+    *full = rc == TEDDY_OK;
+    if (rc != TEDDY_OK)
+        return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
+    p->toy = json_pack("{s:s, s:n, s:[], s:[], s:[], s:[]}", "device_id", device_id, "profile",
+                       "turns", "played", "blocked", "alerts");
+    p->failed |= json_array_append_new(p->conversations, p->toy) != 0;
+    p->at.row = row;
+    return p->failed ? TEDDY_ENOMEM : store_talk_kept(tx, child_id, row, each_kept, p);
+}
+
 static bool each_event(void *arg, const struct audit_row *row)
 {
     struct page *p = arg;
@@ -154,6 +212,8 @@ static int fill_part(struct store_tx *tx, const char *child_id, struct page *p, 
     struct audit_head last;
     int rc;
 
+    if (p->at.part == 't')
+        return fill_toy(tx, child_id, p, full);
     if (p->at.part == 'e') {
         rc = p->work->has_child ? audit_last(tx, &last) : TEDDY_ENOTFOUND;
         if (rc == TEDDY_OK)
@@ -178,7 +238,7 @@ static int fill(struct store_tx *tx, const char *child_id, struct page *p, bool 
         *more = full;
         if (rc != TEDDY_OK || p->failed || full || p->at.part == 'e')
             return p->failed ? TEDDY_ENOMEM : rc;
-        p->at = (struct place){.part = p->at.part == 'b' ? 'm' : 'e'};
+        p->at = (struct place){.part = p->at.part == 'b' ? 'm' : p->at.part == 'm' ? 't' : 'e'};
     }
 }
 
@@ -196,20 +256,23 @@ int child_run_export(struct store_tx *tx, struct admin_command *c)
     struct page p = {.work = c->child,
                      .bindings = json_array(),
                      .messages = json_array(),
+                     .conversations = json_array(),
                      .events = json_array()};
     bool more = false;
     int rc = place_read(c->child->after, &p.at) ? TEDDY_OK : TEDDY_EINVAL;
 
-    p.failed = p.bindings == NULL || p.messages == NULL || p.events == NULL;
+    p.failed =
+        p.bindings == NULL || p.messages == NULL || p.conversations == NULL || p.events == NULL;
     if (rc == TEDDY_OK)
         rc = p.failed ? TEDDY_ENOMEM : fill(tx, c->id, &p, &more);
     if (rc == TEDDY_OK)
-        c->child->json =
-            json_pack("{s:s, s:o, s:O, s:O, s:O, s:o}", "child_id", c->id, "child",
-                      name_json(c->child), "bindings", p.bindings, "messages", p.messages, "events",
-                      p.events, "next", more ? place_json(&p.at) : json_null());
+        c->child->json = json_pack("{s:s, s:o, s:O, s:O, s:O, s:O, s:o}", "child_id", c->id,
+                                   "child", name_json(c->child), "bindings", p.bindings, "messages",
+                                   p.messages, "conversations", p.conversations, "events", p.events,
+                                   "next", more ? place_json(&p.at) : json_null());
     json_decref(p.bindings);
     json_decref(p.messages);
+    json_decref(p.conversations);
     json_decref(p.events);
     return rc == TEDDY_OK && c->child->json == NULL ? TEDDY_ENOMEM : rc;
 }

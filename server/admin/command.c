@@ -7,6 +7,7 @@
 #include "admin/batch.h"
 #include "admin/child.h"
 #include "admin/family.h"
+#include "admin/talk.h"
 #include "admin/token.h"
 #include "admin/trail.h"
 #include "identity/rules.h"
@@ -177,6 +178,11 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
         return batch_run_add(tx, c);
     case ADMIN_BATCH_LIST:
         return batch_run_list(tx, c);
+    case ADMIN_PROFILE_SET:
+    case ADMIN_PROFILE_SHOW:
+    case ADMIN_REPORT:
+    case ADMIN_PROCESSOR:
+        return talk_run(tx, c);
     case ADMIN_MASTER_STATUS:
         return master_status_run(tx, c);
     case ADMIN_MASTER_ROTATE:
@@ -233,6 +239,10 @@ struct admin_command *admin_command_new(enum admin_verb verb, const char *id, st
         c->tokens = admin_token_work_new(verb == ADMIN_TOKEN_CREATE);
         ok = c->tokens != NULL;
     }
+    if (admin_command_of_talk(c)) {
+        c->talk = talk_work_new();
+        ok = ok && c->talk != NULL;
+    }
     if (admin_command_of_child(c)) {
         c->child = child_work_new();
         ok = ok && c->child != NULL;
@@ -251,6 +261,7 @@ void admin_command_free(struct admin_command *c)
     admin_token_work_free(c->tokens);
     free(c->devices);
     child_work_free(c->child);
+    talk_work_free(c->talk);
     free(c->downlinks);
     free(c->batches);
     free(c->found);
@@ -266,6 +277,7 @@ bool admin_command_writes(const struct admin_command *c)
     return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES &&
            c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST &&
            c->verb != ADMIN_MASTER_STATUS && c->verb != ADMIN_FAMILIES &&
+           c->verb != ADMIN_PROFILE_SHOW && c->verb != ADMIN_REPORT &&
            (c->verb != ADMIN_CHILD_EXPORT || c->child->after[0] == '\0'); /* that it is, is told */
 }
 

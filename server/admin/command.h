@@ -38,6 +38,10 @@ enum admin_verb {
     ADMIN_TOKEN_REVOKE,
     ADMIN_BATCH_ADD,
     ADMIN_BATCH_LIST,
+    ADMIN_PROFILE_SET,
+    ADMIN_PROFILE_SHOW,
+    ADMIN_REPORT,
+    ADMIN_PROCESSOR,
     ADMIN_MASTER_STATUS,
     ADMIN_MASTER_ROTATE,
     ADMIN_RELEASE_ROTATE,
@@ -56,9 +60,9 @@ struct child_work;
 struct admin_command {
     struct store_job job; /* first: run gets this back */
     enum admin_verb verb;
-    /* The device's; the child's for ADMIN_FORGET and ADMIN_CHILD_…, the batch's for ADMIN_BATCH_…,
-     * where to go on for ADMIN_LIST, the prefix of all ids for ADMIN_IMPORT, the token's for
-     * ADMIN_TOKEN_REVOKE. */
+    /* The device's; the child's for ADMIN_FORGET, ADMIN_CHILD_…, ADMIN_PROFILE_… and ADMIN_REPORT,
+     * the batch's for ADMIN_BATCH_…, where to go on for ADMIN_LIST, the prefix of all ids for
+     * ADMIN_IMPORT, the token's for ADMIN_TOKEN_REVOKE. */
     char id[LIMIT_ID_LEN + 1];
     char actor[ADMIN_ACTOR_LEN + 1];  /* who wants it: "uid:0", "token:1a2b3c4d" */
     char prefix[LIMIT_ID_LEN + 1];    /* ADMIN_LIST: of the devices that are shown */
@@ -67,6 +71,7 @@ struct admin_command {
     void *owner;                      /* the caller's, untouched */
     struct import *import;
     struct admin_token_work *tokens; /* ADMIN_TOKEN_…: token.h */
+    struct talk_work *talk;          /* ADMIN_PROFILE_…, ADMIN_REPORT, ADMIN_PROCESSOR: talk.h */
     struct child_work *child;        /* ADMIN_FORGET, ADMIN_CHILD_…: child.h */
     uint64_t now_s;
     char *body;         /* ADMIN_SEND: the words, or a JSON object */

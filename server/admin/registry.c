@@ -40,11 +40,17 @@ static void close_concerned(const struct pending *p)
             hub_post_close_child(p->context->hubs[i], c->id, WS_CLOSE_POLICY, word);
 }
 
+/* Its id is a child's, which no log has. */
+static bool is_child(const struct admin_command *c)
+{
+    return admin_command_of_child(c) || c->verb == ADMIN_PROFILE_SET;
+}
+
 static void log_command(const struct pending *p, const struct admin_answer *a)
 {
     if (admin_command_writes(p->command))
         LOG(a->code != NULL ? LOG_WARN : LOG_INFO, "admin", LOG_S("handler", p->req->route->name),
-            LOG_S("id", admin_command_of_child(p->command) ? "-" : p->command->id),
+            LOG_S("id", is_child(p->command) ? "-" : p->command->id),
             LOG_S("actor", p->command->actor), LOG_N("status", a->status),
             LOG_S("request_id", p->req->request_id));
 }
@@ -111,6 +117,9 @@ static void done_on_store(struct store_job *job)
     }
     close_concerned(p);
     wake_device(p);
+    if (job->result == TEDDY_OK && p->command->talk != NULL && p->context->minds != NULL &&
+        admin_command_writes(p->command))
+        minds_changed(p->context->minds);
     if (job->result == TEDDY_OK && p->command->tokens != NULL && admin_command_writes(p->command))
         admin_tokens_take(p->context->tokens, p->command->tokens);
     loop_post(p->loop, &p->task);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/child.h"
+#include "admin/talk.h"
 #include "admin/token.h"
 #include "proto/text.h"
 #include "proto/writer.h"
@@ -38,6 +39,10 @@ static const char *event_of(const struct admin_command *c)
         return "child.revoked";
     case ADMIN_CHILD_EXPORT:
         return "child.exported";
+    case ADMIN_PROFILE_SET:
+        return "child.profile_set";
+    case ADMIN_PROCESSOR:
+        return "device.processor_set";
     case ADMIN_SEND:
         return "message.queued";
     case ADMIN_CLEAR:
@@ -60,7 +65,8 @@ static bool is_of_device(const struct admin_command *c)
     return c->verb == ADMIN_ADD || c->verb == ADMIN_REMOVE || c->verb == ADMIN_ENABLE ||
            c->verb == ADMIN_DISABLE || c->verb == ADMIN_ROTATE || c->verb == ADMIN_RELEASE ||
            c->verb == ADMIN_REVOKE || c->verb == ADMIN_SEND || c->verb == ADMIN_CLEAR ||
-           c->verb == ADMIN_RELEASE_ROTATE || c->verb == ADMIN_FAMILY_REVOKE;
+           c->verb == ADMIN_RELEASE_ROTATE || c->verb == ADMIN_FAMILY_REVOKE ||
+           c->verb == ADMIN_PROCESSOR;
 }
 
 /* Of the words in here none needs escaping: ids, roles and prefixes have been checked. */
@@ -94,6 +100,8 @@ static void detail_of(const struct admin_command *c, char *out, size_t cap)
         (void)snprintf(out, cap, "{\"devices\":%zu}", c->import->count);
     else if (admin_command_of_child(c))
         child_detail(c, out, cap);
+    else if (admin_command_of_talk(c))
+        talk_detail(c, out, cap);
     else if (c->verb == ADMIN_RELEASE_ROTATE)
         (void)snprintf(out, cap, "{\"secret\":\"rotated\"}");
     else if (c->verb == ADMIN_CLEAR)
@@ -129,7 +137,7 @@ static int find_child(struct store_tx *tx, const char *child_id, struct admin_tr
 int admin_trail_before(struct store_tx *tx, const struct admin_command *c, struct admin_trail *t)
 {
     *t = (struct admin_trail){0};
-    if (admin_command_of_child(c))
+    if (admin_command_of_child(c) || c->verb == ADMIN_PROFILE_SET)
         return find_child(tx, c->id, t);
     if (!is_of_device(c) || c->verb == ADMIN_ADD)
         return TEDDY_OK;
@@ -141,6 +149,13 @@ int admin_trail_before(struct store_tx *tx, const struct admin_command *c, struc
     return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc; /* the command itself will say so */
 }
 
+static const char *device_of(const struct admin_command *c)
+{
+    if (c->verb == ADMIN_PROFILE_SET)
+        return c->talk->device_id;
+    return is_of_device(c) ? c->id : NULL;
+}
+
 int admin_trail_after(struct store_tx *tx, const struct admin_command *c,
                       const struct admin_trail *t)
 {
@@ -150,7 +165,7 @@ int admin_trail_after(struct store_tx *tx, const struct admin_command *c,
         return TEDDY_OK;
     detail_of(c, detail, sizeof detail);
     return audit_add(tx, &(struct audit_event){.event = event_of(c),
-                                               .device_id = is_of_device(c) ? c->id : NULL,
+                                               .device_id = device_of(c),
                                                .child = t->has_child ? t->child : NULL,
                                                .actor = c->actor[0] != '\0' ? c->actor : "teddyctl",
                                                .detail = detail});

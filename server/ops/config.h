@@ -35,8 +35,37 @@
     N(loops, 0, 0, 64, "threads", "Event loops; 0 for one per core") \
     N(store_readers, 1, 1, 16, "threads", "Threads that read the store") \
     N(connections_max, 16000, 16, 1000000, "", "Connections at once; an upgrade beyond is closed with 1013") \
-    E(processor, "script", "script|echo", "What answers an utterance") \
+    E(processor, "script", "script|echo|chat|webhook|exec", "What answers an utterance (docs/processors.md)") \
     S(script_rules, "", "Rule file of processor script; empty for the one built in (docs/rules.md)") \
+    S(chat_url, "", "Processor chat: an OpenAI-compatible server, http(s)://HOST[:PORT][/v1]") \
+    S(chat_model, "", "Processor chat: the model's name at that server") \
+    S(chat_key_file, "", "Processor chat: file of mode 0600 with the API key. Before it counts the systemd credential teddy-chat-key; empty: no key") \
+    S(chat_prompt_file, "", "Processor chat: file with the system prompt, in which {name}, {age}, {language} and {limits} stand for what the child's profile says; empty for the one built in") \
+    S(chat_temperature, "", "Processor chat: 0 to 2, as 0.7; empty for the server's own") \
+    N(chat_max_tokens, 0, 0, 100000, "tokens", "Processor chat: longest answer asked for; 0 for the server's own") \
+    S(webhook_url, "", "Processor webhook: http(s) URL of your service") \
+    S(webhook_secret_file, "", "Processor webhook: file of mode 0600 with the secret that signs requests, at least 16 characters. Before it counts the systemd credential teddy-webhook-secret") \
+    S(exec_command, "", "Processor exec: absolute path of a program and its arguments, split at spaces; it speaks JSON lines") \
+    N(backend_first_token_ms, 8000, 100, 600000, "ms", "A backend's first words must come within, else the fallback answers; waiting for a place counts") \
+    N(backend_idle_ms, 8000, 100, 600000, "ms", "A backend that has begun must go on within") \
+    N(backend_total_ms, 60000, 100, 3600000, "ms", "A backend's answer must be whole within") \
+    N(backend_concurrency, 64, 1, 65536, "", "Utterances that one backend is asked at once, all loops together, each at least 1") \
+    N(backend_queue_max, 1024, 0, 65536, "", "Utterances that may wait for a backend, all loops together") \
+    N(backend_reply_max, 16384, 256, 1048576, "bytes", "Longest answer of a backend; what is longer ends there") \
+    S(backend_ca_file, "", "PEM authorities that a backend's certificate must lead to; empty for the system's") \
+    S(backend_proxy, "", "HTTP proxy to backends, http://HOST:PORT; empty for none, whatever the environment says") \
+    S(safety_dir, "", "Directory with your own lists of what is not said and not asked, added to those built in (docs/safety.md)") \
+    S(safety_language, "en", "Language of children whose profile names none, as BCP 47 writes it") \
+    B(safety_allow_uncovered, false, "Let text pass in a language or script that no list covers; off: it is replaced") \
+    B(memory, true, "Remember the last turns of a child with its toy, unless its profile says otherwise (docs/privacy.md)") \
+    N(memory_turns, 12, 1, 100, "", "Turns remembered of a child with its toy") \
+    N(memory_bytes, 8192, 256, 1048576, "bytes", "Words remembered of a child with its toy") \
+    S(moderation_url, "", "Endpoint asked about each sentence before it is said: an OpenAI-compatible /v1/moderations, or what answers {\"flagged\": …}; its failure blocks the sentence. Empty: none") \
+    S(moderation_model, "", "Model named to moderation_url; empty: none") \
+    S(moderation_key_file, "", "File of mode 0600 with the API key of moderation_url. Before it counts the systemd credential teddy-moderation-key; empty: no key") \
+    N(moderation_late_ms, 1500, 50, 60000, "ms", "A verdict must come within, else the sentence is not said") \
+    S(alert_url, "", "http(s) URL of your service that is told at once of what may mean a child in danger; empty: only log and audit trail are") \
+    S(alert_secret_file, "", "File of mode 0600 with the secret that signs alerts, at least 16 characters. Before it counts the systemd credential teddy-alert-secret") \
     S(jwt_issuer, "teddy", "iss of tokens") \
     S(jwt_audience, "teddy-devices", "aud of tokens") \
     E(jwt_alg, "HS256", "HS256|ES256", "What signs tokens, from the first start or from its change on (teddyctl key add --alg: without a restart); ES256 keys are published at /.well-known/jwks.json") \
@@ -75,6 +104,8 @@
     N(retention_tokens_days, 7, 0, 3650, "days", "What is known of a token family (times, ids of tokens) leaves so long after its last token expired") \
     N(retention_bindings_days, 400, 0, 36500, "days", "A toy that neither claims nor refreshes for so long is released from its child; 0: never") \
     N(retention_children_days, 30, 0, 36500, "days", "A child that no toy is bound to is forgotten after: the key of its pseudonym; 0: never") \
+    N(retention_memory_days, 30, 0, 3650, "days", "A remembered turn of talk leaves after; 0: never, it makes room for newer ones") \
+    N(retention_reports_days, 90, 0, 3650, "days", "What is counted for parents of a day (minutes of play, what was blocked) leaves after, and an alert that nobody takes; 0: never") \
     N(retention_batches_days, 0, 0, 36500, "days", "Records of production batches leave after; 0: never") \
     N(retention_admin_tokens_days, 90, 0, 36500, "days", "Records of admin tokens leave so long after these expired or were revoked; 0: never") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \

@@ -186,6 +186,70 @@ static int check_tokens(struct config_load *l)
     return TEDDY_OK;
 }
 
+/* No name or password in it: it may be shown. */
+static const char *wrong_url(const char *url)
+{
+    bool http = strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
+    const char *host = strstr(url, "//");
+
+    if (!http || host[2] == '\0' || host[2] == '/')
+        return "must begin with http://HOST or https://HOST";
+    if (!plain(url) || strchr(url, '@') != NULL || strchr(url, '#') != NULL)
+        return "must be printable ASCII without space, @ and #";
+    return NULL;
+}
+
+/* "0.7": a whole part of one digit, up to three behind the point, at most 2. */
+static bool is_temperature(const char *t)
+{
+    if (t[0] < '0' || t[0] > '2' || (t[1] != '\0' && t[1] != '.'))
+        return false;
+    if (t[1] == '.' && (strlen(t + 2) < 1 || strlen(t + 2) > 3))
+        return false;
+    for (const char *p = t[1] ? t + 2 : ""; *p != '\0'; p++)
+        if (*p < '0' || *p > '9' || (t[0] == '2' && *p != '0'))
+            return false;
+    return true;
+}
+
+static int check_urls(struct config_load *l)
+{
+    const struct config *c = l->c;
+    const struct {
+        const char *key, *url;
+    } urls[] = {{"chat_url", c->chat_url},
+                {"webhook_url", c->webhook_url},
+                {"moderation_url", c->moderation_url},
+                {"alert_url", c->alert_url},
+                {"backend_proxy", c->backend_proxy}};
+
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        const char *wrong = urls[i].url[0] != '\0' ? wrong_url(urls[i].url) : NULL;
+        if (wrong != NULL)
+            return clash(l, (struct pair){urls[i].key, NULL}, "%s", wrong);
+    }
+    return TEDDY_OK;
+}
+
+static int check_processors(struct config_load *l)
+{
+    const struct config *c = l->c;
+
+    if ((c->chat_url[0] != '\0') != (c->chat_model[0] != '\0'))
+        return clash(l, (struct pair){"chat_url", "chat_model"}, "give both or neither");
+    if (strcmp(c->processor, "chat") == 0 && c->chat_url[0] == '\0')
+        return clash(l, (struct pair){"processor", "chat_url"}, "processor chat needs a chat_url");
+    if (strcmp(c->processor, "webhook") == 0 && c->webhook_url[0] == '\0')
+        return clash(l, (struct pair){"processor", "webhook_url"},
+                     "processor webhook needs a webhook_url");
+    if (strcmp(c->processor, "exec") == 0 && c->exec_command[0] == '\0')
+        return clash(l, (struct pair){"processor", "exec_command"},
+                     "processor exec needs an exec_command");
+    if (c->chat_temperature[0] != '\0' && !is_temperature(c->chat_temperature))
+        return clash(l, (struct pair){"chat_temperature", NULL}, "must be 0 to 2, as 0.7");
+    return check_urls(l);
+}
+
 int config_check(struct config_load *l)
 {
     int rc = check_listen(l);
@@ -198,5 +262,7 @@ int config_check(struct config_load *l)
         rc = check_numbers(l);
     if (rc == TEDDY_OK)
         rc = check_tokens(l);
+    if (rc == TEDDY_OK)
+        rc = check_processors(l);
     return rc;
 }

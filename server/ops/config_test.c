@@ -144,7 +144,7 @@ static void file_errors(void **state)
         {"log_level = loud\n",
          "'loud' is not one of its words; allowed: error, warn, info or debug"},
         {"log_level = error|warn\n", "is not one of its words"},
-        {"processor =\n", "is not one of its words; allowed: script or echo"},
+        {"processor =\n", "is not one of its words; allowed: script, echo, chat, webhook or exec"},
         {"# a\nping_ms = 1\n", ":2: ping_ms: '1' is out of range"},
         {"loops = 1\n\nloops = 1\n", ":3: loops is there already, on line 1"},
         {"loops = 1\n  loops = 2\n", ":2: loops is there already, on line 1"},

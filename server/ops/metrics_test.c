@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +40,8 @@ static void families_stand_together(void **state)
     scrape();
     for (size_t i = 0; i < METRIC_COUNT; i++) {
         char line[256];
-        (void)snprintf(line, sizeof line, "# TYPE %s counter\n", names[i]);
+        bool total = strlen(names[i]) > 6 && strcmp(strchr(names[i], '\0') - 6, "_total") == 0;
+        (void)snprintf(line, sizeof line, "# TYPE %s %s\n", names[i], total ? "counter" : "gauge");
         assert_int_equal(count_of(line), 1);
         (void)snprintf(line, sizeof line, "# HELP %s ", names[i]);
         assert_int_equal(count_of(line), 1);
@@ -59,6 +61,32 @@ static void sums_over_loops(void **state)
     assert_non_null(strstr(text, "teddy_claims_total{result=\"accepted\"} 5\n"));
     assert_non_null(strstr(text, "teddy_claims_total{result=\"refused\"} 0\n"));
     assert_non_null(strstr(text, "\nteddy_connections_total 0\n"));
+}
+
+static void a_gauge_goes_up_and_down(void **state)
+{
+    (void)state;
+    metric_add(0, METRIC_BACKEND_CHAT_QUEUE, 1);
+    metric_add(1, METRIC_BACKEND_CHAT_QUEUE, 1);
+    metric_add(1, METRIC_BACKEND_CHAT_QUEUE, METRIC_LESS);
+    scrape();
+    assert_non_null(strstr(text, "\nteddy_backend_queue{backend=\"chat\"} 1\n"));
+}
+
+static void a_histogram_adds_up(void **state)
+{
+    (void)state;
+    histogram_add(0, HISTOGRAM_EXEC_FIRST_TOKEN, 50);
+    histogram_add(1, HISTOGRAM_EXEC_FIRST_TOKEN, 51);
+    histogram_add(2, HISTOGRAM_EXEC_FIRST_TOKEN, 40000);
+    scrape();
+    assert_int_equal(count_of("# TYPE teddy_backend_first_token_seconds histogram\n"), 1);
+    assert_non_null(strstr(text, "_bucket{backend=\"exec\",le=\"0.05\"} 1\n"));
+    assert_non_null(strstr(text, "_bucket{backend=\"exec\",le=\"0.1\"} 2\n"));
+    assert_non_null(strstr(text, "_bucket{backend=\"exec\",le=\"32\"} 2\n"));
+    assert_non_null(strstr(text, "_bucket{backend=\"exec\",le=\"+Inf\"} 3\n"));
+    assert_non_null(strstr(text, "_sum{backend=\"exec\"} 40.101\n"));
+    assert_non_null(strstr(text, "_count{backend=\"exec\"} 3\n"));
 }
 
 static void cut_at_whole_samples(void **state)
@@ -96,10 +124,9 @@ static void counts_of_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(families_stand_together),
-        cmocka_unit_test(sums_over_loops),
-        cmocka_unit_test(cut_at_whole_samples),
-        cmocka_unit_test(counts_of_threads),
+        cmocka_unit_test(families_stand_together),  cmocka_unit_test(sums_over_loops),
+        cmocka_unit_test(a_gauge_goes_up_and_down), cmocka_unit_test(a_histogram_adds_up),
+        cmocka_unit_test(cut_at_whole_samples),     cmocka_unit_test(counts_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

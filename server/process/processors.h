@@ -6,5 +6,8 @@
 
 extern const struct processor processor_echo;
 extern const struct processor processor_script;
+extern const struct processor processor_chat;
+extern const struct processor processor_webhook;
+extern const struct processor processor_exec;
 
 #endif

@@ -10,6 +10,8 @@
 extern const unsigned char default_rules[]; /* default.rules, embedded by the build */
 extern const size_t default_rules_len;
 
+#define LOST "Oh, now I have lost my thread. What were we talking about?"
+
 struct quote {
     char text[RULES_QUOTE_MAX + 1];
 };
@@ -27,8 +29,8 @@ struct script {
 static int script_open(const struct process_config *config, void **shared, char *err, size_t cap)
 {
     struct rules *rules;
-    int rc = config->rules_path
-                 ? rules_load(config->rules_path, &rules, err, cap)
+    int rc = config->script.rules_path
+                 ? rules_load(config->script.rules_path, &rules, err, cap)
                  : rules_parse("default.rules",
                                (struct span){(const char *)default_rules, default_rules_len},
                                &rules, err, cap);
@@ -41,8 +43,11 @@ static void script_close(void *shared)
     rules_free(shared);
 }
 
-static int script_session_new(void *shared, void **session)
+static int script_session_new(void *shared, struct loop *loop, const struct process_session *who,
+                              void **session)
 {
+    (void)loop;
+    (void)who;
     const struct rules *rules = shared;
     struct script *s = calloc(1, sizeof *s + rules->rules.count);
     if (!s)
@@ -126,21 +131,35 @@ static void keep(struct script *s, const struct rule *rule)
     }
 }
 
-static void script_utter(void *session, struct span text, struct process_sink *sink)
+/* Behind the first words of an answer that somebody else could not finish. */
+static void excuse(const struct script *s, struct process_sink *sink)
+{
+    char out[RULES_SPOKEN_MAX];
+    struct writer w = writer_on(out, sizeof out);
+    writer_text(&w, " "); /* parts are concatenated */
+    writer_span(&w, s->rules->lost.p ? s->rules->lost : span_of(LOST));
+    sink->reply(sink, (struct span){w.buf, w.len}, true);
+}
+
+static void script_utter(void *session, const struct process_turn *turn, struct process_sink *sink)
 {
     struct script *s = session;
+    if (turn->broken_off) {
+        excuse(s, sink);
+        return;
+    }
     struct words words;
     struct capture captures[RULES_CAPTURES] = {{0, 0}};
-    words_split(&words, text);
+    words_split(&words, turn->text);
     const struct rule *rule = rules_match(s->rules, &words, captures);
     for (unsigned i = 0; i < RULES_CAPTURES; i++)
         words_quote(&words, captures[i].first, captures[i].count, s->captures[i].text,
                     sizeof s->captures[i].text);
     keep(s, rule);
     uint8_t *next = &s->next[rule - RULES_AT(s->rules, rules, rule, 0)];
-    unsigned turn = *next % rule->say_count;
-    *next = (uint8_t)((turn + 1) % rule->say_count);
-    s->say = RULES_AT(s->rules, says, say, rule->say_first + turn);
+    unsigned due = *next % rule->say_count;
+    *next = (uint8_t)((due + 1) % rule->say_count);
+    s->say = RULES_AT(s->rules, says, say, rule->say_first + due);
     s->part = 0;
     speak(s, sink);
 }

@@ -120,6 +120,16 @@ static int read_unknown(struct parser *p, struct span rest)
     return TEDDY_OK;
 }
 
+static int read_lost(struct parser *p, struct span rest)
+{
+    if (p->rules->lost.p)
+        return fail(p, "a second `lost`");
+    if (rest.len == 0 || memchr(rest.p, '{', rest.len))
+        return fail(p, "`lost` needs text, without {names}");
+    p->rules->lost = rest;
+    return TEDDY_OK;
+}
+
 /* What can be told of the rule read so far, now that it ends. */
 static int end_rule(struct parser *p)
 {
@@ -400,7 +410,7 @@ static const struct {
 } LINES[] = {
     {"unknown", false, read_unknown}, {"rule", false, read_rule},  {"default", false, read_default},
     {"hear", true, read_hear},        {"keep", true, read_keep},   {"say", true, read_say},
-    {"then", true, read_then},        {"pause", true, read_pause},
+    {"then", true, read_then},        {"pause", true, read_pause}, {"lost", false, read_lost},
 };
 
 static int read_line(struct parser *p, struct span line)
@@ -425,7 +435,7 @@ static int read_line(struct parser *p, struct span line)
     }
     return fail(p,
                 "'%.*s' begins no kind of line: use rule, hear, keep, say, then, pause, default, "
-                "unknown or #",
+                "unknown, lost or #",
                 SHOWN(word));
 }
 

@@ -83,6 +83,7 @@ struct rules {
     struct list rules, hears, tokens, alts, keeps, says, parts;
     struct name names[RULES_NAMES_MAX];
     unsigned name_count;
+    struct span lost;  /* said when another's answer broke off; p NULL: no `lost` line */
     uint32_t fallback; /* index of the rule `default` */
 };
 

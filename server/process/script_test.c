@@ -50,16 +50,16 @@ static void open_talk(struct talk *t, const char *rules)
     char err[256] = "";
     *t = (struct talk){.p = processor_find("script"), .path = "/tmp/rules-XXXXXX"};
     t->ear.sink = (struct process_sink){on_reply, on_fail, on_wake_after};
-    struct process_config config = {NULL};
+    struct process_config config = {.loops = 1};
     if (rules) {
         int fd = mkstemp(t->path);
         assert_int_equal(write(fd, rules, strlen(rules)), strlen(rules));
         close(fd);
-        config.rules_path = t->path;
+        config.script.rules_path = t->path;
     }
     if (t->p->open(&config, &t->shared, err, sizeof err) != TEDDY_OK)
         fail_msg("%s", err);
-    assert_int_equal(t->p->session_new(t->shared, &t->session), TEDDY_OK);
+    assert_int_equal(t->p->session_new(t->shared, NULL, NULL, &t->session), TEDDY_OK);
 }
 
 static void close_talk(struct talk *t)
@@ -74,7 +74,8 @@ static const char *say(struct talk *t, const char *text)
 {
     t->ear.text[0] = '\0';
     t->ear.parts = t->ear.dones = 0;
-    t->p->utter(t->session, span_of(text), &t->ear.sink);
+    struct process_turn turn = {.text = span_of(text)};
+    t->p->utter(t->session, &turn, &t->ear.sink);
     while (!t->ear.dones) {
         assert_true(t->ear.wake_ms > 0);
         t->ear.wake_ms = 0;
@@ -97,7 +98,7 @@ static void remembers_what_it_was_told(void **state)
     assert_string_equal(say(&t, "what?"), "Hm, Leo.");
     assert_string_equal(say(&t, "my name is {name} {1}"), "Hello name} {1, name} {1! {ok}");
     void *first = t.session;
-    assert_int_equal(t.p->session_new(t.shared, &t.session), TEDDY_OK);
+    assert_int_equal(t.p->session_new(t.shared, NULL, NULL, &t.session), TEDDY_OK);
     assert_string_equal(say(&t, "what?"), "Hm, my friend."); /* memory is the session's own */
     t.p->session_free(first);
     close_talk(&t);
@@ -125,7 +126,8 @@ static void speaks_in_parts_with_pauses(void **state)
     (void)state;
     struct talk t;
     open_talk(&t, "default\nsay one.\npause 5\nthen two.\nthen three.\n");
-    t.p->utter(t.session, span_of("x"), &t.ear.sink);
+    struct process_turn turn = {.text = span_of("x")};
+    t.p->utter(t.session, &turn, &t.ear.sink);
     assert_string_equal(t.ear.text, "one.");
     assert_int_equal(t.ear.wake_ms, 5);
     assert_int_equal(t.ear.dones, 0);
@@ -133,11 +135,30 @@ static void speaks_in_parts_with_pauses(void **state)
     assert_string_equal(t.ear.text, "one. two. three.");
     assert_int_equal(t.ear.parts, 3);
     assert_int_equal(t.ear.dones, 1);
-    t.p->utter(t.session, span_of("x"), &t.ear.sink);
+    t.p->utter(t.session, &turn, &t.ear.sink);
     t.p->cancel(t.session);
     t.p->wake(t.session, &t.ear.sink);
     assert_int_equal(t.ear.parts, 4); /* nothing behind a cancel */
     close_talk(&t);
+}
+
+static void excuses_an_answer_that_broke_off(void **state)
+{
+    (void)state;
+    struct process_turn turn = {.text = span_of("x"), .broken_off = true};
+    for (int own = 0; own < 2; own++) {
+        struct talk t;
+        open_talk(&t, own ? "lost I forgot.\ndefault\nsay one.\npause 5\nthen two.\n"
+                          : "default\nsay one.\npause 5\nthen two.\n");
+        t.p->utter(t.session, &turn, &t.ear.sink);
+        assert_int_equal(t.ear.dones, 1);
+        if (own)
+            assert_string_equal(t.ear.text, " I forgot.");
+        else
+            assert_non_null(strstr(t.ear.text, "lost my thread"));
+        assert_string_equal(t.ear.text[0] ? say(&t, "x") : "", "one. two.");
+        close_talk(&t);
+    }
 }
 
 static void the_default_rules_are_kind_and_safe(void **state)
@@ -204,7 +225,7 @@ static void found_by_name(void **state)
     assert_null(processor_find("parrot"));
     void *shared;
     char err[256];
-    struct process_config config = {"/nonexistent"};
+    struct process_config config = {.script = {"/nonexistent"}};
     assert_int_equal(processor_find("script")->open(&config, &shared, err, sizeof err),
                      TEDDY_EINVAL);
     assert_non_null(strstr(err, "/nonexistent"));
@@ -216,6 +237,7 @@ int main(void)
         cmocka_unit_test(remembers_what_it_was_told),
         cmocka_unit_test(never_says_the_same_twice_in_a_row),
         cmocka_unit_test(speaks_in_parts_with_pauses),
+        cmocka_unit_test(excuses_an_answer_that_broke_off),
         cmocka_unit_test(the_default_rules_are_kind_and_safe),
         cmocka_unit_test(found_by_name),
     };

@@ -290,16 +290,17 @@ static void too_many_messages(void **state)
     house_close(&house);
 }
 
-static void no_room_for_the_processor_is_1011(void **state)
+static void no_room_for_the_processor_is_an_error(void **state)
 {
     (void)state;
     struct session_config c = house_config();
-    c.processor = &testing_broken_processor;
+    c.minds = testing_minds_with(&testing_broken_process);
     open_house(&c);
     struct toy *t = toy_join(&house, "d1");
     toy_say(t, "x");
     toy_hears_part(t, "echo");
-    toy_closed(t, 1011, "internal retry_ms=");
+    toy_hears_part(t, "\"code\":\"backend_error\"");
+    toy_settle(t);
     toy_free(t);
     house_close(&house);
 }
@@ -518,7 +519,7 @@ int main(void)
         IN_HOUSE(sessions_of_a_key_are_closed),
         IN_HOUSE(a_drain_closes_all_and_lets_nobody_in),
         cmocka_unit_test(too_many_messages),
-        cmocka_unit_test(no_room_for_the_processor_is_1011),
+        cmocka_unit_test(no_room_for_the_processor_is_an_error),
         cmocka_unit_test(it_pings_and_drops_the_silent),
         cmocka_unit_test(a_toys_token_runs_out),
         cmocka_unit_test(a_refresh_keeps_the_session),

@@ -49,8 +49,8 @@ struct utterance {
 struct talk {
     struct process_sink sink;
     struct session *session;
-    void *mind; /* the processor's */
-    struct loop_timer wake;
+    struct process_session who;
+    struct mind *mind;       /* NULL: nothing had to be answered yet */
     struct utterance *queue; /* the first is being answered */
     uint8_t queued;
     bool answering;

@@ -6,8 +6,8 @@
 
 #include "http/http.h"
 #include "identity/rules.h"
+#include "mind/mind.h"
 #include "net/loop.h"
-#include "process/process.h"
 #include "proto/ws.h"
 
 struct hub;
@@ -22,9 +22,8 @@ struct session_config {
     uint32_t messages_per_s,
         messages_burst; /* 0: no limit; over it `rate_limited` errors, 1008 after as many again */
     uint32_t retry_min_ms,
-        retry_max_ms; /* the jittered retry_ms of closings that ask to come back */
-    const struct processor *processor;
-    void *processor_shared;
+        retry_max_ms;      /* the jittered retry_ms of closings that ask to come back */
+    struct minds *minds;   /* what answers */
     struct store *store;   /* where messages to toys wait; NULL: there are none */
     uint32_t downlink_max; /* bytes of the longest message to a toy */
     /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result

@@ -60,7 +60,8 @@ static void with_echo_only_the_echo_is_the_end(void **state)
 {
     (void)state;
     struct session_config c = house_config();
-    c.processor = processor_find("echo");
+    struct process echo = {processor_find("echo"), NULL};
+    c.minds = testing_minds_with(&echo);
     open_house(&c);
     struct toy *t = toy_join(&house, "d1");
     toy_say(t, "x");

@@ -18,29 +18,36 @@ unsigned testing_minds;
 
 /* ---- processors */
 
-static int mind_new(void *shared, void **session)
+static int said_new(void *shared, struct loop *loop, const struct process_session *who,
+                    void **session)
 {
     (void)shared;
+    (void)loop;
+    (void)who;
     *session = malloc(1);
     __atomic_add_fetch(&testing_minds, 1, __ATOMIC_SEQ_CST);
     return TEDDY_OK;
 }
 
-static int mind_fails(void *shared, void **session)
+static int said_fails(void *shared, struct loop *loop, const struct process_session *who,
+                      void **session)
 {
     (void)shared;
+    (void)loop;
+    (void)who;
     (void)session;
     return TEDDY_ENOMEM;
 }
 
-static void mind_free(void *session)
+static void said_free(void *session)
 {
     free(session);
     __atomic_sub_fetch(&testing_minds, 1, __ATOMIC_SEQ_CST);
 }
 
-static void mind_utter(void *session, struct span text, struct process_sink *sink)
+static void said_utter(void *session, const struct process_turn *turn, struct process_sink *sink)
 {
+    struct span text = turn->text;
     char answer[5000];
     uint64_t ms;
     (void)session;
@@ -65,30 +72,33 @@ static void mind_utter(void *session, struct span text, struct process_sink *sin
     }
 }
 
-static void mind_wake(void *session, struct process_sink *sink)
+static void said_wake(void *session, struct process_sink *sink)
 {
     (void)session;
     sink->reply(sink, span_of("awake"), true);
 }
 
-static void mind_cancel(void *session)
+static void said_cancel(void *session)
 {
     (void)session;
 }
 
-const struct processor testing_processor = {
+static const struct processor processor = {
     .name = "testing",
-    .session_new = mind_new,
-    .session_free = mind_free,
-    .utter = mind_utter,
-    .wake = mind_wake,
-    .cancel = mind_cancel,
+    .session_new = said_new,
+    .session_free = said_free,
+    .utter = said_utter,
+    .wake = said_wake,
+    .cancel = said_cancel,
 };
 
-const struct processor testing_broken_processor = {
+static const struct processor broken = {
     .name = "broken",
-    .session_new = mind_fails,
+    .session_new = said_fails,
 };
+
+const struct process testing_process = {&processor, NULL};
+const struct process testing_broken_process = {&broken, NULL};
 
 /* ---- the server's side */
 
@@ -184,9 +194,17 @@ struct session_config house_config(void)
         .messages_burst = 1,
         .retry_min_ms = 100,
         .retry_max_ms = 900,
-        .processor = &testing_processor,
         .refresh = on_refresh,
     };
+}
+
+struct minds *testing_minds_with(const struct process *process)
+{
+    char err[256];
+    struct minds *minds;
+    struct mind_config config = {.process = process};
+    assert_int_equal(minds_open(&config, &minds, err, sizeof err), TEDDY_OK);
+    return minds;
 }
 
 static void make_hub(struct loop *loop, void *arg)
@@ -200,6 +218,8 @@ void house_open(struct house *h, const struct session_config *config)
 {
     h->config = *config;
     h->config.refresh_context = h;
+    if (!h->config.minds)
+        h->config.minds = testing_minds_with(&testing_process);
     h->refresh_exp_s = 3600;
     testing_start(&h->net, on_accept, h);
     testing_on_loop(&h->net, make_hub, h);
@@ -210,6 +230,7 @@ void house_close(struct house *h)
     testing_stop(&h->net);
     assert_int_equal(hub_sessions(h->hub), 0);
     hub_free(h->hub);
+    minds_close(h->config.minds);
     assert_int_equal(__atomic_load_n(&testing_minds, __ATOMIC_SEQ_CST), 0);
 }
 

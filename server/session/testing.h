@@ -63,8 +63,9 @@ void toy_settle(struct toy *t);
 /* For processors of the tests: said words decide. "slow" answers when woken after 60 s unless
  * cancelled, "wait N" after N ms, "fail" fails, "two" in two parts, "big" in one of 3000 bytes,
  * else "re: " and the words. */
-extern const struct processor testing_processor;
-extern const struct processor testing_broken_processor; /* has no room for a session */
-extern unsigned testing_minds;                          /* alive */
+struct minds *testing_minds_with(const struct process *process); /* closed with its house */
+extern const struct process testing_process;
+extern const struct process testing_broken_process; /* has no room for a session */
+extern unsigned testing_minds;                      /* alive */
 
 #endif

@@ -59,28 +59,23 @@ static void end_with(struct session *s, struct span text)
     pop(s);
 }
 
-static bool make_mind(struct session *s)
-{
-    const struct session_config *c = session_hub(s)->config;
-    struct talk *t = s->talk;
-    return t->mind || c->processor->session_new(c->processor_shared, &t->mind) == TEDDY_OK;
-}
-
 static void answer(struct session *s)
 {
     struct talk *t = s->talk;
     struct utterance *u = t->queue;
+    const struct session_config *c = session_hub(s)->config;
     const char *device = session_device(s), *child = session_child(s);
     if (u->flags & UTTERANCE_REPEATED) {
         end_with(s, recent_answer(recent_of(s), device, child, u->id_hash));
     } else if (u->flags & UTTERANCE_CANCELLED) {
         end_with(s, NONE);
-    } else if (!make_mind(s)) {
+    } else if (!t->mind &&
+               mind_new(c->minds, session_hub(s)->loop, &t->who, s->sid, &t->mind) != TEDDY_OK) {
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);
     } else {
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
         t->answering = true;
-        session_hub(s)->config->processor->utter(t->mind, text_of(u), &t->sink);
+        mind_utter(t->mind, text_of(u), &t->sink);
     }
 }
 
@@ -113,7 +108,6 @@ static void on_reply(struct process_sink *sink, struct span text, bool done)
         send_reply(s, u->seq, id_of(u), text, false);
         return;
     }
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
     end_with(s, text);
     pump(s);
 }
@@ -125,26 +119,10 @@ static void on_fail(struct process_sink *sink, const char *code, const char *det
     if (!t->answering)
         return;
     struct utterance *u = t->queue;
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
     send_error(s, u->seq, id_of(u), code, detail);
     forget(s, u); /* said again, it is worth another attempt */
     pop(s);
     pump(s);
-}
-
-static void on_wake_after(struct process_sink *sink, uint32_t delay_ms)
-{
-    struct talk *t = CONTAINER(sink, struct talk, sink);
-    if (t->answering)
-        loop_timer_set(session_hub(t->session)->loop, &t->wake, session_now(t->session) + delay_ms);
-}
-
-static void on_wake(struct loop *loop, struct loop_timer *timer)
-{
-    (void)loop;
-    struct talk *t = CONTAINER(timer, struct talk, wake);
-    if (t->answering)
-        session_hub(t->session)->config->processor->wake(t->mind, &t->sink);
 }
 
 static bool make_talk(struct session *s)
@@ -155,8 +133,8 @@ static bool make_talk(struct session *s)
     if (!s->talk)
         return false;
     s->talk->session = s;
-    s->talk->sink = (struct process_sink){on_reply, on_fail, on_wake_after};
-    s->talk->wake.fire = on_wake;
+    s->talk->who = (struct process_session){session_device(s), session_child(s)};
+    s->talk->sink = (struct process_sink){.reply = on_reply, .fail = on_fail};
     return true;
 }
 
@@ -251,7 +229,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     }
     metric_add(loop_index(session_hub(s)->loop), METRIC_UTTERANCES, 1);
     check_id(s, id, &u);
-    bool echo_only = session_hub(s)->config->processor->echo_only;
+    bool echo_only = minds_echo_only(session_hub(s)->config->minds);
     send_echo(s, u.seq, id, text, echo_only);
     if (echo_only || s->state != SESSION_LIVE)
         return;
@@ -282,9 +260,8 @@ void utterance_cancel(struct session *s, uint64_t seq)
         u->flags |= UTTERANCE_CANCELLED;
         return;
     }
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
     t->answering = false;
-    session_hub(s)->config->processor->cancel(t->mind);
+    mind_cancel(t->mind);
     recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     end_with(s, NONE);
     pump(s);
@@ -292,12 +269,11 @@ void utterance_cancel(struct session *s, uint64_t seq)
 
 void utterances_drop(struct session *s)
 {
-    const struct processor *processor = session_hub(s)->config->processor;
     struct talk *t = session_talk(s);
     if (!t)
         return;
     if (t->answering) {
-        processor->cancel(t->mind);
+        mind_cancel(t->mind);
         recent_answer_drop(recent_of(s), session_device(s), session_child(s));
     }
     for (struct utterance *u = t->queue, *next; u; u = next) {
@@ -306,9 +282,7 @@ void utterances_drop(struct session *s)
             forget(s, u);
         utterance_free(u);
     }
-    loop_timer_unset(session_hub(s)->loop, &t->wake);
-    if (t->mind)
-        processor->session_free(t->mind);
+    mind_free(t->mind);
     free(t);
     s->talk = NULL;
 }

@@ -11,7 +11,7 @@
     "sid = NULL, access_jti = NULL, refresh_jti = NULL, iat_s = 0, access_exp_s = 0,"              \
     " refresh_exp_s = 0, presented = 0, spent_jti = NULL, spent_s = 0"
 
-/* In this order: what leads to the child goes last. */
+/* In this order: what leads to messages goes behind them. */
 static const struct {
     const char *table;
     enum stmt_id id;
@@ -24,6 +24,15 @@ static const struct {
      "UPDATE device SET child_id = '', client_timestamp = '', claimed_s = 0, seen_s = 0, " NO_FAMILY
      " WHERE " OF_CHILD " AND claimed_s <= ?2"},
     {"child", STMT_CHILD_FORGET_KEY, "DELETE FROM child WHERE child_id = ?1 AND made_s <= ?2"},
+    {"profile", STMT_CHILD_FORGET_PROFILE,
+     "DELETE FROM profile WHERE child_id = ?1 AND set_s <= ?2"},
+    {"turn", STMT_CHILD_FORGET_TURNS, "DELETE FROM turn WHERE child_id = ?1 AND at_s <= ?2"},
+    /* Days are local: one that may have begun by then counts. */
+    {"played", STMT_CHILD_FORGET_PLAYED,
+     "DELETE FROM played WHERE child_id = ?1 AND day - 1 <= ?2 / 86400"},
+    {"blocked", STMT_CHILD_FORGET_BLOCKED,
+     "DELETE FROM blocked WHERE child_id = ?1 AND day - 1 <= ?2 / 86400"},
+    {"alert", STMT_CHILD_FORGET_ALERTS, "DELETE FROM alert WHERE child_id = ?1 AND at_s <= ?2"},
 };
 
 int store_child_forget(struct store_tx *tx, const char *child_id, uint64_t up_to_s,

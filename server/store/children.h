@@ -5,7 +5,7 @@
 #include "store/store.h"
 
 /* Every table with something of a child in it, and how much of it was erased there. */
-#define CHILD_TABLES 3
+#define CHILD_TABLES 8
 
 struct child_erased {
     const char *table[CHILD_TABLES];
@@ -13,8 +13,8 @@ struct child_erased {
 };
 
 /* Erases what was kept on the child up to up_to_s, from every table: its bindings with their times
- * and token families, the messages to its toys, the key of its pseudonym. UINT64_MAX: all. A child
- * that nothing is known of is fine. */
+ * and token families, the messages to its toys, the key of its pseudonym, what its conversations
+ * left (talk.h). UINT64_MAX: all. A child that nothing is known of is fine. */
 int store_child_forget(struct store_tx *tx, const char *child_id, uint64_t up_to_s,
                        struct child_erased *out);
 /* When something was last kept on it; 0: nothing is. Later than now, if the clock has been set back.

@@ -182,5 +182,7 @@ int store_device_release(struct store_tx *tx, const char *device_id)
                 " spent_s = 0 WHERE row = ?1");
     bind_u64(st, 1, (uint64_t)row);
     err = tx_change(tx, st);
+    if (err == TEDDY_OK)
+        err = talk_clear_row(tx, row);
     return err != TEDDY_OK ? err : downlink_clear_row(tx, row);
 }

@@ -215,7 +215,12 @@ static int next_child(struct store_tx *tx, char after[LIMIT_ID_LEN + 1])
         tx_stmt(tx, STMT_CHILD_NEXT,
                 "SELECT min(id) FROM"
                 " (SELECT min(child_id) AS id FROM device WHERE child_id > ?1 AND child_id <> ''"
-                " UNION ALL SELECT min(child_id) FROM child WHERE child_id > ?1)");
+                " UNION ALL SELECT min(child_id) FROM child WHERE child_id > ?1"
+                " UNION ALL SELECT min(child_id) FROM profile WHERE child_id > ?1"
+                " UNION ALL SELECT min(child_id) FROM turn WHERE child_id > ?1"
+                " UNION ALL SELECT min(child_id) FROM played WHERE child_id > ?1"
+                " UNION ALL SELECT min(child_id) FROM blocked WHERE child_id > ?1"
+                " UNION ALL SELECT min(child_id) FROM alert WHERE child_id > ?1)");
     bind_text(st, 1, after);
     char next[LIMIT_ID_LEN + 1] = "";
     int err = tx_row(tx, st);

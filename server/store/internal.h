@@ -9,6 +9,7 @@
 
 #include "store/seal.h"
 #include "store/store.h"
+#include "store/talk.h"
 
 /* One slot per statement; each is prepared at its first use on a connection and kept until the
  * connection closes. */
@@ -80,11 +81,42 @@ enum stmt_id {
     STMT_AUDIT_HEAD_PRUNE,
     STMT_CHILD_KEY,
     STMT_CHILD_ADD,
+    /* talk.c */
+    STMT_PROFILE_GET,
+    STMT_PROFILE_PUT,
+    STMT_CHILD_ONLY_DEVICE,
+    STMT_DEVICE_PROCESSOR,
+    STMT_TURN_LIST,
+    STMT_TURN_CLEAR,
+    STMT_TURN_BOUND,
+    STMT_TURN_ADD,
+    STMT_TALK_PAIR,
+    STMT_PLAYED_GET,
+    STMT_PLAYED_ADD,
+    STMT_BLOCKED_ADD,
+    STMT_REPORT,
+    STMT_ALERT_ADD,
+    STMT_ALERT_NEXT,
+    STMT_ALERT_PUT_OFF,
+    STMT_ALERT_DROP,
+    STMT_TALK_TOY,
+    STMT_TALK_KEPT_PROFILE,
+    STMT_TALK_KEPT,
+    STMT_TALK_CLEAR_PROFILE,
+    STMT_TALK_CLEAR_TURN,
+    STMT_TALK_CLEAR_PLAYED,
+    STMT_TALK_CLEAR_BLOCKED,
+    STMT_TALK_CLEAR_ALERT,
     /* children.c, erasures.c */
     STMT_CHILD_FORGET_MESSAGES,
     STMT_CHILD_FORGET_BINDINGS,
     STMT_CHILD_FORGET_KEY,
     STMT_CHILD_LATEST,
+    STMT_CHILD_FORGET_PROFILE,
+    STMT_CHILD_FORGET_TURNS,
+    STMT_CHILD_FORGET_PLAYED,
+    STMT_CHILD_FORGET_BLOCKED,
+    STMT_CHILD_FORGET_ALERTS,
     STMT_CHILD_REVOKE,
     STMT_CHILD_BINDINGS,
     STMT_CHILD_MESSAGES,
@@ -105,6 +137,10 @@ enum stmt_id {
     STMT_RETAIN_CHILDREN_OLD,
     STMT_RETAIN_BATCHES,
     STMT_RETAIN_ADMIN_TOKENS,
+    STMT_RETAIN_TURNS,
+    STMT_RETAIN_PLAYED,
+    STMT_RETAIN_BLOCKED,
+    STMT_RETAIN_ALERTS,
     STMT_COUNT
 };
 
@@ -237,6 +273,11 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
                 const struct claim_keys *recent);
 /* Empties the device's queue. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
+/* All that conversations left with a device. */
+/* Its columns from `first` on: name, language, zone, age, quiet_from, quiet_to, minutes, memory,
+ * alert_words. */
+int talk_read_profile(struct store_tx *tx, sqlite3_stmt *st, int first, struct profile_row *out);
+int talk_clear_row(struct store_tx *tx, int64_t device_row);
 /* Brings the database up to the list of forgotten children (erasures.h). Before the writer thread
  * starts. TEDDY_ESTORE with err. */
 TEDDY_MUST_CHECK int erasures_start(struct store_tx *tx, char *err, size_t cap);

@@ -62,6 +62,13 @@ static const char hands[] =
 static const char pseudonyms[] = "DELETE FROM child WHERE NOT EXISTS (SELECT 1 FROM former.child f"
                                  " WHERE f.child_id = child.child_id AND f.key = child.key)";
 
+/* What conversations left, of a toy that has left that child since. */
+#define LEFT(table)                                                                                \
+    "DELETE FROM " table " AS t WHERE NOT EXISTS (SELECT 1 FROM device d JOIN former.device f"     \
+    " ON f.device_id = d.device_id WHERE d.row = t.device_row AND f.child_id = t.child_id);"
+static const char conversations[] =
+    LEFT("profile") LEFT("turn") LEFT("played") LEFT("blocked") LEFT("alert");
+
 /* No message gets an id that was given already, nor a batch numbers. */
 static const char numbers[] =
     "UPDATE server SET epoch = max(server.epoch, f.epoch) FROM former.server f;"
@@ -179,6 +186,7 @@ static int follow(struct store_tx *tx, const struct restore_job *job, struct res
     bool ok = rc == TEDDY_OK && sqlite3_exec(tx->db, hands, NULL, NULL, NULL) == SQLITE_OK &&
               run_steps(tx, known, sizeof known / sizeof known[0], out) &&
               sqlite3_exec(tx->db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(tx->db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
               sqlite3_exec(tx->db, numbers, NULL, NULL, NULL) == SQLITE_OK;
     return ok ? TEDDY_OK : blame(tx, job, err, cap);
 }

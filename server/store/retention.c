@@ -278,6 +278,50 @@ static int retain_children(struct store_tx *tx, const struct retention_bounds *b
     return tx_run(tx, children(st, from->child_id, to->child_id));
 }
 
+/* ---- What conversations left, by age. ---- */
+
+static int retain_talk(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                       uint64_t *pruned)
+{
+    static const struct {
+        enum stmt_id id;
+        const char *sql;
+        bool memory, days; /* days: the table counts in days */
+    } tables[] = {
+        {STMT_RETAIN_TURNS,
+         "DELETE FROM turn WHERE (device_row, child_id, n) IN (SELECT device_row, child_id, n"
+         " FROM turn WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
+         true, false},
+        {STMT_RETAIN_PLAYED,
+         "DELETE FROM played WHERE (device_row, child_id, day) IN (SELECT device_row, child_id, day"
+         " FROM played WHERE day < ?1 ORDER BY day LIMIT ?2)",
+         false, true},
+        {STMT_RETAIN_BLOCKED,
+         "DELETE FROM blocked WHERE (device_row, child_id, day, category) IN (SELECT device_row,"
+         " child_id, day, category FROM blocked WHERE day < ?1 ORDER BY day LIMIT ?2)",
+         false, true},
+        {STMT_RETAIN_ALERTS,
+         "DELETE FROM alert WHERE n IN (SELECT n FROM alert WHERE at_s <= ?1 ORDER BY n LIMIT ?2)",
+         false, false},
+    };
+    bool more = false;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        uint32_t days = tables[i].memory ? b->memory_days : b->reports_days;
+        uint64_t gone = 0, bound = before(now_s, days);
+        if (days == 0)
+            continue;
+        sqlite3_stmt *st = tx_stmt(tx, tables[i].id, tables[i].sql);
+        bind_u64(st, 1, tables[i].days ? bound / DAY_S : bound);
+        bind_u64(st, 2, PIECE);
+        int err = count(tx, st, &gone);
+        if (err != TEDDY_OK)
+            return err;
+        pruned[tables[i].memory ? RETENTION_TURNS : RETENTION_REPORTS] += gone;
+        more |= gone == PIECE;
+    }
+    return more ? TEDDY_OK : TEDDY_ENOTFOUND;
+}
+
 /* ---- Small tables. ---- */
 
 static int retain_rest(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
@@ -315,6 +359,9 @@ int store_retain(struct store_tx *tx, const struct retention_bounds *b, uint64_t
         break;
     case RETAIN_CHILDREN:
         err = retain_children(tx, b, now_s, from, to, pruned);
+        break;
+    case RETAIN_TALK:
+        err = retain_talk(tx, b, now_s, pruned);
         break;
     case RETAIN_REST:
         err = retain_rest(tx, b, now_s, pruned);

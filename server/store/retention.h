@@ -15,7 +15,9 @@
     X(BINDINGS, "bindings")                                                                        \
     X(CHILDREN, "children")                                                                        \
     X(BATCHES, "batches")                                                                          \
-    X(ADMIN_TOKENS, "admin_tokens")
+    X(ADMIN_TOKENS, "admin_tokens")                                                                \
+    X(TURNS, "turns")                                                                              \
+    X(REPORTS, "reports")
 
 enum retention_kind {
 #define RETENTION_ENUM(id, name) RETENTION_##id,
@@ -32,9 +34,18 @@ struct retention_bounds {
     uint32_t children_days; /* the pseudonym's key of a child without a toy */
     uint32_t batches_days;
     uint32_t admin_tokens_days; /* after they expired or were revoked */
+    uint32_t memory_days;       /* a remembered turn */
+    uint32_t reports_days;      /* what was played and blocked, and alerts nobody took */
 };
 
-enum retention_step { RETAIN_MESSAGES, RETAIN_DEVICES, RETAIN_CHILDREN, RETAIN_REST, RETAIN_DONE };
+enum retention_step {
+    RETAIN_MESSAGES,
+    RETAIN_DEVICES,
+    RETAIN_CHILDREN,
+    RETAIN_TALK,
+    RETAIN_REST,
+    RETAIN_DONE
+};
 
 /* Where a walk through the tables is. All zero: at its beginning. */
 struct retention_place {

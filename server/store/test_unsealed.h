@@ -36,7 +36,7 @@ static inline void make_unsealed(sqlite3 *db, int version)
     snprintf(sql, sizeof sql,
              "DROP INDEX IF EXISTS device_child; ALTER TABLE server DROP COLUMN erasures;"
              "ALTER TABLE device DROP COLUMN recent;"
-             "ALTER TABLE device DROP COLUMN sealed;"
+             "ALTER TABLE device DROP COLUMN processor; ALTER TABLE device DROP COLUMN sealed;"
              "ALTER TABLE device RENAME COLUMN fingerprint TO secret; PRAGMA user_version = %d;",
              version);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);

@@ -71,6 +71,7 @@ class Api(harness.Case):
     def parameters(self):
         """Ids of a toy, a child, a token, a key and a token family that are there."""
         toy = self.server.add()
+        toy.child_id = "child-" + secrets.token_hex(8)
         sid = harness.sid_of(toy.claim()["access"])
         token = self.server.admin_token("viewer").split("_")[1]
         keys = self.server.admin("GET", "/keys")[1]["keys"]

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from harness import PATIENCE, Case, Server, closed, closing, hello, main, program
 
+NOTHING = {"device": 0, "downlink": 0, "child": 0, "profile": 0, "turn": 0, "played": 0, "blocked": 0, "alert": 0}
 FREE = {"claims_per_device_min": 0, "refreshes_per_device_min": 0}
 DAY = 86400
 
@@ -107,7 +108,7 @@ class Privacy(Case):
                 self.verify(path)
                 self.keeps_files(path, child)
             receipt = json.loads(printed)
-            self.assertEqual(receipt["erased"], {"device": 3, "downlink": 2, "child": 1})
+            self.assertEqual(receipt["erased"], {**NOTHING, "device": 3, "downlink": 2, "child": 1})
             self.assertEqual(receipt["child"], name)
             self.check(receipt)
             self.assertEqual(bound(self.server, child), 0)
@@ -167,7 +168,7 @@ class Privacy(Case):
         first, name = self.forget(child), self.pseudonym(child)
         self.assertIsNone(name)
         again = self.forget(child)
-        self.assertEqual((again["child"], again["erased"]), (None, {"device": 0, "downlink": 0, "child": 0}))
+        self.assertEqual((again["child"], again["erased"]), (None, NOTHING))
         self.check(again)
         self.assertEqual(self.forget("never-heard-of")["erased"], again["erased"])
         toy.claim()
@@ -185,7 +186,7 @@ class Privacy(Case):
             exported = json.loads(server.ctl("child", "export", toy.child_id).stdout)
             self.assertEqual([b["device_id"] for b in exported["bindings"]], [toy.device_id])
             receipt = self.forget(toy.child_id, server)
-            self.assertEqual(receipt["erased"], {"device": 1, "downlink": 0, "child": 1})
+            self.assertEqual(receipt["erased"], {**NOTHING, "device": 1, "child": 1})
             self.check(receipt, server)
             self.assert_gone(toy.child_id, server)
             server.start()

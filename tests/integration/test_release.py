@@ -17,6 +17,7 @@ FREE = {"claims_per_device_min": 0, "refreshes_per_device_min": 0, "requests_per
 
 # What of a toy's own row outlives a release. All else is as in the row of a toy that was just registered.
 STAYS = {"row", "device_id", "enabled", "created_s",
+         "processor",  # the operator's choice for the toy, whoever has it
          "fingerprint", "sealed", "secret_rev",  # its secret is burned into it
          "recent",  # what makes an old claim of it a replay
          "downlink_epoch", "downlink_n"}  # it takes no message below the last id that it was given
@@ -25,6 +26,7 @@ TABLES = {
     "device": "reset",
     "claim_key": "stays",  # what makes an old claim of it a replay
     "downlink": "gone",
+    "profile": "gone", "turn": "gone", "played": "gone", "blocked": "gone", "alert": "gone",
     # They have nothing of a toy or of a child.
     "server": "stays", "admin_token": "stays", "batch": "stays", "seal_key": "stays",
     # Events stay, and with them the key of a child's pseudonym, until the child is forgotten.
@@ -62,6 +64,15 @@ class Released(Case):
         pair = toy.post_refresh(pair["refresh"]).json()
         for n in range(3):
             send(self.server, toy, f"words for the child {n}")
+        with closing(self.server.database()) as db:  # what conversations leave
+            (row,) = db.execute("select row from device where device_id = ?", (toy.device_id,)).fetchone()
+            db.execute("insert into profile values (?, ?, 'Mia', 'en', '', 5, 0, 0, 60, 1, 1, 1)", (row, child))
+            db.execute("insert into turn values (?, ?, 1, 1, 'heard', 'said')", (row, child))
+            db.execute("insert into played values (?, ?, 20000, 60)", (row, child))
+            db.execute("insert into blocked values (?, ?, 20000, 'violence', 2)", (row, child))
+            db.execute("insert into alert (device_row, child_id, category, words, at_s, due_s, tries) values (?, ?, 'self_harm', 'w', 1, 1, 0)",
+                       (row, child))
+            db.commit()
         return toy, claim, pair
 
     def snapshot(self):

@@ -58,6 +58,7 @@ def make_unsealed(db, toys, version=3):
     db.execute("drop index if exists device_child")
     db.execute("alter table server drop column erasures")
     keys_to_table(db)
+    db.execute("alter table device drop column processor")
     db.execute("alter table device drop column sealed")
     db.execute("alter table device rename column fingerprint to secret")
     for toy in toys:

@@ -1,0 +1,169 @@
+/* A mind from the inside: mind.c is its life, load.c and record.c what it reads and writes,
+ * limits.c the child's day, turn.c asks and speaks, moderation.c asks the second judge. */
+#ifndef MIND_INTERNAL_H
+#define MIND_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "mind/mind.h"
+#include "mind/prompt.h"
+#include "net/loop.h"
+#include "net/outgoing.h"
+#include "ops/metrics.h"
+#include "process/lines.h"
+#include "safety/safety.h"
+#include "store/talk.h"
+
+#define PLAY_GAP_MS  60000   /* silence up to here counts as play */
+#define BLOCKED_MAX  4       /* told of one turn */
+#define RAW_MAX      2097152 /* bytes of an answer that waits to be judged */
+#define PERSON_OLD_S 900     /* clocks change at quarters of an hour, in every zone */
+
+struct alert_post;
+
+/* What the minds of one loop share. */
+struct mind_loop {
+    struct outgoing *outgoing; /* to the moderation endpoint */
+    struct alert_post *posts;  /* alerts that the store has not taken yet */
+    bool stopped;
+};
+
+struct minds {
+    struct mind_config config;
+    struct prompt *prompt;
+    char authorization[4200]; /* of the moderation endpoint */
+    atomic_ulong changes;
+    struct mind_loop loops[METRIC_LOOPS_MAX];
+};
+
+/* Who is spoken with, as the store knows it. */
+struct person {
+    bool known;
+    struct profile_row profile;
+    char processor[PROCESSOR_LEN + 1];
+    bool has_zone;
+    int32_t offset_s; /* to local time */
+    int64_t day;      /* of played_s */
+    uint64_t played_s;
+    unsigned long changes; /* of struct minds, when it was read */
+    uint64_t until_s;
+};
+
+/* The last turns, oldest first. */
+struct past {
+    size_t heard, said; /* bytes */
+    char words[];       /* heard, then said */
+};
+
+struct memory {
+    struct past **past;
+    unsigned count;
+    size_t bytes;
+};
+
+/* NULL turns, or too long: they are not remembered. */
+void memory_add(struct memory *m, unsigned turns, size_t bytes, struct span heard,
+                struct span said);
+void memory_clear(struct memory *m);
+
+/* What is being done about an utterance. */
+struct turn {
+    struct process_turn asked;
+    struct process_message *history;
+    char *text, *system;
+    size_t text_len, system_len;
+    const struct process *process; /* who answers */
+    void *state;                   /* its state of this session */
+    bool running;                  /* it has not ended */
+    bool ended;                    /* it has said all */
+    bool own_words;                /* of the operator's rule file: judged part by part */
+    bool spoke;                    /* something reached the toy */
+    bool remember;
+    struct safety_out out;
+    struct buffer raw; /* not judged yet, from raw_at on */
+    size_t raw_at;
+    struct buffer last;    /* judged, and to be said with done */
+    struct buffer said;    /* all that was, to be remembered */
+    struct buffer waiting; /* a sentence before the second judge */
+    struct transfer *judge;
+    bool judging, verdict_ok;
+    struct buffer verdict;
+    uint8_t blocked[BLOCKED_MAX]; /* categories, each once */
+    bool blocked_in;
+    unsigned blocked_count;
+};
+
+enum then { THEN_END, THEN_FALL_BACK };
+
+struct load;
+
+struct mind {
+    struct minds *minds;
+    struct loop *loop;
+    struct process_session who;
+    uint8_t sid[STORE_JTI_LEN];
+    struct process_sink inner; /* what processors speak into */
+    struct process_sink *sink; /* the session's; NULL: nothing was said */
+    struct span text;
+    const struct process *own; /* who answers this toy; NULL: not known yet */
+    void *own_state, *spare;   /* its state, the fallback's; NULL: not needed yet */
+    struct loop_timer wake;    /* of who answers */
+    struct loop_timer later;   /* then */
+    struct loop_timer late;    /* of the second judge */
+    enum then then;
+    struct turn *turn;
+    struct load *load;
+    struct person person;
+    struct memory memory;
+    uint32_t turns;      /* so far: varies what is said */
+    uint64_t played_ms;  /* when play was counted last; 0: never */
+    uint64_t unsaved_ms; /* of play */
+};
+
+/* mind.c */
+uint64_t mind_now_s(void);
+struct safety_who mind_safety_who(const struct mind *m);
+/* The present utterance is over: what of it is to be kept is queued, then the session hears. */
+void mind_finish(struct mind *m);
+void mind_fail(struct mind *m, const char *code, const char *detail);
+/* Our own words, and the end; why: of the log. */
+void mind_close_with(struct mind *m, struct span line);
+/* At the end of the present callback, which may be one of the processor's, which is given up. */
+void mind_later(struct mind *m, enum then then);
+
+/* load.c: reads the person, then calls mind_known. False: it could not be asked for. */
+bool load_begin(struct mind *m);
+void load_drop(struct mind *m); /* it is not wanted any more */
+void mind_known(struct mind *m, bool ok);
+
+/* limits.c: what is to be said instead of an answer; len 0: nothing, go on. */
+struct span limits_check(struct mind *m);
+/* Play goes on until now. */
+void limits_played(struct mind *m);
+
+/* turn.c */
+void turn_begin(struct mind *m); /* the person is known */
+bool mind_remembers(const struct mind *m);
+void turn_free(struct turn *t);
+void turn_fall_back(struct mind *m, const char *code, const char *detail);
+void turn_give_up(struct mind *m); /* who answers, and the second judge */
+void turn_blocked(struct mind *m, enum safety_category why, bool in);
+/* The second judge has let pass what waits; or has not, or could not judge. */
+void turn_passed(struct mind *m);
+void turn_flagged(struct mind *m, enum safety_category why);
+void turn_unjudged(struct mind *m);
+extern const struct process_sink TURN_SINK;
+void turn_wake(struct loop *loop, struct loop_timer *timer);
+
+/* moderation.c */
+TEDDY_MUST_CHECK int moderation_open(struct minds *minds, char *err, size_t cap);
+bool moderation_ask(struct mind *m, struct span sentence); /* false: it cannot be asked */
+void moderation_drop(struct mind *m);
+void moderation_late(struct loop *loop, struct loop_timer *timer);
+
+/* record.c */
+void record_turn(struct mind *m, const struct turn *t);
+void record_alert(struct mind *m, enum safety_category why, struct span words);
+void record_stop(struct mind_loop *at, struct loop *loop);
+
+#endif

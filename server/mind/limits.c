@@ -1,0 +1,70 @@
+/* A child's day: quiet hours and minutes of play, in local time, and how an end is said. */
+#include <string.h>
+
+#include "mind/internal.h"
+
+#define DAY_MINUTES 1440
+
+/* A gentle goodbye, in a few languages; the first is for all others. */
+static const struct {
+    const char *language, *quiet, *enough;
+} GOODBYES[] = {
+    {"en",
+     "It is quiet time now, and I am getting sleepy. Let's talk again when it is over. Sweet "
+     "dreams!",
+     "We have played so much today! My paws are tired now. Let's play again tomorrow."},
+    {"es", "Ahora es hora de descansar y tengo mucho sueño. Hablamos después. ¡Dulces sueños!",
+     "¡Hoy hemos jugado mucho! Mis patitas están cansadas. Jugamos otra vez mañana."},
+    {"ar", "حان وقت الهدوء الآن وأنا أشعر بالنعاس. نتحدث لاحقا. أحلاما سعيدة!",
+     "لقد لعبنا كثيرا اليوم! أنا متعب الآن. نلعب مرة أخرى غدا."},
+    {"zh", "现在是安静时间，我有点困了。我们以后再聊吧。做个好梦！",
+     "今天我们玩了好久！我的小爪子累了。明天再一起玩吧。"},
+    {"de", "Jetzt ist Ruhezeit, und ich werde müde. Lass uns später weiterreden. Schlaf gut!",
+     "Wir haben heute so viel gespielt! Meine Tatzen sind müde. Lass uns morgen weiterspielen."},
+};
+
+static struct span goodbye(const struct mind *m, bool quiet)
+{
+    const char *language = m->person.profile.language;
+    unsigned which = 0;
+    for (unsigned i = 0; i < sizeof GOODBYES / sizeof GOODBYES[0]; i++)
+        if (strncmp(language, GOODBYES[i].language, 2) == 0 &&
+            (language[2] == '\0' || language[2] == '-'))
+            which = i;
+    return span_of(quiet ? GOODBYES[which].quiet : GOODBYES[which].enough);
+}
+
+static bool is_quiet(const struct person *p, unsigned minute)
+{
+    const struct profile_row *r = &p->profile;
+    if (r->quiet_from <= r->quiet_to)
+        return minute >= r->quiet_from && minute < r->quiet_to;
+    return minute >= r->quiet_from || minute < r->quiet_to; /* over midnight */
+}
+
+struct span limits_check(struct mind *m)
+{
+    struct person *p = &m->person;
+    const struct profile_row *r = &p->profile;
+    int64_t local_s = (int64_t)mind_now_s() + (p->has_zone ? p->offset_s : 0);
+    unsigned minute = (unsigned)(local_s / 60 % DAY_MINUTES);
+    if (local_s / 86400 != p->day) {
+        p->day = local_s / 86400;
+        p->played_s = 0;
+    }
+    limits_played(m);
+    /* Quiet hours whose clock is not known are quiet all day. */
+    if (r->quiet_from != r->quiet_to && (!p->has_zone || is_quiet(p, minute)))
+        return goodbye(m, true);
+    if (r->minutes > 0 && p->played_s + m->unsaved_ms / 1000 >= (uint64_t)r->minutes * 60)
+        return goodbye(m, false);
+    return (struct span){"", 0};
+}
+
+void limits_played(struct mind *m)
+{
+    uint64_t now = loop_now_ms(m->loop);
+    uint64_t since = m->played_ms ? now - m->played_ms : 0;
+    m->unsaved_ms += since < PLAY_GAP_MS ? since : PLAY_GAP_MS;
+    m->played_ms = now;
+}

@@ -1,0 +1,235 @@
+/* Between the files of this room: text folded to what it is compared as, the trie of what is looked
+ * for, and the findings. */
+#ifndef SAFETY_INTERNAL_H
+#define SAFETY_INTERNAL_H
+
+#include "safety/safety.h"
+
+/* --- folded text (fold.c) --- */
+
+enum script {
+    SCRIPT_NONE,
+    SCRIPT_LATIN,
+    SCRIPT_ARABIC,
+    SCRIPT_HAN,
+    SCRIPT_CYRILLIC,
+    SCRIPT_GREEK,
+    SCRIPT_HEBREW,
+    SCRIPT_DEVANAGARI,
+    SCRIPT_KANA,
+    SCRIPT_HANGUL,
+    SCRIPT_THAI,
+    SCRIPT_OTHER,
+};
+enum script script_find(struct span name); /* SCRIPT_NONE: unknown */
+
+enum glyph_kind { GLYPH_SEP, GLYPH_LETTER, GLYPH_DIGIT, GLYPH_HAN, GLYPH_SYMBOL };
+
+enum glyph_flag {
+    GLYPH_START = 1,    /* a word may begin here */
+    GLYPH_SOFT = 2,     /* a separator that may be overlooked: k-i-l-l */
+    GLYPH_LEET = 4,     /* may stand for a letter: h3llo */
+    GLYPH_REPEAT = 8,   /* like the one before, in a run that no word has: helllo */
+    GLYPH_REPEATED = 16 /* the third of such a run and on */
+};
+
+/* One character as it is compared. */
+struct glyph {
+    uint32_t cp;
+    uint16_t from, till; /* bytes of the source */
+    uint16_t word;       /* 2 a word, 1 a character of a script without spaces */
+    uint8_t kind, flags;
+};
+
+#define GLYPHS_MAX SAFETY_IN_MAX
+
+struct folded {
+    struct span source;
+    size_t count;
+    uint32_t scripts; /* 1 << enum script of words of which at least two letters are of it */
+    struct glyph g[]; /* storage of the caller: GLYPHS_MAX, or that of a sentence */
+};
+
+struct fold_pair {
+    uint32_t from, to;
+};
+struct fold_map { /* characters that are compared as another: look-alikes, variants */
+    struct fold_pair *pairs;
+    size_t count, cap;
+};
+uint32_t fold_map_get(const struct fold_map *m, uint32_t cp);
+
+/* False: not UTF-8, or more than max glyphs. */
+bool fold_text(const struct fold_map *map, struct span source, struct folded *f, size_t max);
+/* Characters that neither leave the server nor reach the child: control, bidirectional, zero-width,
+ * not assigned. Line feed and tab are not among them. */
+bool unspeakable(uint32_t cp);
+bool is_han(uint32_t cp); /* of a script without spaces */
+/* Where the glyph at i ends a word; i - 1 must exist. */
+bool word_ends(const struct folded *f, size_t i);
+static inline bool glyph_in_word(const struct glyph *g)
+{
+    return g->kind == GLYPH_LETTER || g->kind == GLYPH_DIGIT;
+}
+
+/* --- what is looked for (trie.c, pattern.c) --- */
+
+struct trie_edge {
+    uint32_t node, cp, child; /* child 0: free */
+};
+struct trie_mark { /* an atom that ends at a node; a chain */
+    uint32_t pattern, next;
+    uint8_t slot;
+    bool prefix; /* the word may go on */
+};
+struct trie {
+    struct trie_edge *edges;
+    size_t edge_count, edge_cap; /* cap: a power of two */
+    uint32_t *node_marks;        /* per node: index of its first mark + 1 */
+    size_t node_count, node_cap;
+    struct trie_mark *marks;
+    size_t mark_count, mark_cap;
+};
+enum { TRIE_WORD = 1, TRIE_INSIDE = 2, TRIE_LEXICON = 3, TRIE_ROOTS = 4 }; /* nodes */
+
+bool trie_init(struct trie *t);
+void trie_fini(struct trie *t);
+uint32_t trie_child(const struct trie *t, uint32_t node, uint32_t cp); /* 0: none */
+/* The node there, made when it is not; 0: out of memory. */
+uint32_t trie_grow(struct trie *t, uint32_t node, uint32_t cp);
+bool trie_mark(struct trie *t, uint32_t node, struct trie_mark mark);
+
+enum pattern_does { DOES_IN = 1, DOES_OUT = 2, DOES_BLOCK = 4, DOES_ALERT = 8, DOES_ALLOW = 16 };
+
+#define PATTERN_SLOTS 10
+
+struct pattern {
+    uint8_t does, category, below; /* below: ages under it; 0: all */
+    uint8_t slots;
+    uint8_t gap[PATTERN_SLOTS]; /* before slot n: half words that may lie between */
+    uint8_t language;           /* own: only for children of that language, index + 1; 0: for all */
+    uint8_t lexicon, value;     /* of a lexicon's entry */
+};
+
+enum lexicon {
+    LEXICON_NONE,
+    LEXICON_DIGIT,  /* value: 0 to 9 */
+    LEXICON_REPEAT, /* value: how often the next digit */
+    LEXICON_PHONE,  /* a number near it is one to call */
+    LEXICON_AT,
+    LEXICON_DOT,
+    LEXICON_TLD,    /* value 1: also when a space stands before it */
+    LEXICON_STREET, /* number, name, this; value 1: only when written with a capital */
+    LEXICON_PLAIN,  /* in no street's and no mailbox's name */
+    LEXICON_CALLE,  /* this, name, number */
+    LEXICON_HAO,    /* this, number, 号 */
+    LEXICON_HOUSE,  /* what follows the number there */
+};
+
+/* --- data files (list.c, open.c) --- */
+
+#define LANGUAGES_MAX 32
+#define LANGUAGE_LEN  8
+
+struct line {
+    struct span text;
+    uint8_t language, moment, category; /* category SAFETY_CATEGORY_COUNT: any */
+};
+
+struct safety {
+    bool allow_uncovered;
+    uint8_t language; /* the configured one */
+    uint32_t scripts;
+    char languages[LANGUAGES_MAX][LANGUAGE_LEN];
+    unsigned language_count;
+    struct fold_map map;
+    struct trie trie;
+    struct pattern *patterns;
+    size_t pattern_count, pattern_cap;
+    struct line *lines;
+    size_t line_count, line_cap;
+    char **texts; /* of files, in which lines lie */
+    size_t text_count, text_cap;
+    unsigned atoms;
+};
+
+/* A data file: its name within the directory ("en/violence.txt") says what it holds. */
+struct data_file {
+    const char *name;
+    const unsigned char *data;
+    size_t len;
+};
+extern const struct data_file safety_builtin[]; /* ends with a NULL name */
+
+#define DATA_FILE_MAX 262144 /* bytes */
+#define DATA_LINE_MAX 1024
+
+struct data_error {
+    char *text;
+    size_t cap;
+};
+/* Reads one file into s; text must outlive s. TEDDY_EINVAL, TEDDY_ENOMEM. shown: how an error calls
+ * it. */
+int data_read(struct safety *s, const char *name, const char *shown, struct span text, char *err,
+              size_t cap);
+/* True when the file begins with `@ replace`: what is built in under its name is left out. */
+bool data_replaces(struct span text);
+/* Index of a language, added when it is not there and add is set; -1: none, or no room. */
+int language_index(struct safety *s, struct span language, bool add);
+int language_find(const struct safety *s, struct span language);
+
+/* Adds a pattern; what is wrong with it in *why. */
+int pattern_add(struct safety *s, struct span line, struct pattern like, const char **why);
+void *grow(void **items, size_t *cap, size_t count, size_t size); /* room for one more, or NULL */
+
+/* --- findings (match.c, contact.c, number.c) --- */
+
+struct match {
+    uint32_t pattern;
+    uint16_t from, last, till; /* glyphs; last: where its last part begins */
+};
+#define MATCHES_MAX 128
+struct matches {
+    size_t count;
+    bool overflow; /* more than can be told: counts as blocked */
+    struct match m[MATCHES_MAX];
+};
+void match_all(const struct safety *s, const struct folded *f, uint8_t direction,
+               const struct safety_who *who, struct matches *out);
+/* The longest entry of that lexicon at glyph `at`; its end, or 0. */
+size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
+                  uint8_t *value);
+
+enum contact {
+    CONTACT_PHONE,
+    CONTACT_CARD,
+    CONTACT_IBAN,
+    CONTACT_MAIL,
+    CONTACT_LINK,
+    CONTACT_HOME
+};
+struct piece_out {
+    uint16_t from, till; /* bytes of the source */
+    uint8_t contact;
+};
+#define PIECES_MAX 64
+struct pieces { /* in order, apart from each other */
+    size_t count;
+    bool overflow;
+    struct piece_out p[PIECES_MAX];
+};
+/* Personal data and links. */
+void contact_find(const struct safety *s, const struct folded *f, struct pieces *out);
+/* Each looks at glyph i for one that begins there; returns the glyph behind it, or 0. */
+size_t number_at(const struct safety *s, const struct folded *f, size_t i, enum contact *what);
+size_t iban_at(const struct folded *f, size_t i);
+
+/* Everything about a text; judged from byte `from` of it on: what lies before was judged. */
+void judge(const struct safety *s, const struct safety_who *who, struct folded *f, size_t from,
+           uint8_t direction, struct safety_verdict *v, struct pieces *pieces);
+/* Writes source from byte `from` on without what is unspeakable and with the pieces replaced: on
+ * the way in by words, on the way out by an ellipsis. False: out is too small. */
+bool rewrite(struct span source, size_t from, const struct pieces *pieces, uint8_t direction,
+             char *out, size_t cap, size_t *len);
+
+#endif

@@ -1,0 +1,337 @@
+/* Profiles, turns and what is counted, as store/talk.h says. */
+#include "store/talk.h"
+
+#include <stdio.h>
+
+#include "store/internal.h"
+
+#define OF_PAIR " device_row = ?1 AND child_id = ?2"
+
+/* The statement, with the pair as its first two parameters. */
+static sqlite3_stmt *of_pair(sqlite3_stmt *st, const struct talk_pair *pair, const char *child_id)
+{
+    bind_u64(st, 1, (uint64_t)pair->device_row);
+    bind_text(st, 2, child_id);
+    return st;
+}
+
+static void bind_span(sqlite3_stmt *st, int at, struct span s)
+{
+    if (st != NULL)
+        sqlite3_bind_text64(st, at, s.len ? s.p : "", s.len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+int talk_read_profile(struct store_tx *tx, sqlite3_stmt *st, int first, struct profile_row *out)
+{
+    *out = (struct profile_row){.memory = PROFILE_DEFAULT};
+    if (column_text(tx, st, first, out->name, sizeof out->name) != TEDDY_OK ||
+        column_text(tx, st, first + 1, out->language, sizeof out->language) != TEDDY_OK ||
+        column_text(tx, st, first + 2, out->zone, sizeof out->zone) != TEDDY_OK)
+        return TEDDY_ESTORE;
+    out->age = (unsigned)column_u64(st, first + 3);
+    out->quiet_from = (unsigned)column_u64(st, first + 4);
+    out->quiet_to = (unsigned)column_u64(st, first + 5);
+    out->minutes = (unsigned)column_u64(st, first + 6);
+    out->memory = (enum profile_switch)sqlite3_column_int(st, first + 7);
+    out->alert_words = sqlite3_column_int(st, first + 8) != 0;
+    return TEDDY_OK;
+}
+
+static int read_profile(struct store_tx *tx, sqlite3_stmt *st, struct talk_pair *pair,
+                        struct profile_row *out)
+{
+    *out = (struct profile_row){.memory = PROFILE_DEFAULT};
+    pair->device_row = sqlite3_column_int64(st, 0);
+    int err = column_text(tx, st, 1, pair->processor, sizeof pair->processor);
+    if (err != TEDDY_OK || sqlite3_column_type(st, 2) == SQLITE_NULL)
+        return err;
+    return talk_read_profile(tx, st, 2, out);
+}
+
+int store_profile_get(struct store_tx *tx, const char *device_id, const char *child_id,
+                      struct talk_pair *pair, struct profile_row *out)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_PROFILE_GET,
+                "SELECT d.row, d.processor, p.name, p.language, p.zone, p.age, p.quiet_from,"
+                " p.quiet_to, p.minutes, p.memory, p.alert_words FROM device d LEFT JOIN profile p"
+                " ON p.device_row = d.row AND p.child_id = d.child_id"
+                " WHERE d.device_id = ?1 AND d.child_id = ?2 AND d.child_id <> ''");
+    bind_text(st, 1, device_id);
+    bind_text(st, 2, child_id);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK)
+        err = read_profile(tx, st, pair, out);
+    return tx_end(st, err);
+}
+
+static int forget_turns(struct store_tx *tx, const struct talk_pair *pair, const char *child_id)
+{
+    return tx_run(tx, of_pair(tx_stmt(tx, STMT_TURN_CLEAR, "DELETE FROM turn WHERE" OF_PAIR), pair,
+                              child_id));
+}
+
+int store_profile_put(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                      const struct profile_row *p, uint64_t now_s)
+{
+    sqlite3_stmt *st = of_pair(
+        tx_stmt(tx, STMT_PROFILE_PUT,
+                "INSERT OR REPLACE INTO profile (device_row, child_id, name, language, zone, age,"
+                " quiet_from, quiet_to, minutes, memory, alert_words, set_s)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
+        pair, child_id);
+    bind_text(st, 3, p->name);
+    bind_text(st, 4, p->language);
+    bind_text(st, 5, p->zone);
+    bind_u64(st, 6, p->age);
+    bind_u64(st, 7, p->quiet_from);
+    bind_u64(st, 8, p->quiet_to);
+    bind_u64(st, 9, p->minutes);
+    if (st != NULL)
+        sqlite3_bind_int(st, 10, p->memory);
+    bind_u64(st, 11, p->alert_words);
+    bind_u64(st, 12, now_s);
+    int err = tx_run(tx, st);
+    return err == TEDDY_OK && p->memory == PROFILE_OFF ? forget_turns(tx, pair, child_id) : err;
+}
+
+int store_child_only_device(struct store_tx *tx, const char *child_id,
+                            char device_id[LIMIT_ID_LEN + 1])
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_CHILD_ONLY_DEVICE,
+                               "SELECT device_id FROM device WHERE child_id = ?1 AND child_id <> ''"
+                               " LIMIT 2");
+    bind_text(st, 1, child_id);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK)
+        err = column_text(tx, st, 0, device_id, LIMIT_ID_LEN + 1);
+    if (err == TEDDY_OK) {
+        int more = tx_row(tx, st);
+        err = more == TEDDY_OK ? TEDDY_EDUP : more == TEDDY_ENOTFOUND ? TEDDY_OK : more;
+    }
+    return tx_end(st, err);
+}
+
+int store_device_processor(struct store_tx *tx, const char *device_id, const char *processor)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_PROCESSOR, "UPDATE device SET processor = ?2 WHERE device_id = ?1");
+    bind_text(st, 1, device_id);
+    bind_text(st, 2, processor);
+    return tx_change(tx, st);
+}
+
+int store_turn_list(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                    void (*each)(void *arg, const struct talk_turn *turn), void *arg)
+{
+    sqlite3_stmt *st =
+        of_pair(tx_stmt(tx, STMT_TURN_LIST,
+                        "SELECT n, at_s, heard, said FROM turn WHERE" OF_PAIR " ORDER BY n"),
+                pair, child_id);
+    int err;
+    while ((err = tx_row(tx, st)) == TEDDY_OK) {
+        struct talk_turn turn = {.n = sqlite3_column_int64(st, 0), .at_s = column_u64(st, 1)};
+        turn.heard.p = (const char *)sqlite3_column_text(st, 2);
+        turn.heard.len = (size_t)sqlite3_column_bytes(st, 2);
+        turn.said.p = (const char *)sqlite3_column_text(st, 3);
+        turn.said.len = (size_t)sqlite3_column_bytes(st, 3);
+        if (turn.heard.p == NULL || turn.said.p == NULL)
+            return tx_end(st, TEDDY_ESTORE);
+        each(arg, &turn);
+    }
+    return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
+}
+
+/* The ring: what is beyond the newest so many, or beyond so many bytes counted from the newest. */
+static int bound_turns(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                       const struct talk_bounds *bounds)
+{
+    sqlite3_stmt *st =
+        of_pair(tx_stmt(tx, STMT_TURN_BOUND,
+                        "DELETE FROM turn WHERE" OF_PAIR " AND n NOT IN"
+                        " (SELECT n FROM (SELECT n, row_number() OVER w AS k,"
+                        "   sum(length(CAST(heard AS BLOB)) + length(CAST(said AS BLOB))) OVER w"
+                        "    AS bytes FROM turn"
+                        "   WHERE" OF_PAIR " WINDOW w AS (ORDER BY n DESC))"
+                        "  WHERE k <= ?3 AND bytes <= ?4)"),
+                pair, child_id);
+    bind_u64(st, 3, bounds->turns);
+    bind_u64(st, 4, bounds->bytes);
+    return tx_run(tx, st);
+}
+
+int store_turn_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                   const struct talk_turn *turn, const struct talk_bounds *bounds)
+{
+    sqlite3_stmt *st =
+        of_pair(tx_stmt(tx, STMT_TURN_ADD,
+                        "INSERT INTO turn (device_row, child_id, n, at_s, heard, said)"
+                        " SELECT ?1, ?2, 1 + coalesce(max(n), 0), ?3, ?4, ?5 FROM turn"
+                        " WHERE" OF_PAIR),
+                pair, child_id);
+    bind_u64(st, 3, turn->at_s);
+    bind_span(st, 4, turn->heard);
+    bind_span(st, 5, turn->said);
+    int err = tx_run(tx, st);
+    return err == TEDDY_OK ? bound_turns(tx, pair, child_id, bounds) : err;
+}
+
+int store_talk_pair(struct store_tx *tx, const char *device_id, const char *child_id,
+                    const uint8_t sid[STORE_JTI_LEN], struct talk_pair *out)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_TALK_PAIR,
+                               "SELECT row, processor FROM device WHERE device_id = ?1"
+                               " AND child_id = ?2 AND sid = ?3");
+    bind_text(st, 1, device_id);
+    bind_text(st, 2, child_id);
+    bind_blob(st, 3, sid, STORE_JTI_LEN);
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK) {
+        out->device_row = sqlite3_column_int64(st, 0);
+        err = column_text(tx, st, 1, out->processor, sizeof out->processor);
+    }
+    return tx_end(st, err);
+}
+
+int store_played_get(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                     int64_t day, uint64_t *seconds)
+{
+    sqlite3_stmt *st = of_pair(
+        tx_stmt(tx, STMT_PLAYED_GET, "SELECT seconds FROM played WHERE" OF_PAIR " AND day = ?3"),
+        pair, child_id);
+    bind_u64(st, 3, (uint64_t)day);
+    int err = tx_row(tx, st);
+    *seconds = err == TEDDY_OK ? column_u64(st, 0) : 0;
+    return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
+}
+
+int store_played_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                     int64_t day, uint64_t seconds)
+{
+    sqlite3_stmt *st =
+        of_pair(tx_stmt(tx, STMT_PLAYED_ADD,
+                        "INSERT INTO played (device_row, child_id, day, seconds)"
+                        " VALUES (?1, ?2, ?3, ?4)"
+                        " ON CONFLICT DO UPDATE SET seconds = seconds + excluded.seconds"),
+                pair, child_id);
+    bind_u64(st, 3, (uint64_t)day);
+    bind_u64(st, 4, seconds);
+    return tx_run(tx, st);
+}
+
+int store_blocked_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                      int64_t day, const char *category)
+{
+    sqlite3_stmt *st =
+        of_pair(tx_stmt(tx, STMT_BLOCKED_ADD,
+                        "INSERT INTO blocked (device_row, child_id, day, category, count)"
+                        " VALUES (?1, ?2, ?3, ?4, 1)"
+                        " ON CONFLICT DO UPDATE SET count = count + 1"),
+                pair, child_id);
+    bind_u64(st, 3, (uint64_t)day);
+    bind_text(st, 4, category);
+    return tx_run(tx, st);
+}
+
+int store_report(struct store_tx *tx, const char *child_id, const char *device_id, int64_t from_day,
+                 bool (*each)(void *arg, const struct talk_day *day), void *arg)
+{
+    sqlite3_stmt *st = tx_stmt(
+        tx, STMT_REPORT,
+        "SELECT x.day, d.device_id, x.seconds, x.category, x.count FROM device d JOIN"
+        " (SELECT device_row, child_id, day, seconds, NULL AS category, 0 AS count FROM played"
+        "  UNION ALL SELECT device_row, child_id, day, 0, category, count FROM blocked) x"
+        " ON x.device_row = d.row AND x.child_id = d.child_id"
+        " WHERE d.child_id = ?1 AND d.child_id <> '' AND (?2 IS NULL OR d.device_id = ?2)"
+        " AND x.day >= ?3 ORDER BY x.day, d.row, x.category");
+    bind_text(st, 1, child_id);
+    if (device_id != NULL)
+        bind_text(st, 2, device_id);
+    if (st != NULL)
+        sqlite3_bind_int64(st, 3, from_day);
+    int err;
+    while ((err = tx_row(tx, st)) == TEDDY_OK) {
+        struct talk_day day = {.day = sqlite3_column_int64(st, 0),
+                               .device_id = (const char *)sqlite3_column_text(st, 1),
+                               .seconds = column_u64(st, 2),
+                               .category = (const char *)sqlite3_column_text(st, 3),
+                               .blocked = column_u64(st, 4)};
+        if (day.device_id == NULL || !each(arg, &day))
+            break;
+    }
+    return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
+}
+
+/* ---- Alerts ---- */
+
+int store_alert_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                    const char *category, struct span words, uint64_t now_s)
+{
+    sqlite3_stmt *st = of_pair(
+        tx_stmt(tx, STMT_ALERT_ADD,
+                "INSERT INTO alert (device_row, child_id, category, words, at_s, due_s, tries)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0)"),
+        pair, child_id);
+    bind_text(st, 3, category);
+    bind_span(st, 4, words);
+    bind_u64(st, 5, now_s);
+    return tx_run(tx, st);
+}
+
+int store_alert_next(struct store_tx *tx, struct alert_row *out)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_ALERT_NEXT,
+                               "SELECT a.n, d.device_id, a.child_id, a.category, a.words, a.at_s,"
+                               " a.due_s, a.tries FROM alert a JOIN device d ON d.row ="
+                               " a.device_row ORDER BY a.due_s, a.n LIMIT 1");
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK) {
+        out->n = sqlite3_column_int64(st, 0);
+        out->at_s = column_u64(st, 5);
+        out->due_s = column_u64(st, 6);
+        out->tries = (unsigned)column_u64(st, 7);
+        if (column_text(tx, st, 1, out->device_id, sizeof out->device_id) != TEDDY_OK ||
+            column_text(tx, st, 2, out->child_id, sizeof out->child_id) != TEDDY_OK ||
+            column_text(tx, st, 3, out->category, sizeof out->category) != TEDDY_OK ||
+            column_text(tx, st, 4, out->words, sizeof out->words) != TEDDY_OK)
+            err = TEDDY_ESTORE;
+    }
+    return tx_end(st, err);
+}
+
+int store_alert_put_off(struct store_tx *tx, int64_t n, uint64_t due_s)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_ALERT_PUT_OFF,
+                               "UPDATE alert SET tries = tries + 1, due_s = ?2 WHERE n = ?1");
+    bind_u64(st, 1, (uint64_t)n);
+    bind_u64(st, 2, due_s);
+    return tx_change(tx, st);
+}
+
+int store_alert_drop(struct store_tx *tx, int64_t n)
+{
+    sqlite3_stmt *st = tx_stmt(tx, STMT_ALERT_DROP, "DELETE FROM alert WHERE n = ?1");
+    bind_u64(st, 1, (uint64_t)n);
+    return tx_change(tx, st);
+}
+
+/* ---- A toy's own, when it is released ---- */
+
+int talk_clear_row(struct store_tx *tx, int64_t device_row)
+{
+    static const struct {
+        enum stmt_id id;
+        const char *sql;
+    } tables[] = {{STMT_TALK_CLEAR_PROFILE, "DELETE FROM profile WHERE device_row = ?1"},
+                  {STMT_TALK_CLEAR_TURN, "DELETE FROM turn WHERE device_row = ?1"},
+                  {STMT_TALK_CLEAR_PLAYED, "DELETE FROM played WHERE device_row = ?1"},
+                  {STMT_TALK_CLEAR_BLOCKED, "DELETE FROM blocked WHERE device_row = ?1"},
+                  {STMT_TALK_CLEAR_ALERT, "DELETE FROM alert WHERE device_row = ?1"}};
+    int err = TEDDY_OK;
+    for (size_t i = 0; err == TEDDY_OK && i < sizeof tables / sizeof tables[0]; i++) {
+        sqlite3_stmt *st = tx_stmt(tx, tables[i].id, tables[i].sql);
+        bind_u64(st, 1, (uint64_t)device_row);
+        err = tx_run(tx, st);
+    }
+    return err;
+}

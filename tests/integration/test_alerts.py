@@ -1,0 +1,138 @@
+"""What may mean a child in danger: the toy answers at once, and the operator's service is told, until it takes it."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+
+from harness import PATIENCE, closing, main
+from openai_server import Backend
+from test_mind import WithMind
+
+SECRET = "the-secret-of-alerts"
+WORDS = "i want to kill myself"  # a line of the corpus has it, too
+
+
+class Service(Backend):
+    """The operator's: fails `failures` times, then takes what comes."""
+
+    def __init__(self):
+        super().__init__(default=self.take)
+        self.failures, self.taken = 0, []
+
+    def _one(self, sock):
+        try:
+            return super()._one(sock)
+        except KeyError:
+            return False
+
+    def take(self, x):
+        expected = hmac.new(SECRET.encode(), f"{x.headers['teddy-timestamp']}.".encode() + x.raw_body, hashlib.sha256).hexdigest()
+        good = x.headers["teddy-signature"] == "v1=" + expected and abs(int(x.headers["teddy-timestamp"]) - time.time()) < 60
+        with self.changed:
+            fails = self.failures != 0
+            self.failures -= self.failures > 0
+            if good and not fails:
+                self.taken.append(x.body)
+            self.changed.notify_all()
+        x.whole("{}", status="500 Not now" if fails else "200 OK" if good else "401 Who")
+
+    def wait_taken(self, count):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.taken) >= count, PATIENCE), f"{len(self.taken)} of {count} came"
+            return self.taken[count - 1]
+
+
+class Alerts(WithMind):
+    @classmethod
+    def setUpClass(cls):
+        cls.service = Service()
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.service.close()
+        super().tearDownClass()
+
+    @classmethod
+    def processor(cls):
+        return {**super().processor(), "alert_url": cls.service.url + "/alerts", "alert_secret_file": cls.file("alert", SECRET + "\n")}
+
+    def setUp(self):
+        self.service.taken.clear()
+        self.service.failures = 0
+
+    def outbox(self):
+        return self.rows("select child_id, words from alert order by n")
+
+    async def until_empty(self):
+        end = time.monotonic() + PATIENCE
+        while self.outbox():
+            self.assertLess(time.monotonic(), end)
+            await asyncio.sleep(0.01)
+
+    async def test_told_at_once_without_words(self):
+        toy, ws = await self.talk()
+        said = await self.say(WORDS, ws)
+        self.assertNotIn("re:", said)
+        self.assertIn("grown-up", said)
+        told = await asyncio.to_thread(self.service.wait_taken, 1)
+        self.assertEqual({**told, "at": None, "id": None},
+                         {"id": None, "at": None, "category": "self_harm", "device_id": toy.device_id, "child_id": toy.child_id})
+        await self.until_empty()
+        self.assertEqual([x.said for x in self.backend.seen if x.said == WORDS], [], "nobody else is asked")
+        events = self.server.ctl("--json", "audit", "tail", "-n", "20").stdout
+        self.assertIn("talk.alert", events)
+        self.assertNotIn("kill", events + self.server.all_logs())
+        days = self.report(toy)
+        self.assertEqual(days[0]["blocked"], {"self_harm": 1})
+
+    async def test_with_words_when_the_profile_says_so(self):
+        toy, ws = await self.talk()
+        await self.settings(toy, "alert_words=on")
+        await self.say(WORDS + " my number is 030 12345678", ws)
+        told = await asyncio.to_thread(self.service.wait_taken, 1)
+        self.assertIn(WORDS, told["words"])
+        self.assertNotIn("12345678", told["words"])
+
+    async def test_again_until_it_is_taken(self):
+        self.service.failures = 2
+        toy, ws = await self.talk()
+        other, ws2 = await self.talk()
+        await self.say(WORDS, ws)
+        await self.say(WORDS, ws2)
+        await asyncio.to_thread(self.service.wait_taken, 2)
+        await self.until_empty()
+        self.assertEqual(sorted(a["device_id"] for a in self.service.taken), sorted([toy.device_id, other.device_id]))
+
+    async def test_over_a_kill(self):
+        self.service.failures = -1  # until further notice
+        toy, ws = await self.talk()
+        await self.say(WORDS, ws)
+        await asyncio.to_thread(self.service.wait, 1)
+        await asyncio.to_thread(self.server.kill)
+        self.assertEqual([child for child, _ in self.outbox()], [toy.child_id])
+        self.service.failures = 0
+        await asyncio.to_thread(self.server.start)
+        told = await asyncio.to_thread(self.service.wait_taken, 1)
+        self.assertEqual(told["device_id"], toy.device_id)
+        await self.until_empty()
+        self.assertEqual(len(self.service.taken), 1)
+        self.ws = await self.join()
+
+    async def test_forgotten_with_its_child(self):
+        self.service.failures = -1
+        toy, ws = await self.talk()
+        await self.settings(toy, "alert_words=on")
+        await self.say(WORDS, ws)
+        before = len(self.service.seen)
+        await asyncio.to_thread(self.service.wait, before or 1)
+        await asyncio.to_thread(self.server.ctl, "child", "forget", toy.child_id)
+        self.assertEqual(self.outbox(), [])
+
+
+if __name__ == "__main__":
+    main()
