@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,8 +14,8 @@ import unittest
 
 from harness import PATIENCE, Server, closing, main, program
 
-PERIOD = 0.4  # seconds within which the watchdog wants to hear something
-SILENCE = 4 * PERIOD
+PERIOD = 0.25  # seconds within which the watchdog wants to hear something
+SILENCE = 3 * PERIOD
 
 
 class Manager:
@@ -148,6 +149,19 @@ class Notify(unittest.TestCase):
 
         self.silent_while(manager, locked())
         server.log.wait(r"event=watchdog_late waits_for=\"the store's writer\"")
+
+    def test_a_full_disk_does_not(self):
+        """Claims are answered 503, sessions go on: starting anew would end these and not mend those."""
+        manager = Manager()
+        server = self.server(manager)
+        toy = server.add()
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        try:
+            self.assertEqual(toy.post_claim().status_code, 503)
+            manager.wait("WATCHDOG=1", beyond=manager.count("WATCHDOG=1") + 3)
+        finally:
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.assertEqual(toy.post_claim().status_code, 200)
 
     def test_a_store_that_cannot_be_read_ends_the_pings(self):
         manager = Manager()

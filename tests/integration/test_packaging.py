@@ -16,6 +16,16 @@ SOURCE = os.environ.get("TEST_SOURCE", os.path.join(os.path.dirname(__file__), "
 UID = 64999
 
 
+class Reproducible(unittest.TestCase):
+    def test_no_program_names_a_directory_of_this_machine(self):
+        """What else two builds could differ in, make reproducible looks for; it takes minutes."""
+        for name in "teddyd", "teddyctl", "teddy-device", "teddy-sim":
+            with open(program(name), "rb") as f:
+                content = f.read()
+            for directory in SOURCE, BUILD:
+                self.assertNotIn(os.path.realpath(directory).encode() + b"/", content, name)
+
+
 @unittest.skipIf(SANITIZED, "what is shipped is not sanitized")
 @unittest.skipUnless(shutil.which("dpkg-query"), "this is not Debian")
 class Materials(unittest.TestCase):
