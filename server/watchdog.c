@@ -19,8 +19,7 @@ static int run_look(struct store_tx *tx, struct store_job *job)
 
 static void post_back(struct watchdog_step *step)
 {
-    if (!step->of->stopped)
-        loop_post(step->of->app->loops[0], &step->back);
+    loop_post(step->of->app->loops[0], &step->back);
 }
 
 static void looked(struct store_job *job)
@@ -30,18 +29,21 @@ static void looked(struct store_job *job)
 
 static void turned(struct loop *loop, struct loop_task *task)
 {
+    struct watchdog_step *step = CONTAINER(task, struct watchdog_step, there);
     (void)loop;
-    post_back(CONTAINER(task, struct watchdog_step, there));
+    if (!step->of->stopped) /* or loop 0 may be gone, and this one runs what was left */
+        post_back(step);
 }
 
 static void round_done(struct watchdog *w)
 {
-    if (w->failed)
+    if (w->failed || w->stopped)
         return;
     if (w->late >= LATE_ROUNDS)
         LOG(LOG_INFO, "watchdog_goes_on", LOG_N("late_ms", w->late * w->period_ms));
     w->late = 0;
-    notify("WATCHDOG=1\nSTATUS=Serving, %u connections", conn_count());
+    notify("WATCHDOG=1\nSTATUS=%s, %u connections",
+           atomic_load(&w->app->draining) ? "Draining" : "Serving", conn_count());
 }
 
 static void came_back(struct loop *loop, struct loop_task *task)
