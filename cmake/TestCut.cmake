@@ -3,10 +3,10 @@
 # A name here is a regular expression for the whole name of a test.
 
 # Each cuts the power at each write, or breaks a port in each way: the same few functions, thousands of times, which other tests
-# run under both sanitizers. What a compiler or a script says, or a package holds, is the same in every build.
+# run under both sanitizers. What a compiler or a script says is the same in every build.
 set(_not_sanitized
   integration_conformance_broken identity_durability_test store_seal_power_test teddy_posix_power_test
-  proto_freestanding_test bench_report integration_spec integration_packaging integration_units)
+  proto_freestanding_test bench_report integration_spec)
 
 # AddressSanitizer has every parser and every route. The storm is ThreadSanitizer's; teddy-sim's own (integration_sim) is here.
 set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm)
@@ -23,7 +23,7 @@ set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_bro
 # They begin first and take half of a place, so that the others have the processors meanwhile. The longest first.
 set(TEDDY_WAITING
   integration_conformance integration_sim integration_conformance_broken integration_session_life
-  integration_limits integration_notify integration_hostile integration_resume integration_claim integration_session_talk session_close_test
+  integration_limits integration_hostile integration_resume integration_claim integration_session_talk session_close_test
   net_conn_test)
 
 # Of a test that was added: is it left out, and how is it scheduled?
