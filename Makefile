@@ -15,7 +15,7 @@ TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
 CTEST = ctest --output-on-failure --no-label-summary -j $$((4 * $(JOBS)))
 
 .PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 bench bench-quick bench-programs clean \
-        deps-build deps-test deps-check deps-chip deps-bench
+        deb test-deb sbom reproducible deps-build deps-test deps-check deps-chip deps-bench deps-package
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,22 @@ bench-programs: deps-build deps-bench
 	@cmake --build build --target teddyd teddyctl teddy-sim bench_programs
 	@cd bench && [ -d node_modules/ws ] || npm ci --silent --no-audit --no-fund
 
+deb: deps-build deps-package ## the Debian packages, in build/deb/
+	@scripts/deb build/deb
+
+# MACHINE is a command that runs a command of the checkout in an empty Debian 12 and throws that away.
+test-deb: deb ## MACHINE=…: installs, starts, upgrades and purges the package in an empty machine
+	@test -n "$(MACHINE)" || { echo "make test-deb MACHINE='…': a command that runs a command in an empty Debian 12" >&2; exit 2; }
+	@DEB_VERSION=99 scripts/deb build/deb-newer
+	@tar -c build/deb/teddyd_*.deb build/deb-newer/teddyd_*.deb | \
+	  $(MACHINE) sh -c 'tar -x -C /tmp && packaging/debian/lifecycle /tmp/build/deb/*.deb /tmp/build/deb-newer/*.deb'
+
+sbom: build ## what is linked into the programs and embedded in them: build/sbom.cdx.json
+	@scripts/sbom build/teddyd build/teddyctl build/teddy-device >build/sbom.cdx.json && echo build/sbom.cdx.json
+
+reproducible: deps-build deps-package ## builds packages and programs twice, elsewhere, and compares them bit for bit
+	@scripts/reproducible
+
 clean: ## removes what was built (the demo's data stays in demo-data/)
 	rm -rf build build-asan build-tsan build-fuzz
 
@@ -94,3 +110,5 @@ deps-chip:
 	@scripts/deps chip
 deps-bench:
 	@scripts/deps bench
+deps-package:
+	@scripts/deps package

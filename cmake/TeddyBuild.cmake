@@ -11,6 +11,11 @@ target_compile_options(teddy_flags INTERFACE
   -Wformat=2 -Werror -fstack-protector-strong -fno-strict-aliasing -fno-common -fPIE)
 target_link_options(teddy_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
 
+# The same bytes wherever it is built: no directory of this machine in them, no times in archives.
+target_compile_options(teddy_flags INTERFACE -ffile-prefix-map=${CMAKE_BINARY_DIR}=build -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+set(CMAKE_C_ARCHIVE_CREATE "<CMAKE_AR> qcD <TARGET> <OBJECTS>")
+set(CMAKE_C_ARCHIVE_FINISH "<CMAKE_RANLIB> -D <TARGET>")
+
 if(TEDDY_SANITIZE STREQUAL "address")
   set(_san -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 elseif(TEDDY_SANITIZE STREQUAL "thread")

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "ops/log.h"
+#include "ops/notify.h"
 #include "teddyd.h"
 
 #define DRAIN_LOOK_MS  20
@@ -97,6 +98,7 @@ void drain_start(struct server *s, uint16_t code, const char *word)
     s->draining = true;
     atomic_store(&s->app.draining, true);
     LOG(LOG_INFO, "draining", LOG_S("reason", word), LOG_N("connections", conn_count()));
+    notify("STOPPING=1\nSTATUS=Draining: %s", word);
     on_all(s, tell_loop, code, word);
     s->drain_deadline_ms = loop_now_ms(loop) + s->app.config.drain_timeout_ms;
     s->drain_timer.fire = look;

@@ -10,6 +10,7 @@
 #include "mind/alerts.h"
 #include "ops/datalock.h"
 #include "ops/log.h"
+#include "ops/notify.h"
 #include "proto/writer.h"
 #include "safety/safety.h"
 #include "store/restore.h"
@@ -58,6 +59,8 @@ static int open_epoch(struct server *s)
 static void say_sealing(uint64_t done, uint64_t all)
 {
     LOG(LOG_INFO, "sealing_secrets", LOG_N("done", done), LOG_N("devices", all));
+    notify("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=Sealing secrets: %llu of %llu",
+           (unsigned long long)done, (unsigned long long)all);
 }
 
 /* The database, whose secrets are sealed under the master key. */
@@ -364,6 +367,7 @@ static void say_ready(const struct server *s)
     printf("ready %s://%s%s%s:%u\n", s->app.config.tls ? "https" : "http", v6 ? "[" : "",
            s->listen_host, v6 ? "]" : "", (unsigned)s->listen_port);
     fflush(stdout);
+    notify("READY=1\nSTATUS=Serving");
 }
 
 static int run(struct server *s)
@@ -406,9 +410,12 @@ static int serve(struct server *s)
         jwt_keys_start(s);
         trail_start(s);
         tickets_start(s);
+        watchdog_start(s);
         rc = run(s);
     }
 
+    notify("STOPPING=1\nSTATUS=Closing the store");
+    watchdog_stop(s);
     /* The store first: what it still has to say, it says to loops that are there. */
     trail_stop(s);
     store_close(s->app.store);
@@ -461,6 +468,11 @@ int main(int argc, char **argv)
         level++;
     log_setup(level, strcmp(s.app.config.log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
     umask(077);
+    if (notify_open() != TEDDY_OK) {
+        fprintf(stderr, "teddyd: NOTIFY_SOCKET or WATCHDOG_USEC cannot be used; unset them, or let "
+                        "the service manager set them\n");
+        return 1;
+    }
     signals_block();
     rc = serve(&s);
     if (rc != TEDDY_OK) {

@@ -4,14 +4,43 @@
 #include <unistd.h>
 
 #include "api/routes.h"
+#include "net/activation.h"
 #include "ops/log.h"
 #include "proto/endpoints.h"
 #include "proto/text.h"
 #include "teddyd.h"
 
+/* The service manager's socket, which has the last word on where; what the configuration forbids of
+ * its own addresses is forbidden here too. */
+static int use_given(struct server *s, char *host, size_t cap, uint16_t *port, int fd)
+{
+    const struct config *c = &s->app.config;
+    bool loopback;
+    if (listen_where(fd, host, cap, port, &loopback) != TEDDY_OK) {
+        snprintf(s->error, sizeof s->error, "a socket of the service manager has no address");
+        return TEDDY_EIO;
+    }
+    if (!c->tls && fd == s->admin_https_fd) {
+        snprintf(s->error, sizeof s->error,
+                 "the service manager's socket 'admin' needs tls = on: an admin token is never "
+                 "taken without TLS");
+        return TEDDY_EPROTO;
+    }
+    if (!c->tls && fd == s->public_fd && !loopback && !c->trusted_proxies[0]) {
+        snprintf(s->error, sizeof s->error,
+                 "the service manager's socket 'public' is at %s: without TLS beyond loopback, "
+                 "trusted_proxies must name the proxy that does TLS",
+                 host);
+        return TEDDY_EPROTO;
+    }
+    return TEDDY_OK;
+}
+
 static int open_tcp(struct server *s, const char *listen, char *host, size_t cap, uint16_t *port,
                     int *fd)
 {
+    if (*fd >= 0)
+        return use_given(s, host, cap, port, *fd);
     if (config_host_port(listen, host, cap, port) != TEDDY_OK) /* checked when it was read */
         return TEDDY_EINVAL;
     return listen_tcp(host, port, fd, s->error, sizeof s->error);
@@ -131,11 +160,16 @@ int serve_open(struct server *s)
     if (rc != TEDDY_OK)
         return rc;
     fill_planes(s);
+    const struct activated given[] = {
+        {"public", &s->public_fd}, {"admin", &s->admin_https_fd}, {"metrics", &s->metrics_fd}};
+    rc = activation_take(given, sizeof given / sizeof *given, s->error, sizeof s->error);
+    if (rc != TEDDY_OK)
+        return rc;
     rc = open_tcp(s, c->listen, s->listen_host, sizeof s->listen_host, &s->listen_port,
                   &s->public_fd);
-    if (rc == TEDDY_OK && c->metrics_listen[0])
+    if (rc == TEDDY_OK && (c->metrics_listen[0] || s->metrics_fd >= 0))
         rc = open_beside(s, "metrics_listening", c->metrics_listen, &s->metrics_fd);
-    if (rc == TEDDY_OK && c->admin_listen[0])
+    if (rc == TEDDY_OK && (c->admin_listen[0] || s->admin_https_fd >= 0))
         rc = open_beside(s, "admin_listening", c->admin_listen, &s->admin_https_fd);
     if (rc == TEDDY_OK) {
         char path[PATH_MAX];

@@ -2,9 +2,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ops/log.h"
+#include "ops/notify.h"
 #include "teddyd.h"
 
 static sigset_t handled(void)
@@ -39,6 +41,16 @@ static void reload_certificate(struct server *s)
         LOG(LOG_INFO, "certificate_reloaded", LOG_S("file", files.cert), LOG_S("warning", warning));
 }
 
+static void reload(struct server *s)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    notify("RELOADING=1\nMONOTONIC_USEC=%lld",
+           (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    reload_certificate(s);
+    notify("READY=1");
+}
+
 static void signal_ready(struct loop *loop, struct loop_io *io, uint32_t events)
 {
     struct server *s = (struct server *)(void *)((char *)io - offsetof(struct server, signals));
@@ -47,7 +59,7 @@ static void signal_ready(struct loop *loop, struct loop_io *io, uint32_t events)
     (void)events;
     while (read(io->fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP)
-            reload_certificate(s);
+            reload(s);
         else
             drain_start(s, WS_CLOSE_RESTART, "restart");
     }

@@ -59,6 +59,27 @@ struct trail {
     uint64_t pruned;         /* events that the job removed */
 };
 
+/* watchdog.c: what the service manager is told. Loop 0's, but for what runs on the store. */
+enum { WATCHDOG_WRITER, WATCHDOG_READER, WATCHDOG_LOOPS };
+
+struct watchdog_step { /* one of a round: of the store, or on a loop */
+    struct store_job job;
+    struct loop_task there, back;
+    struct watchdog *of;
+    bool under_way;
+};
+
+struct watchdog {
+    struct watchdog_step steps[WATCHDOG_LOOPS + METRIC_LOOPS_MAX];
+    struct loop_timer timer;
+    struct app *app; /* NULL: nobody wants to be told */
+    uint64_t period_ms;
+    unsigned under_way; /* steps */
+    unsigned late;      /* rounds */
+    bool failed;        /* a step of this round */
+    bool stopped;       /* the loops stand still */
+};
+
 struct server {
     struct app app;
     struct admin_context admin;
@@ -93,6 +114,7 @@ struct server {
     struct upkeep upkeep;
     struct jwt_keys jwt_keys;
     struct trail trail;
+    struct watchdog watchdog;
     struct loop_timer drain_timer;
     struct loop_task drain_request; /* `teddyctl drain` */
     uint64_t drain_deadline_ms, quiet_since_ms;
@@ -129,6 +151,10 @@ TEDDY_MUST_CHECK int jwt_keys_change(void *server, struct keyring_op *op, char *
 /* upkeep.c */
 void upkeep_start(struct server *s); /* before the loops run */
 void upkeep_stop(struct server *s);  /* once the store is closed */
+
+/* watchdog.c */
+void watchdog_start(struct server *s); /* before the loops run */
+void watchdog_stop(struct server *s);  /* once they stand still; the store is still open */
 
 /* trail.c. Open: as soon as the store is there; stop: once the loops stand still, and before the
  * store is closed. */

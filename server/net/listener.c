@@ -76,6 +76,23 @@ int listen_tcp(const char *host, uint16_t *port, int *fd, char *err, size_t cap)
     return TEDDY_OK;
 }
 
+int listen_where(int fd, char *host, size_t cap, uint16_t *port, bool *loopback)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    memset(&addr, 0, sizeof addr);
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0 ||
+        getnameinfo((struct sockaddr *)&addr, len, host, (socklen_t)cap, NULL, 0, NI_NUMERICHOST) !=
+            0)
+        return TEDDY_EIO;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&addr;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&addr;
+    *loopback = addr.ss_family == AF_INET ? ntohl(v4->sin_addr.s_addr) >> 24 == 127
+                                          : IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+    *port = port_of(fd);
+    return TEDDY_OK;
+}
+
 /* A socket file that nobody answers is left from a process that died. TEDDY_EDUP: somebody answers.
  */
 static int remove_stale(const struct sockaddr_un *addr)

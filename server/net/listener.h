@@ -12,6 +12,8 @@ struct listener;
 /* Binds and listens. host may be a name or an IPv4/IPv6 literal (without brackets); *port 0 picks
  * one and is set to the real one. On failure err (cap bytes) names the cause. */
 TEDDY_MUST_CHECK int listen_tcp(const char *host, uint16_t *port, int *fd, char *err, size_t cap);
+/* Where a TCP socket listens, numerically; *loopback: nowhere else than there. */
+TEDDY_MUST_CHECK int listen_where(int fd, char *host, size_t cap, uint16_t *port, bool *loopback);
 /* A Unix socket, mode 0600; a stale file of a dead process is replaced. */
 TEDDY_MUST_CHECK int listen_unix(const char *path, int *fd, char *err, size_t cap);
 
