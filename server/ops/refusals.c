@@ -79,8 +79,7 @@ void refusals_add(struct refusals *to, const struct refusal *r)
     struct refusal *e = find(to, &want);
 
     if (e == NULL && want.block != BLOCK_OTHER && to->blocks == REFUSALS_BLOCKS) {
-        want.block = BLOCK_OTHER;
-        want.actor[0] = '\0';
+        want.block = BLOCK_OTHER; /* strangers make blocks, and no actors: who is known stays so */
         e = find(to, &want);
     }
     /* There are fewer reasons than that; should there ever be more, they share the last. */

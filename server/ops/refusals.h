@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #define REFUSALS_BLOCKS    64                     /* entries with a block of their own */
-#define REFUSALS_MAX       (REFUSALS_BLOCKS + 64) /* and those of "other", one a reason */
+#define REFUSALS_MAX       (REFUSALS_BLOCKS + 64) /* and those of "other", one a reason and actor */
 #define REFUSALS_BLOCK_LEN 64                     /* of a block's text */
 
 struct refusal {

@@ -127,6 +127,30 @@ static void a_flood_of_addresses_takes_no_more_room(void **state)
     assert_int_equal(got.blocks, 1);
 }
 
+static void actors_stay_apart_in_a_flood_too(void **state)
+{
+    (void)state;
+    char from[32], text[REFUSALS_BLOCK_LEN];
+    refusal_block_text(REFUSAL_ALL, text);
+    assert_string_equal(text, "all");
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(from, sizeof from, "10.1.%u.1", i);
+        count(0, "admin.refused", "bad_admin_token", from);
+        struct sockaddr_storage a = address(from);
+        refusal_count_by(0, "admin.refused", "role_too_low", i % 2 ? "token:1" : "token:2",
+                         refusal_block(&a));
+    }
+    refusals_collect(&got, UINT64_MAX);
+    uint64_t first = 0, second = 0;
+    for (unsigned i = 0; i < got.count; i++) {
+        first += strcmp(got.entry[i].actor, "token:1") == 0 ? got.entry[i].count : 0;
+        second += strcmp(got.entry[i].actor, "token:2") == 0 ? got.entry[i].count : 0;
+    }
+    assert_int_equal(first, 100);
+    assert_int_equal(second, 100);
+    assert_int_equal(total(), 400);
+}
+
 static void a_flood_of_reasons_neither(void **state)
 {
     (void)state;
@@ -150,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup(one_entry_a_reason_and_block, empty),
         cmocka_unit_test_setup(minutes_stay_apart, empty),
         cmocka_unit_test_setup(a_flood_of_addresses_takes_no_more_room, empty),
+        cmocka_unit_test_setup(actors_stay_apart_in_a_flood_too, empty),
         cmocka_unit_test_setup(a_flood_of_reasons_neither, empty),
     };
     return cmocka_run_group_tests_name("refusals", tests, NULL, NULL);
