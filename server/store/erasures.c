@@ -132,13 +132,12 @@ static int by_name(const void *a, const void *b)
     return memcmp(x->mac, y->mac, sizeof x->mac);
 }
 
-static bool parse(struct span line, struct listed *out)
+bool erasures_line(struct span line, uint8_t mac[SEAL_MAC_LEN], uint64_t *at_s)
 {
     const size_t head = 3 + 2 * SEAL_MAC_LEN;
     return line.len > head + 1 && memcmp(line.p, "v1 ", 3) == 0 && line.p[head] == ' ' &&
-           hex_decode((struct span){line.p + 3, 2 * SEAL_MAC_LEN}, out->mac, sizeof out->mac) ==
-               TEDDY_OK &&
-           u64_parse((struct span){line.p + head + 1, line.len - head - 1}, &out->at_s) == TEDDY_OK;
+           hex_decode((struct span){line.p + 3, 2 * SEAL_MAC_LEN}, mac, SEAL_MAC_LEN) == TEDDY_OK &&
+           u64_parse((struct span){line.p + head + 1, line.len - head - 1}, at_s) == TEDDY_OK;
 }
 
 static void parse_all(const char *text, size_t len, struct list *list)
@@ -148,7 +147,8 @@ static void parse_all(const char *text, size_t len, struct list *list)
         if (end == NULL)
             break;
         size_t line = (size_t)(end - text) - at;
-        list->count += parse((struct span){text + at, line}, &list->of[list->count]);
+        struct listed *next = &list->of[list->count];
+        list->count += erasures_line((struct span){text + at, line}, next->mac, &next->at_s);
         at += line + 1;
     }
     qsort(list->of, list->count, sizeof *list->of, in_order);
