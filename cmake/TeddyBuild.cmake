@@ -31,7 +31,7 @@ endif()
 if(_san)
   # Half the time to compile of -O2 -g, and a finding still has its lines (what -O1 cannot prove to
   # fit, the plain build proves); binutils' other linker takes half as long.
-  target_compile_options(teddy_flags INTERFACE -O1 -g1 -Wno-format-truncation ${_san})
+  target_compile_options(teddy_flags INTERFACE -O1 -g1 $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> ${_san})
   target_link_options(teddy_flags INTERFACE ${_san})
   if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     find_program(TEDDY_GOLD ld.gold)

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -10,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "identity/key_file.h"
 
 struct audit_key {
     EVP_PKEY *pkey;
@@ -31,16 +32,6 @@ static int fail(const char *path, const char *what, char *err, size_t cap)
 {
     snprintf(err, cap, "audit key %s: %s: %s", path, what, strerror(errno));
     return TEDDY_EIO;
-}
-
-static bool sync_directory_of(char *path)
-{
-    int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    close(fd);
-    return ok;
 }
 
 static bool write_key(int fd, EVP_PKEY *pkey)
@@ -71,7 +62,7 @@ static int make(const char *path, char *err, size_t cap)
     int r = ok ? TEDDY_OK : fail(path, "cannot be made", err, cap);
     if (fd >= 0)
         unlink(temporary);
-    if (ok && !sync_directory_of(temporary))
+    if (ok && !key_file_settle(path))
         r = fail(path, "its directory cannot be synced", err, cap);
     return r;
 }

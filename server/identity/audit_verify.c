@@ -24,6 +24,14 @@ __attribute__((format(printf, 3, 4))) static int fault(struct audit_verifier *v,
     return TEDDY_EPROTO;
 }
 
+static int check_signed(struct audit_verifier *v, const struct audit_head *h, const char *when)
+{
+    if (audit_key_verifies(v->key, AUDIT_SIGNED_HEAD, h))
+        return TEDDY_OK;
+    return fault(v, h->n, "the head of event %lld (%s) is not signed by this key", (long long)h->n,
+                 when);
+}
+
 /* The heads of the event that the verifier has come to. */
 int audit_verify_heads(struct audit_verifier *v)
 {
@@ -31,9 +39,8 @@ int audit_verify_heads(struct audit_verifier *v)
         const struct audit_head *h = &v->heads[v->head_at];
         char when[32];
         audit_time_text(h->at_ms, when);
-        if (!audit_key_verifies(v->key, AUDIT_SIGNED_HEAD, h))
-            return fault(v, h->n, "the head of event %lld (%s) is not signed by this key",
-                         (long long)h->n, when);
+        if (check_signed(v, h, when) != TEDDY_OK)
+            return TEDDY_EPROTO;
         if (h->n < v->n)
             return fault(v, h->n,
                          "event %lld, whose head was signed %s, is not there any more: the events "
@@ -151,9 +158,8 @@ int audit_verify_end(struct audit_verifier *v)
     const struct audit_head *h = &v->heads[v->head_at];
     char when[32];
     audit_time_text(h->at_ms, when);
-    if (!audit_key_verifies(v->key, AUDIT_SIGNED_HEAD, h))
-        return fault(v, h->n, "the head of event %lld (%s) is not signed by this key",
-                     (long long)h->n, when);
+    if (check_signed(v, h, when) != TEDDY_OK)
+        return TEDDY_EPROTO;
     return fault(v, v->n + 1,
                  "the tail is cut off behind event %lld: the head of event %lld was signed %s",
                  (long long)v->n, (long long)h->n, when);

@@ -22,9 +22,13 @@ static bool write_synced(int fd, const char *text, size_t len)
     return fsync(fd) == 0;
 }
 
-static bool sync_directory_of(char *path)
+bool key_file_settle(const char *path)
 {
-    int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char copy[PATH_MAX];
+    errno = ENAMETOOLONG;
+    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
+        return false;
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return false;
     bool ok = fsync(fd) == 0;
@@ -64,5 +68,5 @@ int key_file_replace(const char *path, const char *text, size_t len)
         errno = why;
         return TEDDY_EIO;
     }
-    return sync_directory_of(temporary) ? TEDDY_OK : TEDDY_EIO;
+    return key_file_settle(path) ? TEDDY_OK : TEDDY_EIO;
 }

@@ -3,6 +3,7 @@
 #ifndef IDENTITY_KEY_FILE_H
 #define IDENTITY_KEY_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "teddy/err.h"
@@ -12,5 +13,8 @@
 TEDDY_MUST_CHECK int key_file_replace(const char *path, const char *text, size_t len);
 /* Removes the PATH.new that who was killed has left. */
 void key_file_tidy(const char *path);
+/* Syncs the directory in which path is: a name that was given there outlives power loss. False with
+ * errno. */
+TEDDY_MUST_CHECK bool key_file_settle(const char *path);
 
 #endif

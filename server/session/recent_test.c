@@ -44,6 +44,26 @@ static void another_child_knows_nothing(void **state)
     assert_int_equal(r.bytes, 0);
 }
 
+static void a_child_is_dropped_from_all_its_toys(void **state)
+{
+    (void)state;
+    struct recent r;
+    recent_init(&r, 7, RECENT_BYTES_MAX);
+    recent_drop_child(&r, "anna"); /* before anything was used */
+    recent_add(&r, "d", "anna", 5);
+    recent_add(&r, "e", "ben", 5);
+    recent_add(&r, "f", "anna", 5);
+    recent_answer_begin(&r, "f", "anna", 5);
+    recent_answer_add(&r, "f", "anna", span_of("hello anna"));
+    recent_drop_child(&r, "anna");
+    assert_false(recent_known(&r, "d", "anna"));
+    assert_int_equal(recent_answer(&r, "f", "anna", 5).len, 0);
+    assert_true(recent_seen(&r, "e", "ben", 5));
+    recent_drop(&r, "e");
+    assert_int_equal(r.bytes, 0);
+    recent_fini(&r);
+}
+
 static void a_pair_is_known_by_its_ids(void **state)
 {
     (void)state;
@@ -119,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_32_are_known),
         cmocka_unit_test(another_child_knows_nothing),
+        cmocka_unit_test(a_child_is_dropped_from_all_its_toys),
         cmocka_unit_test(a_pair_is_known_by_its_ids),
         cmocka_unit_test(the_latest_answer_is_kept_when_it_fits),
         cmocka_unit_test(memory_is_bounded_and_the_oldest_makes_room),

@@ -17,7 +17,8 @@ struct child_erased {
  * left (talk.h). UINT64_MAX: all. A child that nothing is known of is fine. */
 int store_child_forget(struct store_tx *tx, const char *child_id, uint64_t up_to_s,
                        struct child_erased *out);
-/* When something was last kept on it; 0: nothing is. Later than now, if the clock has been set back.
+/* When something was last kept on it; 0: nothing is. Later than now, if the clock has been set
+ * back.
  */
 int store_child_latest(struct store_tx *tx, const char *child_id, uint64_t *at_s);
 /* In a write job: what it deleted is to be gone from the database file and its log, too, before the

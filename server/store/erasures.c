@@ -133,13 +133,12 @@ static int by_name(const void *a, const void *b)
     return memcmp(x->mac, y->mac, sizeof x->mac);
 }
 
-static bool parse(struct span line, struct listed *out)
+bool erasures_line(struct span line, uint8_t mac[SEAL_MAC_LEN], uint64_t *at_s)
 {
     const size_t head = 3 + 2 * SEAL_MAC_LEN;
     return line.len > head + 1 && memcmp(line.p, "v1 ", 3) == 0 && line.p[head] == ' ' &&
-           hex_decode((struct span){line.p + 3, 2 * SEAL_MAC_LEN}, out->mac, sizeof out->mac) ==
-               TEDDY_OK &&
-           u64_parse((struct span){line.p + head + 1, line.len - head - 1}, &out->at_s) == TEDDY_OK;
+           hex_decode((struct span){line.p + 3, 2 * SEAL_MAC_LEN}, mac, SEAL_MAC_LEN) == TEDDY_OK &&
+           u64_parse((struct span){line.p + head + 1, line.len - head - 1}, at_s) == TEDDY_OK;
 }
 
 /* What a power cut can leave of a line: how it begins, and then nothing or zeros. Nobody was told
@@ -169,7 +168,8 @@ static bool parse_all(const char *text, size_t len, struct list *list)
         const char *end = memchr(text + at, '\n', len - at);
         size_t line = end != NULL ? (size_t)(end - text) - at : len - at;
         struct span all = {text + at, line};
-        bool whole = end != NULL && parse(all, &list->of[list->count]);
+        struct listed *next = &list->of[list->count];
+        bool whole = end != NULL && erasures_line(all, next->mac, &next->at_s);
         list->lines++;
         list->count += whole;
         if (!whole && !torn(all))

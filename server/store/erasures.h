@@ -18,5 +18,7 @@
  * is erased at the next start if not now. at_s: only what was kept up to then is meant; a child
  * that comes back later under the same id is another. */
 int erasures_append(struct store_tx *tx, const char *child_id, uint64_t at_s);
+/* Reads a line, without its end; false: it is none. */
+bool erasures_line(struct span line, uint8_t mac[SEAL_MAC_LEN], uint64_t *at_s);
 
 #endif
