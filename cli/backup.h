@@ -1,33 +1,13 @@
-/* teddyctl backup and restore: what they share. The file of a backup is the database, byte for byte
- * as SQLite reads it, and behind it a manifest: one line of JSON that is filled up with spaces to
- * BACKUP_MANIFEST_LEN bytes. */
+/* teddyctl backup and restore: what they share. */
 #ifndef CLI_BACKUP_H
 #define CLI_BACKUP_H
 
 #include "cli/batch.h"
-#include "store/backup.h"
+#include "store/backup_file.h"
 
-#define BACKUP_MANIFEST_LEN 512
-
-struct backup_manifest {
-    struct backup_facts facts;
-    uint64_t bytes, made_s;
-    char version[32]; /* of teddyctl */
-    uint8_t sha256[SHA256_LEN];
-};
-
-/* Where fd, the file called name, has the database's bytes: their digest, and, to >= 0, a copy of
- * them. */
-int backup_digest(int fd, const char *name, uint64_t bytes, int to, const char *to_name,
-                  struct progress *progress, uint8_t sha256[SHA256_LEN]);
-/* Behind the bytes that are there. */
-int backup_manifest_write(int fd, const char *name, const struct backup_manifest *m);
-/* Whether a manifest stands at the end of the file, which is all that is read. */
-bool backup_is_one(int fd, struct backup_manifest *m);
-int backup_manifest_read(int fd, const char *name, struct backup_manifest *m);
+/* A struct backup_watch whose arg is a struct progress calls it. */
+void backup_progress(void *progress, const char *what, uint64_t done, uint64_t all);
 /* The manifest as it is printed; more members may follow. NULL: out of memory. */
 json_t *backup_manifest_json(const struct backup_manifest *m, const char *file);
-/* 2026-01-31T12:00:00Z; plain, as a part of a file's name, 20260131T120000Z. */
-void backup_time(uint64_t s, bool plain, char out[32]);
 
 #endif

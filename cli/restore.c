@@ -41,7 +41,9 @@ static int open_backup(struct restore *r, const char *file)
     r->fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (r->fd < 0)
         return fail("%s: cannot be opened: %s", file, strerror(errno));
-    return backup_manifest_read(r->fd, file, &r->manifest);
+    return backup_manifest_read(r->fd, &r->manifest)
+               ? CTL_DONE
+               : fail("%s: it is no backup by teddyctl, or was cut short; take another", file);
 }
 
 /* Its bytes are those of its manifest, and SQLite finds no fault in them. to: see backup_digest. */
@@ -49,15 +51,18 @@ static int verify(struct restore *r, int to)
 {
     const struct backup_manifest *m = &r->manifest;
     struct backup_facts facts;
-    uint8_t sha256[SHA256_LEN];
+    struct backup_watch watch = {.progress = backup_progress, .arg = &r->progress};
+    uint8_t sha256[BACKUP_SHA256_LEN];
     char err[512];
-    int rc = backup_digest(r->fd, r->file, m->bytes, to, r->copy, &r->progress, sha256);
+    int rc = backup_digest(r->fd, r->file, m->bytes, to, r->copy, &watch, sha256, err, sizeof err);
 
-    if (rc == CTL_DONE && memcmp(sha256, m->sha256, sizeof sha256) != 0)
-        rc = fail("%s: it is damaged: its SHA-256 is not that of its manifest; take another backup",
-                  r->file);
-    if (rc != CTL_DONE)
-        return rc;
+    progress_end(&r->progress);
+    if (rc != TEDDY_OK)
+        return fail("%s", err);
+    if (memcmp(sha256, m->sha256, sizeof sha256) != 0)
+        return fail(
+            "%s: it is damaged: its SHA-256 is not that of its manifest; take another backup",
+            r->file);
     if (store_backup_check(to >= 0 ? r->copy : r->file, r->file, true, &facts, err, sizeof err) !=
         TEDDY_OK)
         return fail("%s", err);

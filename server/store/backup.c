@@ -97,8 +97,9 @@ static int copy_pages(struct store_tx *from, struct store_tx *to, const char *na
     while (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED) {
         rc = sqlite3_backup_step(b, PAGES_A_STEP);
         int all = sqlite3_backup_pagecount(b);
-        if (w->copied != NULL && all > 0)
-            w->copied(w->arg, (uint64_t)(all - sqlite3_backup_remaining(b)), (uint64_t)all);
+        if (w->progress != NULL && all > 0)
+            w->progress(w->arg, "copying", (uint64_t)(all - sqlite3_backup_remaining(b)),
+                        (uint64_t)all);
     }
     if (b != NULL)
         (void)sqlite3_backup_finish(b);

@@ -17,9 +17,11 @@ struct backup_facts {
     uint8_t master_id[SEAL_ID_LEN]; /* of the key that it is sealed under */
 };
 
+/* Any of them may be NULL. */
 struct backup_watch {
-    void (*opened)(void *arg); /* the database is open and its moment chosen; nothing is copied */
-    void (*copied)(void *arg, uint64_t pages, uint64_t all);
+    bool (*opening)(void *arg); /* the database is opened next; false with errno: it may not be */
+    void (*opened)(void *arg);  /* it is open and its moment chosen; nothing is copied */
+    void (*progress)(void *arg, const char *what, uint64_t done, uint64_t all);
     void *arg;
 };
 
