@@ -73,6 +73,11 @@ static int open_store(struct server *s)
         return rc;
     snprintf(path, sizeof path, "%s/teddy.db", s->data);
     store_swap_tidy(path);
+    rc = upgrade_keep(s, path);
+    if (rc != TEDDY_OK) {
+        master_key_forget(m);
+        return rc;
+    }
     struct store_options options = {.path = path,
                                     .master = &m->keys,
                                     .sealing = say_sealing,

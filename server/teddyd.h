@@ -24,6 +24,7 @@ struct upkeep {
     struct store_job job; /* first: it is what the store hands back */
     struct loop_task task;
     struct loop_timer timer;
+    const struct server *server;
     struct store *store;
     struct loop *loop;
     struct retention_bounds bounds;
@@ -133,6 +134,14 @@ void serve_unlink_admin(const struct server *s);
 /* signals.c: SIGTERM and SIGINT drain, SIGHUP reloads the certificate. */
 TEDDY_MUST_CHECK int signals_open(struct server *s);
 void signals_close(struct server *s);
+
+/* upgrade.c: the database as an older release left it is kept, as a backup in the data directory,
+ * before it is brought to this one's schema. TEDDY_ESTORE with s->error: it cannot be; the database
+ * is as it was. */
+TEDDY_MUST_CHECK int upgrade_keep(struct server *s, const char *database);
+/* Removes those backups that are older than the configuration keeps them. Threads: any. Blocks: on
+ * the disk. */
+void upgrade_tidy(const struct server *s);
 
 /* tickets.c: the keys of TLS session tickets, kept in the data directory. */
 TEDDY_MUST_CHECK int tickets_open(struct server *s);

@@ -19,6 +19,8 @@ static const enum metric metrics[RETENTION_KINDS] = {
 static int run_piece(struct store_tx *tx, struct store_job *job)
 {
     struct upkeep *u = (struct upkeep *)job;
+    if (u->at.step == 0) /* of a walk: here, where the disk may take its time */
+        upgrade_tidy(u->server);
     return store_retain(tx, &u->bounds, app_now_s(), &u->at, &u->next, u->pruned);
 }
 
@@ -89,6 +91,7 @@ void upkeep_start(struct server *s)
 {
     const struct config *c = &s->app.config;
     struct upkeep *u = &s->upkeep;
+    u->server = s;
     u->store = s->app.store;
     u->loop = s->app.loops[0];
     u->bounds = (struct retention_bounds){.messages_days = c->retention_messages_days,

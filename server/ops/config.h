@@ -106,6 +106,7 @@
     N(retention_children_days, 30, 0, 36500, "days", "A child that no toy is bound to is forgotten after: the key of its pseudonym; 0: never") \
     N(retention_memory_days, 30, 0, 3650, "days", "A remembered turn of talk leaves after; 0: never, it makes room for newer ones") \
     N(retention_reports_days, 90, 0, 3650, "days", "What is counted for parents of a day (minutes of play, what was blocked) leaves after, and an alert that nobody takes; 0: never") \
+    N(upgrade_backup_days, 14, 0, 3650, "days", "Before an upgrade changes the database a backup of it is made in the data directory, and kept for so long; 0: none is made") \
     N(retention_batches_days, 0, 0, 36500, "days", "Records of production batches leave after; 0: never") \
     N(retention_admin_tokens_days, 90, 0, 36500, "days", "Records of admin tokens leave so long after these expired or were revoked; 0: never") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \

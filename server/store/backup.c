@@ -139,6 +139,23 @@ int store_backup_copy(const char *from, const char *to, const struct backup_watc
     return rc == TEDDY_OK ? leave_log(to, err, cap) : rc;
 }
 
+void store_schema_of(const char *path, struct store_schema *out)
+{
+    struct store_tx tx = {0};
+    struct backup_facts facts = {0};
+    struct log_vfs pages;
+    char err[512];
+    *out = (struct store_schema){.known = schema_known()};
+    if (access(path, F_OK) != 0 || log_vfs_add(&pages, NULL) != TEDDY_OK)
+        return;
+    if (open_source(&tx, path, pages.name, err, sizeof err) == TEDDY_OK) {
+        out->sealed = read_facts(&tx, path, &facts, err, sizeof err) == TEDDY_OK;
+        out->version = facts.schema;
+    }
+    tx_close(&tx);
+    log_vfs_remove(&pages);
+}
+
 /* ---- Whether it is whole ---- */
 
 /* file:PATH?immutable=1: SQLite takes no lock, and believes no journal that lies beside it. */

@@ -25,6 +25,15 @@ struct backup_watch {
     void *arg;
 };
 
+struct store_schema {
+    int version; /* of the database; 0: there is none, or it cannot be read, or is no database of
+                    ours */
+    int known;   /* that this program brings it to */
+    bool sealed; /* its secrets are: a copy of it can be made */
+};
+
+void store_schema_of(const char *path, struct store_schema *out);
+
 /* Copies the database `from`, which a server may have open, over the file `to`, which exists. The
  * writer does not wait for it; its log grows meanwhile. `to` is one file then, without a log, and
  * not synced. TEDDY_ESTORE with err. */

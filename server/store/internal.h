@@ -217,6 +217,7 @@ int tx_explain(struct store_tx *tx, const char *path, char *err, size_t cap);
 TEDDY_MUST_CHECK int schema_check(struct store_tx *tx, const char *path, int *version, char *err,
                                   size_t cap);
 /* Makes the tables of that version in an empty database, which is for comparison alone. */
+int schema_known(void); /* the version that this program makes */
 TEDDY_MUST_CHECK bool schema_build(sqlite3 *db, int version);
 /* Refuses a database that has other tables, indexes, triggers or views than this program made for
  * that version: nothing of it has been run. name: what err calls it. */

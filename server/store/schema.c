@@ -248,6 +248,11 @@ static void sql_stand_in(sqlite3_context *c, int argc, sqlite3_value **argv)
     sqlite3_result_zeroblob(c, *len);
 }
 
+int schema_known(void)
+{
+    return VERSION;
+}
+
 bool schema_build(sqlite3 *db, int version)
 {
     static int wrapped = SEALED_LEN, id = SEAL_ID_LEN, mac = SEAL_MAC_LEN;

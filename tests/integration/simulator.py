@@ -52,11 +52,14 @@ class Restarts:
                 if f.read() != "restart\n":
                     return
             server = self.servers[self.count % len(self.servers)]
-            server.kill()
-            server.start()
+            self.replace(server)
             self.count += 1
             with open(self.done, "w") as f:
                 f.write("up\n")
+
+    def replace(self, server):
+        server.kill()
+        server.start()
 
     def close(self):
         with open(self.ask, "w") as f:

@@ -1,12 +1,17 @@
 """A data directory of an older release: all that its toys have stays good."""
 
+import glob
 import json
 import os
 import random
+import re
+import resource
+import shutil
+import stat
 import subprocess
 import time
 
-from harness import Case, closed, closing, hello, keys_of, main, receive, rounds, unb64url
+from harness import PATIENCE, Case, closed, closing, hello, keys_of, main, program, receive, rounds, unb64url
 
 # A family stood in a table of its own until schema 3; its columns there, and in the device's row since.
 FAMILY = ["sid", "child_id", "access_jti", "refresh_jti", "iat_s", "access_exp_s", "refresh_exp_s", "presented",
@@ -200,6 +205,124 @@ class FromSchema2(Case):
         self.assertEqual(talker.post_refresh(tokens["refresh"]).status_code, 200)
         self.problem(talker.post_refresh(first["refresh"]), 401, "token_revoked")
         self.assertEqual(released.post_claim().status_code, 200)
+
+
+class Backup(Case):
+    """Of the database as the older release left it, before the first start of the newer one changes it."""
+
+    OLDEST = 8  # of those that add to what was there, and change nothing
+
+    def version(self):
+        with closing(self.server.database()) as db:
+            return db.execute("pragma user_version").fetchone()[0]
+
+    def make_older(self, version=OLDEST):
+        self.server.terminate()
+        self.server.config.pop("upgrade_backup_days", None)
+        for name in self.backups():  # of another test
+            os.unlink(os.path.join(self.server.data, name))
+        known = self.version()
+        done = subprocess.run([program("older-schema"), os.path.join(self.server.data, "teddy.db"), str(version)],
+                              capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual((done.returncode, self.version()), (0, version), done.stderr)
+        return known
+
+    def backups(self):
+        return sorted(os.path.basename(p) for p in glob.glob(os.path.join(self.server.data, "upgrade-*")))
+
+    def run_teddyd(self, *more, **options):
+        return subprocess.run([*self.server.arguments(), *more], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=PATIENCE, **options)
+
+    def test_it_is_the_way_back(self):
+        server, toy = self.server, self.server.add()
+        toy.claim()
+        known = self.make_older()
+        server.start()
+        self.assertEqual(self.version(), known)
+        name = f"upgrade-from-schema-{self.OLDEST}.backup"
+        self.assertEqual(self.backups(), [name])
+        path = os.path.join(server.data, name)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.assertRegex(server.log.text(), rf"event=upgrade_backup file=\S*{name} schema={self.OLDEST} to_schema={known}")
+        server.add("later")
+        server.restart()
+        self.assertNotIn("upgrade_backup", server.log.text(), "one upgrade, one backup")
+        whole = json.loads(server.ctl("--json", "restore", "--check", path).stdout)
+        self.assertEqual((whole["schema"], whole["whole"]), (self.OLDEST, True))
+        # What an older release does with it.
+        server.terminate()
+        server.ctl("restore", "--lost", path)
+        server.start()
+        listed = server.ctl("device", "list").stdout
+        self.assertIn(toy.device_id, listed)
+        self.assertNotIn("later", listed)
+        toy.claim()
+
+    def test_without_it_nothing_is_changed(self):
+        server, toy = self.server, self.server.add()
+        known = self.make_older()
+        size = os.path.getsize(os.path.join(server.data, "teddy.db"))
+        done = self.run_teddyd(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2)))
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        self.assertRegex(done.stderr, rf"backup before the upgrade from schema {self.OLDEST} to {known}: .*upgrade_backup_days")
+        self.assertEqual((self.version(), self.backups()), (self.OLDEST, []))
+        # Nor is what is in its place, and is none, written over.
+        mine = os.path.join(server.data, f"upgrade-from-schema-{self.OLDEST}.backup")
+        with open(mine, "w") as f:
+            f.write("mine")
+        done = self.run_teddyd()
+        self.assertEqual((done.returncode, self.version()), (1, self.OLDEST), done.stderr)
+        self.assertIn("is no backup", done.stderr)
+        os.unlink(mine)
+        server.config["upgrade_backup_days"] = 0
+        server.start()
+        self.assertEqual((self.version(), self.backups()), (known, []))
+        toy.claim()
+
+    def test_killed_at_any_moment(self):
+        server, toy = self.server, self.server.add()
+        known = self.make_older()
+        older = os.path.join(server.data, "older")
+        shutil.copy(os.path.join(server.data, "teddy.db"), older)
+        began = time.monotonic()
+        server.start()
+        takes = time.monotonic() - began
+        seen = set()
+        for _ in range(rounds(15, 4)):
+            server.terminate()
+            for name in self.backups():
+                os.unlink(os.path.join(server.data, name))
+            shutil.copy(older, os.path.join(server.data, "teddy.db"))
+            process = subprocess.Popen(server.arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            try:
+                process.wait(random.random() * takes)
+            except subprocess.TimeoutExpired:
+                pass
+            process.kill()
+            process.wait()
+            whole = [name for name in self.backups() if name.endswith(".backup")]
+            seen.add((self.version(), len(whole)))
+            if whole:
+                server.ctl("restore", "--check", os.path.join(server.data, whole[0]))
+            server.start()
+            self.assertEqual(self.version(), known)
+            toy.claim()
+        self.assertNotIn((known, 0), seen, "changed, and no backup")
+
+    def test_it_leaves_by_itself(self):
+        server = self.server
+        self.make_older()
+        server.start()
+        name, = self.backups()
+        old = time.time() - 15 * 86400
+        os.utime(os.path.join(server.data, name), (old, old))
+        left = os.path.join(server.data, name + ".partial")
+        shutil.copy(os.path.join(server.data, name), left)
+        server.restart()
+        server.log.wait(f"event=upgrade_backup_removed file={re.escape(name)}$")
+        self.assertEqual(self.backups(), [name + ".partial"], "which is younger")
 
 
 if __name__ == "__main__":
