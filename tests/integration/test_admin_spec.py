@@ -3,68 +3,19 @@ its answers held against the schemas; and the routes of the server against the p
 
 import copy
 import json
-import os
 import re
 import secrets
 
-import jsonschema
-import yaml
-
 import harness
+from spec import ADMIN, OpenApi
 
-SPEC = os.path.join(os.environ.get("TEST_SOURCE", os.path.join(os.path.dirname(__file__), "../..")), "spec/openapi.yaml")
-ADMIN = "/api/v1/admin"
 ROLES = ("viewer", "operator", "owner")
-METHODS = ("get", "put", "post", "delete", "patch")
-
-
-class Document:
-    def __init__(self):
-        with open(SPEC) as f:
-            self.all = yaml.safe_load(f)
-        self.resolver = jsonschema.RefResolver("", self.all)
-
-    def resolve(self, node):
-        while "$ref" in node:
-            node = self.resolver.resolve(node["$ref"])[1]
-        return node
-
-    def operations(self):
-        """(operationId, method, path, the operation) of the admin API."""
-        for path, item in self.all["paths"].items():
-            if path.startswith(ADMIN + "/"):
-                for method in METHODS:
-                    if method in item:
-                        yield item[method]["operationId"], method.upper(), path, item[method]
-
-    def operation(self, operation_id):
-        return next(found for found in self.operations() if found[0] == operation_id)
-
-    def check(self, operation, answer):
-        """An answer is one that the operation documents, with the headers and the body that it says."""
-        responses = operation["responses"]
-        known = responses.get(str(answer.status_code), responses.get("default"))
-        assert known, f"{answer.status_code} is not documented: {answer.text}"
-        known = self.resolve(known)
-        for name, header in known.get("headers", {}).items():
-            header = self.resolve(header)
-            assert name in answer.headers or not header.get("required"), f"{answer.status_code} without {name}"
-            if name in answer.headers:
-                value = answer.headers[name]
-                kind = self.resolve(header["schema"]).get("type")
-                self.validate(header["schema"], int(value) if kind == "integer" else value)
-        media = answer.headers["Content-Type"].split(";")[0]
-        assert media in known["content"], (media, answer.status_code)
-        self.validate(known["content"][media]["schema"], answer.json())
-
-    def validate(self, schema, value):
-        jsonschema.Draft202012Validator(schema, resolver=self.resolver).validate(value)
 
 
 class Api(harness.Case):
     @classmethod
     def setUpClass(cls):
-        cls.document = Document()
+        cls.document = OpenApi()
         cls.server = harness.Server(admin_listen="0")
         cls.tokens = {role: cls.server.admin_token(role) for role in ROLES}
 
@@ -107,7 +58,7 @@ class Documented(Api):
         return next(int(status) for status in operation["responses"] if status.startswith("2"))
 
     def test_every_operation_answers_as_documented(self):
-        for operation_id, _, _, operation in self.document.operations():
+        for operation_id, _, _, operation in self.document.operations(ADMIN + "/"):
             if operation_id == "drain":
                 continue  # it ends the server: see below
             with self.subTest(operation_id):
@@ -116,7 +67,7 @@ class Documented(Api):
 
     def test_every_operation_refuses_a_lower_role(self):
         there = self.parameters()
-        for operation_id, _, _, operation in self.document.operations():
+        for operation_id, _, _, operation in self.document.operations(ADMIN + "/"):
             for role in ROLES[:ROLES.index(operation["x-required-role"])]:
                 with self.subTest(operation_id, role=role):
                     problem = self.problem(self.call(operation_id, self.tokens[role], fill=there), 403, "role_too_low")
@@ -124,7 +75,7 @@ class Documented(Api):
 
     def test_every_operation_refuses_a_caller_without_token(self):
         there = {"device_id": "x", "child_id": "x", "token_id": "00000000", "kid": "x", "sid": "0" * 32}
-        for n, (operation_id, _, _, _) in enumerate(self.document.operations()):
+        for n, (operation_id, _, _, _) in enumerate(self.document.operations(ADMIN + "/")):
             with self.subTest(operation_id):  # each from an address of its own, as these are limited
                 self.problem(self.call(operation_id, None, fill=there, source=f"127.0.1.{n}"), 401, "bad_admin_token")
         self.assertGreater(n, 15)
@@ -133,14 +84,14 @@ class Documented(Api):
         routes = self.call("listRoutes", self.tokens["viewer"]).json()["routes"]
         served = {(r["method"], r["pattern"]): r["role"] for r in routes if r["who"] == "admin"}
         documented = {(method, path): operation["x-required-role"]
-                      for _, method, path, operation in self.document.operations()}
+                      for _, method, path, operation in self.document.operations(ADMIN + "/")}
         self.assertEqual(served, documented)
         # What teddyctl prints without a server is the same.
         printed = [line.split("\t") for line in self.server.ctl("routes").stdout.splitlines()]
         self.assertEqual({(m, p): role for m, p, who, _, role in printed if who == "admin"}, documented)
 
     def test_every_operation_demands_a_token_in_the_document(self):
-        for operation_id, _, _, operation in self.document.operations():
+        for operation_id, _, _, operation in self.document.operations(ADMIN + "/"):
             self.assertEqual(operation["security"], [{"adminToken": []}], operation_id)
             self.assertTrue({"400", "401", "403", "429", "default"} <= set(operation["responses"]), operation_id)
 
@@ -150,7 +101,7 @@ class Documented(Api):
         gone = {**there, "device_id": "nobody", "token_id": "00000000", "kid": "unknown"}
         bad = {**there, "device_id": "no.id", "child_id": "no.id", "token_id": "no-id"}
         json_type = {"Content-Type": "application/json"}
-        for operation_id, _, path, operation in self.document.operations():
+        for operation_id, _, path, operation in self.document.operations(ADMIN + "/"):
             if any(name in path for name in ("{device_id}", "{token_id}", "{kid}")):
                 with self.subTest(operation_id, ids="gone"):
                     self.assertEqual(self.call(operation_id, owner, fill=gone).status_code, 404)
@@ -221,7 +172,7 @@ class Documented(Api):
         owner = self.tokens["owner"]
         there = self.parameters()
         with self.server.broken_store():
-            for operation_id, _, _, operation in self.document.operations():
+            for operation_id, _, _, operation in self.document.operations(ADMIN + "/"):
                 if operation["responses"].get("503", {}).get("$ref", "").endswith("/StoreUnavailable"):
                     with self.subTest(operation_id):
                         self.assertEqual(self.call(operation_id, owner, fill=there).status_code, 503)
