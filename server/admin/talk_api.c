@@ -86,8 +86,8 @@ void admin_child_report(struct http_request *req)
 
 void admin_device_processor(struct http_request *req)
 {
-    struct admin_command *c = of_path(req, ADMIN_PROCESSOR);
     const struct processes *all = admin_context_of(req)->processes;
+    struct admin_command *c = of_path(req, ADMIN_PROCESSOR);
 
     if (c == NULL || !read_body(req, c))
         return;
