@@ -107,8 +107,9 @@ class Restart(unittest.TestCase):
                 for c in clients:
                     c.join(PATIENCE)
             self.assertEqual(wrong, [], counts)
-            # What a server had accepted as it left may be closed before its first request: one of each client's at most.
-            self.assertLessEqual(counts["unanswered"], 4 * 4)
+            # What a server had accepted as it left may be closed before its first request: one of each client's, and once
+            # more where who comes again at once still meets the server that leaves.
+            self.assertLessEqual(counts["unanswered"], 2 * 4 * 4)
 
     def plain(self, listener):
         with socket.create_connection(listener.getsockname(), PATIENCE) as s:
