@@ -54,8 +54,8 @@ int audit_rows(struct store_tx *tx, int64_t after,
 /* Where the list goes on: the toy's newest event, or the one before `before`. */
 static int list_from(struct store_tx *tx, const char *device_id, int64_t before, int64_t *n)
 {
-    sqlite3_stmt *st = tx_stmt(tx, STMT_AUDIT_TOY,
-                               "SELECT row, event FROM device WHERE device_id = ?1");
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_AUDIT_TOY, "SELECT row, event FROM device WHERE device_id = ?1");
     bind_text(st, 1, device_id);
     int err = tx_row(tx, st);
     *n = err == TEDDY_OK ? sqlite3_column_int64(st, 1) : 0;
@@ -89,7 +89,8 @@ int audit_of_device(struct store_tx *tx, const char *device_id, int64_t before,
         if (more) {
             int64_t prev = sqlite3_column_int64(st, 8);
             read_row(st, &row);
-            more = each(arg, &row) && prev < n; /* a list that was tampered with ends all the same */
+            more =
+                each(arg, &row) && prev < n; /* a list that was tampered with ends all the same */
             n = prev;
         }
         err = tx_end(st, err);

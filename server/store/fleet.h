@@ -1,5 +1,5 @@
-/* The registry as somebody looks at it: a toy's row with what its state is told from, in the order of
- * ids. Within a job's run. */
+/* The registry as somebody looks at it: a toy's row with what its state is told from, in the order
+ * of ids. Within a job's run. */
 #ifndef STORE_FLEET_H
 #define STORE_FLEET_H
 

@@ -170,10 +170,10 @@ int store_telemetry_list(struct store_tx *tx, const char *device_id, uint64_t fr
 int store_session_list(struct store_tx *tx, const char *device_id,
                        bool (*each)(void *arg, const struct past_session *session), void *arg)
 {
-    sqlite3_stmt *st =
-        tx_stmt(tx, STMT_SESSION_LIST,
-                "SELECT opened_s, closed_s, close, reason, received, sent FROM past_session" OF_DEVICE
-                " ORDER BY n DESC");
+    sqlite3_stmt *st = tx_stmt(
+        tx, STMT_SESSION_LIST,
+        "SELECT opened_s, closed_s, close, reason, received, sent FROM past_session" OF_DEVICE
+        " ORDER BY n DESC");
     bind_text(st, 1, device_id);
     int err;
     while ((err = tx_row(tx, st)) == TEDDY_OK) {

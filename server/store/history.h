@@ -1,14 +1,14 @@
-/* What is kept of a toy's past while it is bound to a child: how it was (telemetry), and when it was
- * here (sessions). Two rings per toy, which go with its binding: on release, on a claim for another
- * child, when the child is forgotten. Within a job's run. */
+/* What is kept of a toy's past while it is bound to a child: how it was (telemetry), and when it
+ * was here (sessions). Two rings per toy, which go with its binding: on release, on a claim for
+ * another child, when the child is forgotten. Within a job's run. */
 #ifndef STORE_HISTORY_H
 #define STORE_HISTORY_H
 
 #include "store/store.h"
 
-#define TELEMETRY_ROWS_MAX  4096u /* of one toy */
-#define SESSIONS_KEPT       50u   /* of one toy */
-#define SESSION_REASON_LEN  23u
+#define TELEMETRY_ROWS_MAX 4096u /* of one toy */
+#define SESSIONS_KEPT      50u   /* of one toy */
+#define SESSION_REASON_LEN 23u
 
 /* X(id, name): the members of a `telemetry` message that are kept, and the columns. */
 #define TELEMETRY_MAP(X)                                                                           \
@@ -63,7 +63,8 @@ int store_telemetry_add(struct store_tx *tx, const struct history_owner *owner,
 int store_session_add(struct store_tx *tx, const struct history_owner *owner,
                       const struct past_session *session);
 
-/* Newest first, of from_s to to_s, until each returns false. A device that is not there has none. */
+/* Newest first, of from_s to to_s, until each returns false. A device that is not there has none.
+ */
 int store_telemetry_list(struct store_tx *tx, const char *device_id, uint64_t from_s, uint64_t to_s,
                          bool (*each)(void *arg, const struct telemetry_row *row), void *arg);
 int store_session_list(struct store_tx *tx, const char *device_id,
