@@ -77,7 +77,8 @@ static int open_store(struct server *s)
                                     .master = &m->keys,
                                     .sealing = say_sealing,
                                     .readers = s->app.config.store_readers,
-                                    .failed = store_failed};
+                                    .failed = store_failed,
+                                    .committed = timed_commit};
     rc = store_open(&options, &s->app.store, s->error, sizeof s->error);
     if (rc == TEDDY_OK && master_key_settle(m, why, sizeof why) != TEDDY_OK)
         LOG(LOG_WARN, "master_key", LOG_S("warning", why));
@@ -274,6 +275,7 @@ static int open_loops(struct server *s)
         int rc = loop_new(&a->loops[i], i);
         if (rc == TEDDY_OK) {
             a->loop_count++;
+            loop_set_watch(a->loops[i], &timed_loop);
             rc = hub_new(a->loops[i], &a->session, &a->hubs[i]);
         }
         if (rc == TEDDY_OK)
