@@ -133,6 +133,7 @@ static int open_tls(struct server *s)
     if (rc == TEDDY_OK)
         rc = tls_context_new(&files, s->tickets, &s->tls, s->error, sizeof s->error, warning,
                              sizeof warning);
+    s->app.tls = s->tls;
     if (rc == TEDDY_OK && warning[0] && c->tls_cert[0])
         LOG(LOG_WARN, "certificate", LOG_S("warning", warning));
     return rc;

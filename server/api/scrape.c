@@ -5,6 +5,7 @@
 
 #include "api/app.h"
 #include "api/handlers.h"
+#include "net/tls.h"
 #include "ops/process_stats.h"
 
 static void write_store(FILE *out, const struct store *store)
@@ -26,6 +27,10 @@ static void write_server(FILE *out, const struct app *app)
     metric_print(out, "teddy_connections", "Connections open now", conn_count());
     metric_print(out, "teddy_connections_max", "Connections from which on sessions are turned away",
                  app->config.connections_max);
+    if (app->tls)
+        metric_print(out, "teddy_tls_certificate_expires_timestamp_seconds",
+                     "When the certificate in use expires, in seconds since 1970",
+                     (double)tls_context_expires_s(app->tls));
     metric_print(out, "teddy_loops", "Event loops", app->loop_count);
     metric_print(out, "teddy_draining", "1 while the server is on its way out",
                  atomic_load(&app->draining) ? 1 : 0);

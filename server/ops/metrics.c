@@ -50,6 +50,13 @@ void histogram_add(unsigned loop, enum histogram h, uint64_t ms)
     histogram_add_us(loop, h, ms * US_PER_MS);
 }
 
+void metric_answered_at_once(unsigned loop)
+{
+    struct block *b = block_of(loop);
+    add_alone(&b->buckets[HISTOGRAM_REPLY_FIRST][0], 1);
+    add_alone(&b->buckets[HISTOGRAM_REPLY_DONE][0], 1);
+}
+
 /* ---- refusals ---- */
 
 static const struct {

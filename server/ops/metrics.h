@@ -33,6 +33,9 @@ void metric_add(unsigned loop, enum metric m, uint64_t n);
 /* How long something took. Threads: the block's own alone. */
 void histogram_add(unsigned loop, enum histogram h, uint64_t ms);
 void histogram_add_us(unsigned loop, enum histogram h, uint64_t us);
+/* An answer within the round that heard the utterance, HISTOGRAM_REPLY_FIRST and _DONE: an echo's,
+ * whose path is to be short. */
+void metric_answered_at_once(unsigned loop);
 /* Counts a refusal: event "claim.refused" and the like, of METRIC_REFUSED_MAP; a reason that is not
  * there is counted as "other", an event that is not there is not. */
 void metric_refused(unsigned loop, const char *event, const char *reason);

@@ -242,10 +242,8 @@ void utterance_take(struct session *s, struct span id, struct span text,
     check_id(s, id, &u);
     bool echo_only = minds_echo_only(session_hub(s)->config->minds);
     send_echo(s, u.seq, id, text, echo_only);
-    if (echo_only) { /* of the round that heard it */
-        histogram_add(s->loop, HISTOGRAM_REPLY_FIRST, 0);
-        histogram_add(s->loop, HISTOGRAM_REPLY_DONE, 0);
-    }
+    if (echo_only)
+        metric_answered_at_once(s->loop);
     if (echo_only || s->state != SESSION_LIVE)
         return;
     u.heard_ms = (uint32_t)session_now(s);
