@@ -19,7 +19,7 @@ struct app {
     enum claim_policy claim_policy;
     struct store *store;
     struct tls_context *tls; /* NULL with tls off */
-    struct keys_ref keys; /* the server replaces the set while loops run */
+    struct keys_ref keys;    /* the server replaces the set while loops run */
 
     struct limits limits;
 
