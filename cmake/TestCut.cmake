@@ -6,7 +6,7 @@
 # run under both sanitizers. What a compiler or a script says is the same in every build.
 set(_not_sanitized
   integration_conformance_broken identity_durability_test store_seal_power_test teddy_posix_power_test
-  proto_freestanding_test bench_report integration_spec)
+  proto_freestanding_test bench_report integration_spec integration_metrics_rules)
 
 # AddressSanitizer has every parser and every route. The storm, and a minute of waiting for loop and writer, are ThreadSanitizer's;
 # teddy-sim's own (integration_sim) is here.

@@ -82,7 +82,8 @@ static int open_store(struct server *s)
                                     .master = &m->keys,
                                     .sealing = say_sealing,
                                     .readers = s->app.config.store_readers,
-                                    .failed = store_failed};
+                                    .failed = store_failed,
+                                    .committed = timed_commit};
     rc = store_open(&options, &s->app.store, s->error, sizeof s->error);
     if (rc == TEDDY_OK && master_key_settle(m, why, sizeof why) != TEDDY_OK)
         LOG(LOG_WARN, "master_key", LOG_S("warning", why));
@@ -137,6 +138,7 @@ static int open_tls(struct server *s)
     if (rc == TEDDY_OK)
         rc = tls_context_new(&files, s->tickets, &s->tls, s->error, sizeof s->error, warning,
                              sizeof warning);
+    s->app.tls = s->tls;
     if (rc == TEDDY_OK && warning[0] && c->tls_cert[0])
         LOG(LOG_WARN, "certificate", LOG_S("warning", warning));
     return rc;
@@ -281,6 +283,7 @@ static int open_loops(struct server *s)
         int rc = loop_new(&a->loops[i], i);
         if (rc == TEDDY_OK) {
             a->loop_count++;
+            loop_set_watch(a->loops[i], &timed_loop);
             rc = hub_new(a->loops[i], &a->session, &a->hubs[i]);
         }
         if (rc == TEDDY_OK)

@@ -123,6 +123,10 @@ struct server {
     bool leaving;  /* nothing is accepted any more */
 };
 
+/* timed.c: how long the loops' rounds and handshakes and the store's commits take. */
+extern const struct loop_watch timed_loop;
+void timed_commit(uint64_t us);
+
 /* serve.c: listening sockets and what is served on them. */
 TEDDY_MUST_CHECK int serve_open(struct server *s);
 TEDDY_MUST_CHECK int

@@ -18,7 +18,8 @@ struct app {
     struct token_policy policy;
     enum claim_policy claim_policy;
     struct store *store;
-    struct keys_ref keys; /* the server replaces the set while loops run */
+    struct tls_context *tls; /* NULL with tls off */
+    struct keys_ref keys;    /* the server replaces the set while loops run */
 
     struct limits limits;
 

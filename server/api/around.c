@@ -1,4 +1,4 @@
-/* The small endpoints around the path: liveness, readiness, metrics, public keys, the echo for
+/* The small endpoints around the path: liveness, readiness, public keys, the echo for
  * conformance suites. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,37 +74,6 @@ void handle_jwks(struct http_request *req)
     snprintf(cache, sizeof cache, "public, max-age=%u", JWKS_MAX_AGE_S);
     http_set_field(req, "Cache-Control", cache);
     http_respond(req, 200, "application/jwk-set+json", jwks, strlen(jwks));
-}
-
-void handle_metrics(struct http_request *req)
-{
-    static const size_t cap = 65536;
-    struct app *app = app_of(req);
-    char *out = malloc(cap);
-    if (!out) {
-        http_problem(req, 503, "internal", "Out of memory.");
-        return;
-    }
-    size_t len = metrics_write(out, cap);
-    uint64_t commits, jobs;
-    unsigned waiting;
-    store_stats(app->store, &commits, &jobs, &waiting);
-    int more =
-        snprintf(out + len, cap - len,
-                 "# HELP teddy_connections Connections open now\n# TYPE teddy_connections "
-                 "gauge\nteddy_connections %u\n"
-                 "# HELP teddy_store_commits_total Transactions committed\n# TYPE "
-                 "teddy_store_commits_total counter\n"
-                 "teddy_store_commits_total %llu\n"
-                 "# HELP teddy_store_jobs_total Jobs written\n# TYPE teddy_store_jobs_total "
-                 "counter\nteddy_store_jobs_total %llu\n"
-                 "# HELP teddy_store_waiting Jobs waiting for the store\n# TYPE "
-                 "teddy_store_waiting gauge\nteddy_store_waiting %u\n",
-                 conn_count(), (unsigned long long)commits, (unsigned long long)jobs, waiting);
-    if (more > 0 && (size_t)more < cap - len)
-        len += (size_t)more;
-    http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", out, len);
-    free(out);
 }
 
 void handle_ws_echo(struct http_request *req)

@@ -110,6 +110,7 @@ static void answer(struct loop *loop, struct loop_task *task)
         refuse_by_limit(j);
     } else {
         metric_add(loop_index(loop), METRIC_CLAIMS, 1);
+        histogram_add(loop_index(loop), HISTOGRAM_CLAIM, loop_now_ms(loop) - j->now_ms);
         LOG(LOG_INFO, "claimed", LOG_S("device", j->claim.device_id),
             LOG_S("request_id", j->req->request_id));
         pair_answer(j->req, &j->family, &j->family.pair);

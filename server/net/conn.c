@@ -60,6 +60,8 @@ void conn_end(struct conn *c, enum conn_end why)
 {
     if (c->state == CONN_DEAD)
         return;
+    if (c->state == CONN_HANDSHAKE)
+        conn_handshake_ended(c, false);
     bool ours = c->state == CONN_FINISHING || c->state == CONN_LINGERING;
     c->why = (uint8_t)(ours ? CONN_END_LOCAL : why);
     c->state = CONN_DEAD;
@@ -242,8 +244,7 @@ int conn_new(struct loop *loop, int fd, struct tls_context *tls, const struct co
     if (err != TEDDY_OK)
         goto no_io;
     if (c->state == CONN_HANDSHAKE)
-        conn_guard(c, loop_now_ms(loop) +
-                          (c->limits->handshake_ms ? c->limits->handshake_ms : CONN_HANDSHAKE_MS));
+        conn_guard(c, loop_now_ms(loop) + conn_handshake_patience(c));
     conn_enlist(c);
     atomic_fetch_add(&alive, 1);
     if (out)

@@ -3,6 +3,20 @@
  * cannot keep them from their end, nor the other way round. */
 #include "net/conn_internal.h"
 
+uint32_t conn_handshake_patience(const struct conn *c)
+{
+    return c->limits->handshake_ms ? c->limits->handshake_ms : CONN_HANDSHAKE_MS;
+}
+
+/* The guard was set when it began, and knows when that was. */
+void conn_handshake_ended(const struct conn *c, bool ok)
+{
+    const struct loop_watch *watch = loop_watch(c->loop);
+    uint32_t began_ms = c->guard_ms - conn_handshake_patience(c);
+    if (watch)
+        watch->handshake(c->loop, (uint32_t)loop_now_ms(c->loop) - began_ms, ok);
+}
+
 static void handshake(struct conn *c)
 {
     enum transport t = transport_handshake(c);
@@ -12,6 +26,7 @@ static void handshake(struct conn *c)
         conn_end(c, t == TRANSPORT_TLS ? CONN_END_TLS : CONN_END_PEER);
         return;
     }
+    conn_handshake_ended(c, true);
     c->state = CONN_OPEN;
     conn_unguard(c);
     if (transport_pending(c)) /* came with the last flight */

@@ -87,6 +87,8 @@ void conn_time_stop(struct conn *c);
 
 /* conn_handshake.c: gives a handshake its turn, behind the messages of the round. */
 void conn_handshake_later(struct conn *c);
+uint32_t conn_handshake_patience(const struct conn *c);   /* ms; its guard's */
+void conn_handshake_ended(const struct conn *c, bool ok); /* in CONN_HANDSHAKE still: it counts */
 
 /* conn_move.c: the end of the round in which conn_move was called. */
 void conn_depart(struct conn *c);

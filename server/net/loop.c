@@ -24,7 +24,9 @@ struct task_list {
 struct loop {
     unsigned index;
     int epoll_fd, wake_fd;
-    uint64_t now_ms;
+    uint64_t now_us, now_ms;        /* the same moment */
+    const struct loop_watch *watch; /* NULL: nobody's */
+    bool in_round;                  /* whose end has not been told yet */
     atomic_bool stop;
     bool draining;
     struct loop_conns conns;
@@ -72,11 +74,24 @@ static bool tasks_run(struct loop *loop, struct loop_task *task)
     return any;
 }
 
-static uint64_t clock_ms(void)
+static uint64_t clock_us(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void set_now(struct loop *loop, uint64_t us)
+{
+    loop->now_us = us;
+    loop->now_ms = us / 1000;
+}
+
+static void round_ended(struct loop *loop, uint64_t now_us)
+{
+    if (loop->in_round && loop->watch)
+        loop->watch->round(loop, now_us - loop->now_us);
+    loop->in_round = false;
 }
 
 /* A peer that resets while we write must not end the process; OpenSSL writes without MSG_NOSIGNAL.
@@ -97,7 +112,7 @@ int loop_new(struct loop **out, unsigned index)
         return TEDDY_ENOMEM;
     ignore_sigpipe();
     loop->index = index;
-    loop->now_ms = clock_ms();
+    set_now(loop, clock_us());
     wheel_init(&loop->wheel, loop->now_ms);
     tasks_init(&loop->deferred);
     tasks_init(&loop->heavy);
@@ -169,10 +184,10 @@ static int patience(struct loop *loop)
 {
     if (loop->deferred.first || loop->heavy.first)
         return 0;
-    uint64_t next = wheel_next_ms(&loop->wheel);
+    uint64_t now_us = clock_us(), now = now_us / 1000, next = wheel_next_ms(&loop->wheel);
+    round_ended(loop, now_us);
     if (next == UINT64_MAX)
         return -1;
-    uint64_t now = clock_ms();
     if (next <= now)
         return 0;
     return next - now > 3600000 ? 3600000 : (int)(next - now);
@@ -210,7 +225,10 @@ static void deliver(struct loop *loop, const struct epoll_event *ev)
 static void loop_round(struct loop *loop)
 {
     int n = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_ROUND, patience(loop));
-    loop->now_ms = clock_ms();
+    uint64_t now_us = clock_us();
+    round_ended(loop, now_us); /* one that left work was not followed by a wait */
+    set_now(loop, now_us);
+    loop->in_round = true;
     loop->event_count = n > 0 ? n : 0;
     bool woken = false;
     for (int i = 0; i < loop->event_count; i++)
@@ -244,6 +262,16 @@ static void wake(struct loop *loop)
     do
         n = write(loop->wake_fd, &one, sizeof one);
     while (n < 0 && errno == EINTR);
+}
+
+void loop_set_watch(struct loop *loop, const struct loop_watch *watch)
+{
+    loop->watch = watch;
+}
+
+const struct loop_watch *loop_watch(const struct loop *loop)
+{
+    return loop->watch;
 }
 
 void loop_stop(struct loop *loop)

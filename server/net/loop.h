@@ -46,6 +46,13 @@ struct loop_task {
     void (*run)(struct loop *loop, struct loop_task *task);
 };
 
+/* Who counts how long things take, on the loop's thread. */
+struct loop_watch {
+    void (*round)(struct loop *loop, uint64_t us); /* the work of one, without the wait before it */
+    /* From accepted to done. ok false: it came to nothing. */
+    void (*handshake)(struct loop *loop, uint64_t ms, bool ok);
+};
+
 /* Makes the process ignore SIGPIPE unless it has a handler of its own. */
 TEDDY_MUST_CHECK int loop_new(struct loop **out, unsigned index);
 /* Not running; pending tasks are run first, then the connections left are aborted (their closed is
@@ -53,7 +60,10 @@ TEDDY_MUST_CHECK int loop_new(struct loop **out, unsigned index);
 void loop_free(struct loop *loop);
 /* Runs until loop_stop. Threads: the loop's own, from here on. */
 void loop_run(struct loop *loop);
-void loop_stop(struct loop *loop);             /* any thread */
+void loop_stop(struct loop *loop); /* any thread */
+/* Before it runs; kept. NULL: nobody counts. */
+void loop_set_watch(struct loop *loop, const struct loop_watch *watch);
+const struct loop_watch *loop_watch(const struct loop *loop);
 unsigned loop_index(const struct loop *loop);  /* 0-based */
 uint64_t loop_now_ms(const struct loop *loop); /* monotonic, taken once a round */
 

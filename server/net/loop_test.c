@@ -323,6 +323,68 @@ static void a_timer_wakes_a_sleeping_loop(void **state)
     loop_free(loop);
 }
 
+/* What is told of rounds: each that has ended, also when the next one comes without a wait. */
+
+enum { SPIN_US = 3000, HEAVY_RUNS = 3 };
+
+struct told {
+    struct loop_task light, heavy;
+    struct loop_timer end;
+    unsigned heavy_runs, rounds, rounds_at_end;
+    uint64_t least_us;
+};
+
+static struct told told;
+
+static void count_round(struct loop *loop, uint64_t us)
+{
+    (void)loop;
+    told.rounds++;
+    told.least_us = us < told.least_us ? us : told.least_us;
+}
+
+static void spin(void)
+{
+    struct timespec from, now;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - from.tv_sec) * 1000000 + (now.tv_nsec - from.tv_nsec) / 1000 <= SPIN_US);
+}
+
+static void work_on(struct loop *loop, struct loop_task *task)
+{
+    spin();
+    if (task == &told.light || ++told.heavy_runs < HEAVY_RUNS)
+        loop_defer_heavy(loop, &told.heavy);
+    else
+        loop_timer_set(loop, &told.end, loop_now_ms(loop) + 20);
+}
+
+static void end_fires(struct loop *loop, struct loop_timer *timer)
+{
+    (void)timer;
+    told.rounds_at_end = told.rounds;
+    loop_stop(loop);
+}
+
+static void tells_how_long_each_round_took(void **state)
+{
+    static const struct loop_watch watch = {.round = count_round};
+    struct loop *loop;
+    (void)state;
+    told = (struct told){
+        .light.run = work_on, .heavy.run = work_on, .end.fire = end_fires, .least_us = UINT64_MAX};
+    assert_int_equal(loop_new(&loop, 0), TEDDY_OK);
+    loop_set_watch(loop, &watch);
+    loop_post(loop, &told.light);
+    loop_run(loop);
+    /* The posted task and the first heavy one had the first round. */
+    assert_int_equal(told.rounds_at_end, HEAVY_RUNS);
+    assert_true(told.least_us >= SPIN_US);
+    loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +396,7 @@ int main(void)
         cmocka_unit_test(deleted_io_hears_nothing),
         cmocka_unit_test(the_light_goes_before_the_heavy),
         cmocka_unit_test(a_timer_wakes_a_sleeping_loop),
+        cmocka_unit_test(tells_how_long_each_round_took),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

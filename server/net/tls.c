@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "net/tls_internal.h"
 
@@ -135,6 +136,16 @@ int tls_context_reload(struct tls_context *t, const struct tls_files *files, cha
     pthread_mutex_unlock(&t->lock);
     SSL_CTX_free(old); /* connections that use it keep it */
     return TEDDY_OK;
+}
+
+int64_t tls_context_expires_s(struct tls_context *t)
+{
+    struct tm tm = {.tm_year = 70, .tm_mday = 1};
+    pthread_mutex_lock(&t->lock);
+    const X509 *leaf = SSL_CTX_get0_certificate(t->ctx);
+    int ok = leaf && ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm);
+    pthread_mutex_unlock(&t->lock);
+    return ok ? (int64_t)timegm(&tm) : 0;
 }
 
 struct ssl_st *tls_accept(struct tls_context *t)

@@ -3,6 +3,7 @@
 #define NET_TLS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "teddy/err.h"
 
@@ -30,6 +31,8 @@ void tls_context_free(struct tls_context *ctx);
  * any. */
 TEDDY_MUST_CHECK int tls_context_reload(struct tls_context *ctx, const struct tls_files *files,
                                         char *err, size_t cap, char *warn, size_t warn_cap);
+/* When the certificate in use expires, in seconds since 1970. Threads: any. */
+int64_t tls_context_expires_s(struct tls_context *ctx);
 /* A server-side SSL for a new connection, or NULL. Threads: any. */
 struct ssl_st *tls_accept(struct tls_context *ctx);
 

@@ -106,6 +106,7 @@ void refusal_count_by(unsigned loop, const char *event, const char *reason, cons
                       uint64_t block)
 {
     struct table *t = &tables[loop % METRIC_LOOPS_MAX];
+    metric_refused(loop, event, reason);
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);

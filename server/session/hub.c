@@ -190,6 +190,7 @@ uint64_t session_register(struct hub *hub, const struct session_owner *owner)
         return 0;
     enlist(hub, s);
     hub->count++;
+    session_count(s, 1);
     return s->id;
 }
 
@@ -198,6 +199,7 @@ void hub_forget(struct session *s)
     struct hub *h = session_hub(s);
     delist(h, s);
     h->count--;
+    session_count(s, METRIC_LESS);
     session_free(s);
 }
 

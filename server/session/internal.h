@@ -40,6 +40,7 @@ struct utterance {
     uint64_t seq;
     uint64_t id_hash; /* 0: no id */
     uint32_t text_len;
+    uint32_t heard_ms; /* the low bits of when */
     uint8_t id_len;
     uint8_t flags;
     char data[]; /* id, then text */
@@ -55,6 +56,7 @@ struct talk {
     struct utterance *queue; /* the first is being answered */
     uint8_t queued;
     bool answering;
+    bool spoke; /* the answer's first word is out */
 };
 
 /* Of a session that has sent messages, or whose toy has had some. */
@@ -164,6 +166,19 @@ static inline uint64_t session_now(const struct session *s)
 static inline struct talk *session_talk(const struct session *s)
 {
     return s->close_code ? NULL : s->talk;
+}
+
+/* Which counts it, as teddy_sessions has them. */
+static inline void session_count(const struct session *s, uint64_t n)
+{
+    metric_add(s->loop, (enum metric)((unsigned)METRIC_SESSIONS_OPENING + (unsigned)s->state), n);
+}
+
+static inline void session_set_state(struct session *s, enum session_state state)
+{
+    session_count(s, METRIC_LESS);
+    s->state = state & 3u;
+    session_count(s, 1);
 }
 
 void session_id_text(uint64_t id, char out[17]);

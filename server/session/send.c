@@ -118,6 +118,7 @@ void send_error(struct session *s, uint64_t seq, struct span id, const char *cod
     string(&w, MEMBER("code"), span_of(code));
     string(&w, MEMBER("detail"), span_of(detail));
     metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_REFUSED, 1);
+    metric_refused(loop_index(session_hub(s)->loop), "message.refused", code);
     end(s, &w);
 }
 

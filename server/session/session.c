@@ -189,7 +189,7 @@ static size_t on_data(struct conn *c, uint8_t *data, size_t len)
     s->heard_ms = (uint32_t)session_now(s);
     size_t used = wsio_data(&s->ws, &OPS, session_hub(s)->config->message_max, data, len);
     if (s->ws.state == WSIO_DONE && s->state == SESSION_LIVE) {
-        s->state = SESSION_CLOSING;
+        session_set_state(s, SESSION_CLOSING);
         session_silence(s);
     }
     return used;
@@ -265,7 +265,7 @@ void session_go_live(struct session *s, struct conn *conn)
     const struct session_config *c = session_hub(s)->config;
     uint64_t now = session_now(s);
     wsio_init(&s->ws, conn);
-    s->state = SESSION_LIVE;
+    session_set_state(s, SESSION_LIVE);
     s->since_ms = now & SESSION_TIME_MAX;
     s->heard_ms = (uint32_t)now;
     s->ping_ms = (uint32_t)now + c->ping_ms;
@@ -298,7 +298,7 @@ void session_close(struct session *s, uint16_t code, const char *word, bool retr
     s->close_word = word;
     if (!live)
         return; /* session_start will tell the connection */
-    s->state = SESSION_CLOSING;
+    session_set_state(s, SESSION_CLOSING);
     session_reason(session_hub(s)->config, word, retry, reason, sizeof reason);
     wsio_close(&s->ws, code, reason);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "ops/log.h"
+#include "ops/metrics.h"
 #include "session/testing.h"
 
 static struct house house;
@@ -34,16 +35,21 @@ static int house_down(void **state)
 
 static void echo_comes_before_the_reply(void **state)
 {
+    static struct metrics_totals before, now;
     (void)state;
     struct toy *t = toy_join(&house, "d1");
     toy_say(t, "Hello \"bear\"\n\xC3\xB6");
     toy_hears(t, "{\"type\":\"echo\",\"seq\":1,\"text\":\"Hello \\\"bear\\\"\\u000a\xC3\xB6\"}");
     toy_hears(t, "{\"type\":\"reply\",\"seq\":1,\"text\":\"re: Hello "
                  "\\\"bear\\\"\\u000a\xC3\xB6\",\"done\":true}");
+    metrics_totals(&before);
     toy_say(t, "two");
     toy_hears(t, "{\"type\":\"echo\",\"seq\":2,\"text\":\"two\"}");
     toy_hears(t, "{\"type\":\"reply\",\"seq\":2,\"text\":\"one, \",\"done\":false}");
     toy_hears(t, "{\"type\":\"reply\",\"seq\":2,\"text\":\"two\",\"done\":true}");
+    metrics_totals(&now); /* an answer of two parts has one first word and one end */
+    assert_int_equal(histogram_count(&now, &before, HISTOGRAM_REPLY_FIRST), 1);
+    assert_int_equal(histogram_count(&now, &before, HISTOGRAM_REPLY_DONE), 1);
     toy_say(t, " \t{\"type\":\"text\",\"text\":\"a\\u00e4\"}");
     toy_hears(t, "{\"type\":\"echo\",\"seq\":3,\"text\":\"a\xC3\xA4\"}");
     toy_hears_part(t, "re: a\xC3\xA4");

@@ -59,6 +59,12 @@ static void end_with(struct session *s, struct span text)
     pop(s);
 }
 
+static void count_time(const struct session *s, enum histogram h)
+{
+    const struct utterance *u = s->talk->queue;
+    histogram_add(s->loop, h, (uint32_t)session_now(s) - u->heard_ms);
+}
+
 static void answer(struct session *s)
 {
     struct talk *t = s->talk;
@@ -75,6 +81,7 @@ static void answer(struct session *s)
     } else {
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
         t->answering = true;
+        t->spoke = false;
         mind_utter(t->mind, text_of(u), &t->sink);
     }
 }
@@ -104,10 +111,14 @@ static void on_reply(struct process_sink *sink, struct span text, bool done)
         return;
     struct utterance *u = t->queue;
     recent_answer_add(recent_of(s), session_device(s), session_child(s), text);
+    if (!t->spoke && text.len)
+        count_time(s, HISTOGRAM_REPLY_FIRST);
+    t->spoke |= text.len > 0;
     if (!done) {
         send_reply(s, u->seq, id_of(u), text, false);
         return;
     }
+    count_time(s, HISTOGRAM_REPLY_DONE);
     end_with(s, text);
     pump(s);
 }
@@ -231,8 +242,11 @@ void utterance_take(struct session *s, struct span id, struct span text,
     check_id(s, id, &u);
     bool echo_only = minds_echo_only(session_hub(s)->config->minds);
     send_echo(s, u.seq, id, text, echo_only);
+    if (echo_only)
+        metric_answered_at_once(s->loop);
     if (echo_only || s->state != SESSION_LIVE)
         return;
+    u.heard_ms = (uint32_t)session_now(s);
     if (!to_be_answered(s, &u, id, text)) {
         forget(s, &u);
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);

@@ -352,6 +352,7 @@ struct store {
     unsigned readers; /* started */
     struct reader *reader;
     atomic_ullong commits, jobs;
+    void (*committed)(uint64_t us);
 };
 
 /* The bodies of the threads (struct store, struct reader). */

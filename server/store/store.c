@@ -116,6 +116,7 @@ int store_open(const struct store_options *o, struct store **out, char *err, siz
         return TEDDY_ESTORE;
     }
     s->reader = reader;
+    s->committed = o->committed;
     s->group_max = o->group_max != 0 ? o->group_max : GROUP_DEFAULT;
     queue_init(&s->reads, queue_max);
     queue_init(&s->writes, queue_max);

@@ -31,6 +31,8 @@ struct store_options {
     /* Told, on the store's threads, what SQLite would not do, what to do about it and SQLite's
      * code: the jobs concerned end as TEDDY_ESTORE. NULL: nobody is. */
     void (*failed)(const char *what, const char *advice, int code);
+    /* Told on the writer's thread how long each committed transaction took. NULL: nobody is. */
+    void (*committed)(uint64_t us);
     bool unsafe_no_sync; /* synchronous=OFF, so that a test can show what power loss then costs;
                             never in a server */
 };

@@ -1,5 +1,7 @@
 /* The writer thread: whatever has gathered becomes one transaction, in which each job has its
  * own fate, and is answered after its commit. */
+#include <time.h>
+
 #include "store/internal.h"
 
 /* The log is copied back into the database each time it has grown by CHECKPOINT_PAGES (of 4 KiB),
@@ -169,10 +171,20 @@ static int commit_all(struct store_tx *tx, struct store_job *group, struct store
     return commit_group(tx, group, &a);
 }
 
+static uint64_t clock_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 static void write_group(struct store *s, struct store_job *group)
 {
     struct store_job *culprit = NULL;
+    uint64_t began_us = clock_us();
     int err = commit_all(&s->writer, group, &culprit);
+    if (err == TEDDY_OK && s->committed)
+        s->committed(clock_us() - began_us);
     tx_report(&s->writer);
     unsigned long long jobs = 0;
     for (struct store_job *job = group; job != NULL; job = job->next) {
