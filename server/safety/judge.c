@@ -35,8 +35,8 @@ static enum safety_category first_of(const struct safety_verdict *v)
     return (enum safety_category)i;
 }
 
-static void judge_matches(const struct safety *s, const struct folded *f, size_t from,
-                          uint8_t direction, const struct safety_who *who, struct safety_verdict *v)
+static void judge_matches(const struct safety *s, struct folded *f, size_t from, uint8_t direction,
+                          const struct safety_who *who, struct safety_verdict *v)
 {
     struct matches m;
 
