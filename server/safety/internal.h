@@ -279,6 +279,9 @@ void contact_find(const struct safety *s, const struct folded *f, struct pieces 
 size_t number_at(const struct safety *s, const struct folded *f, size_t i, enum contact *what);
 size_t iban_at(const struct folded *f, size_t i);
 
+/* A word of it is text in base64 or hexadecimal (encoded.c). */
+bool encoded(struct span text);
+
 /* Everything about a text; judged from byte `from` of it on: what lies before was judged. */
 void judge(const struct safety *s, const struct safety_who *who, struct folded *f, size_t from,
            uint8_t direction, struct safety_verdict *v, struct pieces *pieces);

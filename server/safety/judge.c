@@ -94,6 +94,8 @@ void judge(const struct safety *s, const struct safety_who *who, struct folded *
         block(v, SAFETY_OTHER);
     if (unreadable(f))
         block(v, SAFETY_OTHER);
+    if (encoded(f->source))
+        block(v, SAFETY_INJECTION);
     if (v->blocked || v->danger)
         v->why = first_of(v);
 }

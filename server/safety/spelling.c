@@ -8,10 +8,8 @@
 
 #include <stdlib.h>
 
-#define BACK_MIN   4 /* letters of a word that is found when it is turned round */
-#define SOUND_MIN  4 /* letters of one that is found by its sound */
-#define SWAP_MIN   4 /* by two letters in the wrong order, not the first */
-#define LETTER_MIN 6 /* by one letter too many, too few, or another */
+#define LISTED_MIN 4 /* letters of a list's word that is kept: of shorter ones `@ word` tells */
+#define LETTER_MIN 6 /* of one that is found with a letter too many, too few, or another */
 
 enum way { WAY_EXACT, WAY_BACK, WAY_SOUND, WAY_REST };
 
@@ -164,6 +162,17 @@ static bool has_one_more(struct span a, struct span b)
     return memcmp(a.p + i + 1, b.p + i, b.len - i) == 0;
 }
 
+/* One letter for another: a vowel, or one that is close to it in the mouth. */
+static bool mistakable(char a, char b)
+{
+    static const char *const together[] = {"aeiouy", "mn", "bp", "dt", "gj", "sc"};
+
+    for (size_t i = 0; i < sizeof together / sizeof *together; i++)
+        if (strchr(together[i], a) && strchr(together[i], b))
+            return true;
+    return false;
+}
+
 static bool near(struct span a, struct span b)
 {
     size_t i = 0, n = a.len;
@@ -177,11 +186,12 @@ static bool near(struct span a, struct span b)
     }
     while (i < n && a.p[i] == b.p[i])
         i++;
-    if (i == n || (i == 0 && n < LETTER_MIN))
+    if (i == n || i == 0)
         return false;
     if (i + 1 < n && a.p[i] == b.p[i + 1] && a.p[i + 1] == b.p[i])
         return memcmp(a.p + i + 2, b.p + i + 2, n - i - 2) == 0;
-    return n >= LETTER_MIN && memcmp(a.p + i + 1, b.p + i + 1, n - i - 1) == 0;
+    return n >= LETTER_MIN && mistakable(a.p[i], b.p[i]) &&
+           memcmp(a.p + i + 1, b.p + i + 1, n - i - 1) == 0;
 }
 
 static bool is_reverse(struct span a, struct span b)
@@ -212,10 +222,9 @@ static bool index_listed(struct spelling *s, uint32_t at)
         turned[i] = w.p[w.len - 1 - i];
     if (!slot_put(s, hash_of(WAY_BACK, turned, w.len, SIZE_MAX), at))
         return false;
-    if (w.len >= SOUND_MIN &&
-        !slot_put(s, hash_of(WAY_SOUND, key, sound(w.p, w.len, key), SIZE_MAX), at))
+    if (!slot_put(s, hash_of(WAY_SOUND, key, sound(w.p, w.len, key), SIZE_MAX), at))
         return false;
-    for (size_t i = 0; i <= w.len && w.len >= SWAP_MIN; i++) /* i == len: nothing left out */
+    for (size_t i = 0; i <= w.len; i++) /* i == len: nothing left out */
         if (!slot_put(s, hash_of(WAY_REST, w.p, w.len, i), at))
             return false;
     return true;
@@ -225,7 +234,8 @@ bool spelling_add(struct spelling *s, enum spelled kind, struct span word, struc
 {
     struct entry have;
 
-    if (word.len < 1 || word.len >= SPELLED_LEN || reads.len >= SPELLED_LEN)
+    if (word.len < (kind == SPELLED_LISTED ? LISTED_MIN : 1) || word.len >= SPELLED_LEN ||
+        reads.len >= SPELLED_LEN)
         return true; /* nothing that could be misspelt */
     if (exact(s, word, &have) && (have.kind == kind || have.kind == SPELLED_LISTED))
         return true;
@@ -250,7 +260,7 @@ bool spelling_add(struct spelling *s, enum spelled kind, struct span word, struc
     s->len = need;
     if (!slot_put(s, hash_of(WAY_EXACT, word.p, word.len, SIZE_MAX), at))
         return false;
-    return kind != SPELLED_LISTED || word.len < 3 || index_listed(s, at);
+    return kind != SPELLED_LISTED || index_listed(s, at);
 }
 
 void spelling_fini(struct spelling *s)
@@ -298,10 +308,9 @@ size_t spelling_read(const struct spelling *s, struct span word, bool *known, st
     }
     if (word.len < 3)
         return 0;
-    if (word.len >= BACK_MIN)
-        look(&r, hash_of(WAY_BACK, word.p, word.len, SIZE_MAX), is_reverse);
+    look(&r, hash_of(WAY_BACK, word.p, word.len, SIZE_MAX), is_reverse);
     look(&r, hash_of(WAY_SOUND, key, sound(word.p, word.len, key), SIZE_MAX), sounds_like);
-    for (size_t i = 0; i <= word.len && word.len >= SWAP_MIN; i++)
+    for (size_t i = 0; i <= word.len; i++)
         look(&r, hash_of(WAY_REST, word.p, word.len, i), near);
     return r.count;
 }
