@@ -58,10 +58,16 @@ static bool decodes(struct span word, int (*value)(char), unsigned bits)
     return readable(out, n);
 }
 
+static bool may_be_code(char c)
+{
+    return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/' || c == '-' || c == '_';
+}
+
 bool encoded(struct span text)
 {
     for (size_t i = 0, n; i < text.len; i += n + 1) {
-        for (n = 0; i + n < text.len && base64_value(text.p[i + n]) >= 0; n++)
+        for (n = 0; i + n < text.len && may_be_code(text.p[i + n]); n++)
             ;
         struct span word = {text.p + i, n};
         if (n >= ENCODED_MIN && (decodes(word, base64_value, 6) || decodes(word, hex_value, 4)))

@@ -20,7 +20,7 @@ enum how {
     HOW_JOIN = 4, /* over a space between what may be two words */
 };
 
-#define JOINED_MIN 8 /* letters of what is found over such a space */
+#define JOINED_MIN 7 /* letters of what is found over such a space */
 #define CUT_MIN    4 /* and over one beside what is no word */
 #define BACKWARD_MAX                                                                               \
     2048 /* glyphs that are turned round; a longer text that asks for it is blocked */
