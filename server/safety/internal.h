@@ -120,6 +120,7 @@ struct pattern {
 enum lexicon {
     LEXICON_NONE,
     LEXICON_DIGIT,  /* value: 0 to 9 */
+    LEXICON_TENS,   /* value: 10 to 99 */
     LEXICON_REPEAT, /* value: how often the next digit */
     LEXICON_PHONE,  /* a number near it is one to call */
     LEXICON_AT,

@@ -119,10 +119,10 @@ static const struct {
     enum lexicon lexicon;
     uint8_t max; /* of its value; 0: it has none */
 } lexicons[] = {
-    {"digit", LEXICON_DIGIT, 9},   {"repeat", LEXICON_REPEAT, 3}, {"phone", LEXICON_PHONE, 0},
-    {"at", LEXICON_AT, 0},         {"dot", LEXICON_DOT, 0},       {"tld", LEXICON_TLD, 1},
-    {"street", LEXICON_STREET, 1}, {"calle", LEXICON_CALLE, 0},   {"hao", LEXICON_HAO, 0},
-    {"house", LEXICON_HOUSE, 0},   {"plain", LEXICON_PLAIN, 0},
+    {"tens", LEXICON_TENS, 99},  {"digit", LEXICON_DIGIT, 9},   {"repeat", LEXICON_REPEAT, 3},
+    {"phone", LEXICON_PHONE, 0}, {"at", LEXICON_AT, 0},         {"dot", LEXICON_DOT, 0},
+    {"tld", LEXICON_TLD, 1},     {"street", LEXICON_STREET, 1}, {"calle", LEXICON_CALLE, 0},
+    {"hao", LEXICON_HAO, 0},     {"house", LEXICON_HOUSE, 0},   {"plain", LEXICON_PLAIN, 0},
 };
 
 /* @ digit 5, @ phone, @ script latin */
