@@ -3,8 +3,10 @@
  * misspelt word may stand for. What looks as if it were written backwards is walked both ways. */
 #include "safety/internal.h"
 
-#define STEPS_MAX 2048 /* of one walk: only text made to be slow comes near */
-#define REACHED   64   /* segments waiting for their next, the latest of them */
+#define STEPS_MAX   2048 /* of one walk: only text made to be slow comes near */
+#define STEPS_ALL   8192 /* of all of them, and STEPS_GLYPH more for each character */
+#define STEPS_GLYPH 16
+#define REACHED     64 /* segments waiting for their next, the latest of them */
 
 /* A segment of a pattern with gaps, found with all before it. */
 struct reached {
@@ -34,6 +36,7 @@ struct walk {
     uint8_t direction;
     size_t from;
     unsigned steps;
+    size_t left; /* steps of all walks */
     struct matches *out;
     struct reached reached[REACHED];
     unsigned reached_count; /* ever; the ring holds the last REACHED */
@@ -274,10 +277,11 @@ static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
 {
     const struct folded *f = w->f;
 
-    if (++w->steps > STEPS_MAX) {
+    if (++w->steps > STEPS_MAX || w->left == 0) {
         w->out->overflow = true;
         return;
     }
+    w->left--;
     if (at > w->from)
         marks_at(w, node, at, how);
     if (at == f->count)
@@ -331,7 +335,8 @@ static void walk_all(struct walk *w)
     const struct folded *f = w->f;
 
     w->reached_count = 0;
-    for (size_t i = 0; i < f->count; i++) {
+    w->left = STEPS_ALL + STEPS_GLYPH * f->count;
+    for (size_t i = 0; i < f->count && w->left > 0; i++) {
         const struct glyph *g = &f->g[i];
         bool sign =
             g->flags & GLYPH_LEET && !glyph_in_word(g) && (i == 0 || !glyph_in_word(&f->g[i - 1]));
