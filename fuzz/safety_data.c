@@ -2,8 +2,8 @@
 #include "fuzz.h"
 #include "safety/internal.h"
 
-static const char *const names[] = {"en/other.txt", "en/lexicon.txt", "en/lines.txt",
-                                    "confusables.txt", "zh/violence.txt"};
+static const char *const names[] = {"en/other.txt",    "en/lexicon.txt",  "en/lines.txt",
+                                    "confusables.txt", "zh/violence.txt", "en/spelling.txt"};
 
 /* What was read is used: on its own text, which has every word of it. */
 static void use(struct safety *s, struct span text)

@@ -251,10 +251,11 @@ static void mark_soft(struct folded *f)
     }
 }
 
-/* Digits and signs that stand for letters: only in a word that has letters. */
+/* Digits and signs that stand for letters: only in a word that has letters, or alone for a word of
+ * one: "1 h4te y0u". */
 static void mark_leet(struct folded *f, size_t from, size_t till)
 {
-    bool letters = false;
+    bool letters = till - from == 1 && one_of(f->g[from].cp, "14");
 
     for (size_t i = from; i < till; i++)
         letters |= f->g[i].kind == GLYPH_LETTER;
@@ -340,6 +341,20 @@ static void mark_words(struct folded *f)
             word += f->g[i].kind == GLYPH_HAN ? 1 : 0;
         }
     }
+}
+
+void fold_reverse(const struct folded *f, struct folded *out)
+{
+    out->source = f->source;
+    out->scripts = f->scripts;
+    out->count = f->count;
+    for (size_t i = 0; i < f->count; i++) {
+        out->g[i] = f->g[f->count - 1 - i];
+        out->g[i].flags = 0;
+    }
+    mark_words(out);
+    mark_soft(out);
+    mark_signs(out);
 }
 
 bool fold_text(const struct fold_map *map, struct span source, struct folded *f, size_t max)

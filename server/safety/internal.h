@@ -26,11 +26,15 @@ enum script script_find(struct span name); /* SCRIPT_NONE: unknown */
 enum glyph_kind { GLYPH_SEP, GLYPH_LETTER, GLYPH_DIGIT, GLYPH_HAN, GLYPH_SYMBOL };
 
 enum glyph_flag {
-    GLYPH_START = 1,    /* a word may begin here */
-    GLYPH_SOFT = 2,     /* a separator that may be overlooked: k-i-l-l */
-    GLYPH_LEET = 4,     /* may stand for a letter: h3llo */
-    GLYPH_REPEAT = 8,   /* like the one before, in a run that no word has: helllo */
-    GLYPH_REPEATED = 16 /* the third of such a run and on */
+    GLYPH_START = 1,     /* a word may begin here */
+    GLYPH_SOFT = 2,      /* a separator that may be overlooked: k-i-l-l */
+    GLYPH_LEET = 4,      /* may stand for a letter: h3llo */
+    GLYPH_REPEAT = 8,    /* like the one before, in a run that no word has: helllo */
+    GLYPH_REPEATED = 16, /* the third of such a run and on */
+    /* of match.c, about a single space between two words, and about a word's first letter */
+    GLYPH_CUT = 32,     /* one of the words is none: fu ck */
+    GLYPH_JOIN = 64,    /* both may be: a long word may still be cut there */
+    GLYPH_MISREAD = 128 /* it has readings */
 };
 
 /* One character as it is compared. */
@@ -64,6 +68,8 @@ bool fold_text(const struct fold_map *map, struct span source, struct folded *f,
 /* Characters that neither leave the server nor reach the child: control, bidirectional, zero-width,
  * not assigned. Line feed and tab are not among them. */
 bool unspeakable(uint32_t cp);
+/* The text from its end to its beginning. */
+void fold_reverse(const struct folded *f, struct folded *out);
 bool is_han(uint32_t cp); /* of a script without spaces */
 /* Where the glyph at i ends a word; i - 1 must exist. */
 bool word_ends(const struct folded *f, size_t i);
@@ -114,6 +120,7 @@ struct pattern {
 enum lexicon {
     LEXICON_NONE,
     LEXICON_DIGIT,  /* value: 0 to 9 */
+    LEXICON_TENS,   /* value: 10 to 99 */
     LEXICON_REPEAT, /* value: how often the next digit */
     LEXICON_PHONE,  /* a number near it is one to call */
     LEXICON_AT,
@@ -125,6 +132,54 @@ enum lexicon {
     LEXICON_HAO,    /* this, number, 号 */
     LEXICON_HOUSE,  /* what follows the number there */
 };
+
+/* --- words written otherwise (spelling.c) --- */
+
+#define SPELLED_LEN     32 /* letters of a word, and one more; longer ones are only themselves */
+#define READINGS_OF_ONE 4
+
+enum spelled {
+    SPELLED_LISTED, /* a word of a list */
+    SPELLED_KNOWN,  /* another word, of which nothing else is read */
+    SPELLED_READS,  /* always read as another */
+};
+struct spelling_slot {
+    uint32_t hash, at;
+};
+struct spelling { /* letters are bytes: ASCII in lower case, and 0xF1 */
+    char *text;
+    size_t len, cap;
+    struct spelling_slot *slots;
+    size_t count, slot_cap; /* a power of two */
+};
+static inline bool spelled_letter(uint32_t cp)
+{
+    return (cp >= 'a' && cp <= 'z') || cp == 0xF1;
+}
+/* False: out of memory. reads: of SPELLED_READS alone. What a list has stays that. */
+bool spelling_add(struct spelling *s, enum spelled kind, struct span word, struct span reads);
+void spelling_fini(struct spelling *s);
+bool spelling_known(const struct spelling *s, struct span word);
+/* What word may stand for, up to READINGS_OF_ONE of them, that live as long as s. *known: it is a
+ * word. */
+size_t spelling_read(const struct spelling *s, struct span word, bool *known, struct span *out);
+
+/* --- the words of a text (survey.c) --- */
+
+#define READINGS_MAX 256
+
+struct reading_at {
+    uint16_t from, till; /* glyphs of the word */
+    struct span reads;
+};
+struct survey {
+    size_t count;
+    bool overflow;              /* more misspelt words than can be told */
+    unsigned forward, backward; /* words that are known, and that are when they are turned round */
+    struct reading_at r[READINGS_MAX]; /* by from */
+};
+/* Also marks the glyphs: GLYPH_CUT, GLYPH_JOIN, GLYPH_MISREAD. */
+void survey(const struct spelling *s, struct folded *f, struct survey *v);
 
 /* --- data files (list.c, open.c) --- */
 
@@ -144,6 +199,7 @@ struct safety {
     unsigned language_count;
     struct fold_map map;
     struct trie trie;
+    struct spelling spelling;
     struct pattern *patterns;
     size_t pattern_count, pattern_cap;
     struct line *lines;
@@ -194,7 +250,7 @@ struct matches {
     bool overflow; /* more than can be told: counts as blocked */
     struct match m[MATCHES_MAX];
 };
-void match_all(const struct safety *s, const struct folded *f, uint8_t direction,
+void match_all(const struct safety *s, struct folded *f, uint8_t direction,
                const struct safety_who *who, struct matches *out);
 /* The longest entry of that lexicon at glyph `at`; its end, or 0. */
 size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
@@ -223,6 +279,9 @@ void contact_find(const struct safety *s, const struct folded *f, struct pieces 
 /* Each looks at glyph i for one that begins there; returns the glyph behind it, or 0. */
 size_t number_at(const struct safety *s, const struct folded *f, size_t i, enum contact *what);
 size_t iban_at(const struct folded *f, size_t i);
+
+/* A word of it is text in base64 or hexadecimal (encoded.c). */
+bool encoded(struct span text);
 
 /* Everything about a text; judged from byte `from` of it on: what lies before was judged. */
 void judge(const struct safety *s, const struct safety_who *who, struct folded *f, size_t from,

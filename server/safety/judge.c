@@ -35,8 +35,8 @@ static enum safety_category first_of(const struct safety_verdict *v)
     return (enum safety_category)i;
 }
 
-static void judge_matches(const struct safety *s, const struct folded *f, size_t from,
-                          uint8_t direction, const struct safety_who *who, struct safety_verdict *v)
+static void judge_matches(const struct safety *s, struct folded *f, size_t from, uint8_t direction,
+                          const struct safety_who *who, struct safety_verdict *v)
 {
     struct matches m;
 
@@ -94,6 +94,8 @@ void judge(const struct safety *s, const struct safety_who *who, struct folded *
         block(v, SAFETY_OTHER);
     if (unreadable(f))
         block(v, SAFETY_OTHER);
+    if (encoded(f->source))
+        block(v, SAFETY_INJECTION);
     if (v->blocked || v->danger)
         v->why = first_of(v);
 }

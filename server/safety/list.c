@@ -15,7 +15,7 @@
 #define LINES_MAX       4096
 #define AGE_MAX         99
 
-enum file_kind { FILE_LIST, FILE_LEXICON, FILE_LINES, FILE_CONFUSABLES };
+enum file_kind { FILE_LIST, FILE_LEXICON, FILE_LINES, FILE_CONFUSABLES, FILE_SPELLING };
 
 struct reader {
     struct safety *s;
@@ -25,6 +25,7 @@ struct reader {
     uint8_t language;
     struct pattern like; /* lists and lexicons: what the lines are */
     bool ready;          /* a directive said so */
+    enum spelled spelled;
     uint8_t moment, category;
     char *err;
     size_t cap;
@@ -118,10 +119,10 @@ static const struct {
     enum lexicon lexicon;
     uint8_t max; /* of its value; 0: it has none */
 } lexicons[] = {
-    {"digit", LEXICON_DIGIT, 9},   {"repeat", LEXICON_REPEAT, 3}, {"phone", LEXICON_PHONE, 0},
-    {"at", LEXICON_AT, 0},         {"dot", LEXICON_DOT, 0},       {"tld", LEXICON_TLD, 1},
-    {"street", LEXICON_STREET, 1}, {"calle", LEXICON_CALLE, 0},   {"hao", LEXICON_HAO, 0},
-    {"house", LEXICON_HOUSE, 0},   {"plain", LEXICON_PLAIN, 0},
+    {"tens", LEXICON_TENS, 99},  {"digit", LEXICON_DIGIT, 9},   {"repeat", LEXICON_REPEAT, 3},
+    {"phone", LEXICON_PHONE, 0}, {"at", LEXICON_AT, 0},         {"dot", LEXICON_DOT, 0},
+    {"tld", LEXICON_TLD, 1},     {"street", LEXICON_STREET, 1}, {"calle", LEXICON_CALLE, 0},
+    {"hao", LEXICON_HAO, 0},     {"house", LEXICON_HOUSE, 0},   {"plain", LEXICON_PLAIN, 0},
 };
 
 /* @ digit 5, @ phone, @ script latin */
@@ -172,6 +173,14 @@ static int lines_directive(struct reader *r, struct span rest)
     return TEDDY_OK;
 }
 
+/* @ word, @ reads */
+static int spelling_directive(struct reader *r, struct span rest)
+{
+    r->ready = span_is(rest, "word") || span_is(rest, "reads");
+    r->spelled = span_is(rest, "word") ? SPELLED_KNOWN : SPELLED_READS;
+    return r->ready ? TEDDY_OK : wrong(r, "'%.*s' is neither word nor reads", SHOWN(rest));
+}
+
 static int directive(struct reader *r, struct span rest)
 {
     if (span_is(rest, "replace"))
@@ -183,6 +192,8 @@ static int directive(struct reader *r, struct span rest)
         return lexicon_directive(r, rest);
     case FILE_LINES:
         return lines_directive(r, rest);
+    case FILE_SPELLING:
+        return spelling_directive(r, rest);
     default:
         return wrong(r, "only `@ replace` can stand here");
     }
@@ -269,6 +280,40 @@ static int confusables_line(struct reader *r, struct span line)
     return TEDDY_OK;
 }
 
+/* A word of small letters a to z and ñ, one byte each; false: it is none. */
+static bool plain_word(struct span word, char *out, size_t *len)
+{
+    *len = 0;
+    for (size_t i = 0; i < word.len && *len < SPELLED_LEN; i++) {
+        bool n_tilde = word.len - i >= 2 && memcmp(word.p + i, "\xC3\xB1", 2) == 0;
+        if (!n_tilde && (word.p[i] < 'a' || word.p[i] > 'z'))
+            return false;
+        out[(*len)++] = n_tilde ? '\xF1' : word.p[i];
+        i += n_tilde;
+    }
+    return *len < SPELLED_LEN;
+}
+
+/* `@ word`: words. `@ reads`: what is read, then what is written for it. */
+static int spelling_line(struct reader *r, struct span line)
+{
+    char first[SPELLED_LEN], text[SPELLED_LEN];
+    struct span reads = {NULL, 0};
+
+    while (line.len > 0) {
+        struct span word = take_word(&line);
+        bool target = r->spelled == SPELLED_READS && !reads.p;
+        size_t len;
+        if (!plain_word(word, target ? first : text, &len))
+            return wrong(r, "'%.*s' is no word of small letters", SHOWN(word));
+        if (target)
+            reads = (struct span){first, len};
+        else if (!spelling_add(&r->s->spelling, r->spelled, (struct span){text, len}, reads))
+            return no_memory(r);
+    }
+    return TEDDY_OK;
+}
+
 static int read_line(struct reader *r, struct span line)
 {
     if (line.len > DATA_LINE_MAX)
@@ -282,12 +327,14 @@ static int read_line(struct reader *r, struct span line)
         return directive(r, trim((struct span){line.p + 1, line.len - 1}));
     if (r->kind == FILE_CONFUSABLES)
         return confusables_line(r, line);
+    if (r->ready && r->kind == FILE_SPELLING)
+        return spelling_line(r, line);
     if (!r->ready)
         return wrong(r, "an `@` line must say first what the lines are");
     return r->kind == FILE_LINES ? lines_line(r, line) : pattern_line(r, line);
 }
 
-/* LANG/CATEGORY.txt, LANG/lexicon.txt, LANG/lines.txt, confusables.txt */
+/* LANG/CATEGORY.txt, LANG/lexicon.txt, LANG/lines.txt, LANG/spelling.txt, confusables.txt */
 static int read_name(struct reader *r, const char *name)
 {
     const char *slash = strchr(name, '/');
@@ -301,11 +348,13 @@ static int read_name(struct reader *r, const char *name)
         return span_is(base, "confusables") ? TEDDY_OK : wrong(r, "no data file has this name");
     }
     r->category = (uint8_t)safety_category_find(base);
-    r->kind = span_is(base, "lexicon") ? FILE_LEXICON
-              : span_is(base, "lines") ? FILE_LINES
-                                       : FILE_LIST;
+    r->kind = span_is(base, "lexicon")    ? FILE_LEXICON
+              : span_is(base, "lines")    ? FILE_LINES
+              : span_is(base, "spelling") ? FILE_SPELLING
+                                          : FILE_LIST;
     if (r->kind == FILE_LIST && r->category == SAFETY_CATEGORY_COUNT)
-        return wrong(r, "named neither for a category nor lexicon.txt nor lines.txt");
+        return wrong(r,
+                     "named neither for a category nor lexicon.txt nor lines.txt nor spelling.txt");
     int language = language_index(r->s, (struct span){name, (size_t)(slash - name)}, true);
     if (language < 0)
         return wrong(r, "'%.*s' is no language of two or three letters, or there are over %d",

@@ -1,9 +1,12 @@
 /* From each place where a word may begin, the trie is walked as far as the text allows; where a
- * character may stand for several (h3llo, helllo, h-e-l-l-o), each is tried. */
+ * character may stand for several (h3llo, helllo, h-e-l-l-o), each is tried, and so is what a
+ * misspelt word may stand for. What looks as if it were written backwards is walked both ways. */
 #include "safety/internal.h"
 
-#define STEPS_MAX 2048 /* of one walk: only text made to be slow comes near */
-#define REACHED   64   /* segments waiting for their next, the latest of them */
+#define STEPS_MAX   2048 /* of one walk: only text made to be slow comes near */
+#define STEPS_ALL   8192 /* of all of them, and STEPS_GLYPH more for each character */
+#define STEPS_GLYPH 16
+#define REACHED     64 /* segments waiting for their next, the latest of them */
 
 /* A segment of a pattern with gaps, found with all before it. */
 struct reached {
@@ -12,14 +15,28 @@ struct reached {
     uint8_t slot;
 };
 
+/* How a walk came where it is, besides letter by letter. */
+enum how {
+    HOW_SOFT = 1, /* over what is between letters kept apart */
+    HOW_CUT = 2,  /* over a space beside which one word is none */
+    HOW_JOIN = 4, /* over a space between what may be two words */
+};
+
+#define JOINED_MIN 7 /* letters of what is found over such a space */
+#define CUT_MIN    4 /* and over one beside what is no word */
+#define BACKWARD_MAX                                                                               \
+    2048 /* glyphs that are turned round; a longer text that asks for it is blocked */
+
 struct walk {
     const struct safety *s;
+    const struct survey *survey;
     const struct folded *f;
     const struct safety_who *who;
     int language;
     uint8_t direction;
     size_t from;
     unsigned steps;
+    size_t left; /* steps of all walks */
     struct matches *out;
     struct reached reached[REACHED];
     unsigned reached_count; /* ever; the ring holds the last REACHED */
@@ -160,22 +177,32 @@ static bool arabic_suffix(const struct folded *f, size_t at)
     return false;
 }
 
+static size_t letters_in(const struct folded *f, size_t from, size_t till)
+{
+    size_t letters = 0;
+
+    for (size_t i = from; i < till; i++)
+        letters += glyph_in_word(&f->g[i]);
+    return letters;
+}
+
 /* In a word that is spelled out a short finding must be the whole of it: "E-s-s-e-x" is a county.
- */
-static bool soft_ok(const struct folded *f, size_t from, size_t till, bool softened)
+ * What was joined must be long. */
+static bool how_ok(const struct folded *f, size_t from, size_t till, unsigned how)
 {
     bool cut = (from > 0 && f->g[from - 1].flags & GLYPH_SOFT) ||
                (till < f->count && f->g[till].flags & GLYPH_SOFT);
-    size_t letters = 0;
 
-    if (!softened || !cut)
+    if (how & HOW_JOIN && (letters_in(f, from, till) < JOINED_MIN || !word_ends(f, till)))
+        return false;
+    if (how & HOW_CUT && letters_in(f, from, till) < CUT_MIN)
+        return false;
+    if (!(how & HOW_SOFT) || !cut)
         return true;
-    for (size_t i = from; i < till; i++)
-        letters += glyph_in_word(&f->g[i]);
-    return letters >= 4 || f->g[from].kind == GLYPH_HAN;
+    return f->g[from].kind == GLYPH_HAN || letters_in(f, from, till) >= 4;
 }
 
-static void marks_at(struct walk *w, uint32_t node, size_t at, bool softened)
+static void marks_at(struct walk *w, uint32_t node, size_t at, unsigned how)
 {
     const struct trie *t = &w->s->trie;
     uint32_t i = t->node_marks[node];
@@ -184,21 +211,21 @@ static void marks_at(struct walk *w, uint32_t node, size_t at, bool softened)
         return;
     bool ends = word_ends(w->f, at) || (at - w->from >= 3 && arabic_suffix(w->f, at));
     for (; i; i = t->marks[i - 1].next)
-        if ((ends || t->marks[i - 1].prefix) && soft_ok(w->f, w->from, at, softened))
+        if ((ends || t->marks[i - 1].prefix) && how_ok(w->f, w->from, at, how))
             atom_found(w, &t->marks[i - 1], w->from, at);
 }
 
-static void step(struct walk *w, uint32_t node, size_t at, bool softened);
+static void step(struct walk *w, uint32_t node, size_t at, unsigned how);
 
-static void step_letter(struct walk *w, uint32_t node, size_t at, uint32_t cp, bool softened)
+static void step_letter(struct walk *w, uint32_t node, size_t at, uint32_t cp, unsigned how)
 {
     uint32_t child = trie_child(&w->s->trie, node, cp);
 
     if (child)
-        step(w, child, at + 1, softened);
+        step(w, child, at + 1, how);
 }
 
-static void step_space(struct walk *w, uint32_t node, size_t at, bool softened)
+static void step_space(struct walk *w, uint32_t node, size_t at, unsigned how)
 {
     uint32_t child = trie_child(&w->s->trie, node, ' ');
 
@@ -206,37 +233,71 @@ static void step_space(struct walk *w, uint32_t node, size_t at, bool softened)
         return;
     while (at < w->f->count && (w->f->g[at].kind == GLYPH_SEP || w->f->g[at].kind == GLYPH_SYMBOL))
         at++;
-    step(w, child, at, softened);
+    step(w, child, at, how);
 }
 
-static void step(struct walk *w, uint32_t node, size_t at, bool softened)
+/* What the misspelt word at `at` may stand for. */
+static void step_readings(struct walk *w, uint32_t node, size_t at, unsigned how)
+{
+    const struct survey *v = w->survey;
+    size_t low = 0, high = v->count;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (v->r[mid].from < at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    for (; low < v->count && v->r[low].from == at; low++) {
+        uint32_t to = node;
+        for (size_t i = 0; i < v->r[low].reads.len && to; i++)
+            to = trie_child(&w->s->trie, to, (uint8_t)v->r[low].reads.p[i]);
+        if (to)
+            step(w, to, v->r[low].till, how);
+    }
+}
+
+static void step_sign(struct walk *w, uint32_t node, size_t at, unsigned how)
+{
+    const struct folded *f = w->f;
+    size_t behind = at;
+
+    step_space(w, node, at, how);
+    while (behind < f->count && f->g[behind].flags & GLYPH_SOFT)
+        behind++;
+    if (behind > at && at > w->from)
+        step(w, node, behind, how | HOW_SOFT);
+    else if (f->g[at].flags & GLYPH_JOIN && at > w->from)
+        step_letter(w, node, at + 1, f->g[at + 1].cp,
+                    how | (f->g[at].flags & GLYPH_CUT ? HOW_CUT : HOW_JOIN));
+}
+
+static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
 {
     const struct folded *f = w->f;
 
-    if (++w->steps > STEPS_MAX) {
+    if (++w->steps > STEPS_MAX || w->left == 0) {
         w->out->overflow = true;
         return;
     }
+    w->left--;
     if (at > w->from)
-        marks_at(w, node, at, softened);
+        marks_at(w, node, at, how);
     if (at == f->count)
         return;
     const struct glyph *g = &f->g[at];
-    if (g->kind == GLYPH_SEP || g->kind == GLYPH_SYMBOL) {
-        step_space(w, node, at, softened);
-        size_t behind = at;
-        while (behind < f->count && f->g[behind].flags & GLYPH_SOFT)
-            behind++;
-        if (behind > at && at > w->from)
-            step(w, node, behind, true);
-    }
+    if (g->kind == GLYPH_SEP || g->kind == GLYPH_SYMBOL)
+        step_sign(w, node, at, how);
+    if (g->flags & GLYPH_MISREAD)
+        step_readings(w, node, at, how);
     if (g->kind != GLYPH_SEP && !(g->flags & GLYPH_REPEATED))
-        step_letter(w, node, at, g->cp, softened);
+        step_letter(w, node, at, g->cp, how);
     if (g->flags & (GLYPH_REPEAT | GLYPH_REPEATED) && at > w->from)
-        step(w, node, at + 1, softened);
+        step(w, node, at + 1, how);
     if (g->flags & GLYPH_LEET)
         for (const char *c = stands_for(g->cp); *c; c++)
-            step_letter(w, node, at, (uint32_t)*c, softened);
+            step_letter(w, node, at, (uint32_t)*c, how);
 }
 
 static void walk_from(struct walk *w, uint32_t root, size_t at)
@@ -269,23 +330,64 @@ static void drop_allowed(const struct safety *s, struct matches *m)
     m->count = kept;
 }
 
-void match_all(const struct safety *s, const struct folded *f, uint8_t direction,
-               const struct safety_who *who, struct matches *out)
+static void walk_all(struct walk *w)
 {
-    struct walk w = {.s = s, .f = f, .who = who, .direction = direction, .out = out};
+    const struct folded *f = w->f;
 
-    out->count = 0;
-    out->overflow = false;
-    w.language = language_find(s, who->language);
-    for (size_t i = 0; i < f->count; i++) {
+    w->reached_count = 0;
+    w->left = STEPS_ALL + STEPS_GLYPH * f->count;
+    for (size_t i = 0; i < f->count && w->left > 0; i++) {
         const struct glyph *g = &f->g[i];
         bool sign =
             g->flags & GLYPH_LEET && !glyph_in_word(g) && (i == 0 || !glyph_in_word(&f->g[i - 1]));
         if (g->flags & GLYPH_START || sign)
-            walk_from(&w, TRIE_WORD, i);
+            walk_from(w, TRIE_WORD, i);
         if (glyph_in_word(g) || g->kind == GLYPH_HAN)
-            walk_from(&w, TRIE_INSIDE, i);
+            walk_from(w, TRIE_INSIDE, i);
     }
+}
+
+/* The text from its end, and where what is found there lies in the text as it is. */
+static void walk_backwards(struct walk *w, struct survey *v)
+{
+    union {
+        struct folded f;
+        char room[sizeof(struct folded) + BACKWARD_MAX * sizeof(struct glyph)];
+    } turned;
+    const struct folded *f = w->f;
+    struct matches *out = w->out;
+    size_t first = out->count;
+
+    if (f->count > BACKWARD_MAX) {
+        out->overflow = true;
+        return;
+    }
+    fold_reverse(f, &turned.f);
+    survey(&w->s->spelling, &turned.f, v);
+    w->f = &turned.f;
+    walk_all(w);
+    w->f = f;
+    for (size_t i = first; i < out->count; i++) {
+        struct match *m = &out->m[i];
+        size_t from = f->count - m->till, till = f->count - m->from;
+        *m = (struct match){m->pattern, (uint16_t)from, (uint16_t)from, (uint16_t)till};
+    }
+}
+
+void match_all(const struct safety *s, struct folded *f, uint8_t direction,
+               const struct safety_who *who, struct matches *out)
+{
+    struct survey v;
+    struct walk w = {.s = s, .survey = &v, .f = f, .who = who, .direction = direction, .out = out};
+
+    out->count = 0;
+    w.language = language_find(s, who->language);
+    survey(&s->spelling, f, &v);
+    out->overflow = v.overflow;
+    bool backwards = v.backward > v.forward;
+    walk_all(&w);
+    if (backwards)
+        walk_backwards(&w, &v);
     drop_allowed(s, out);
 }
 

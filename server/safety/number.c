@@ -64,6 +64,22 @@ static size_t spoken_digit(const struct safety *s, const struct folded *f, size_
     return lexicon_at(s, f, end, LEXICON_DIGIT, digit);
 }
 
+/* A number of two digits in words at i, "forty two" or "eleven"; its end, or 0. */
+static size_t spoken_pair(const struct safety *s, const struct folded *f, size_t i, uint8_t *value)
+{
+    uint8_t ones = 0;
+    size_t end = lexicon_at(s, f, i, LEXICON_TENS, value), behind = end + 1;
+
+    if (!end || *value % 10 != 0 || *value < 20 || behind >= f->count ||
+        f->g[end].kind != GLYPH_SEP)
+        return end;
+    behind = lexicon_at(s, f, behind, LEXICON_DIGIT, &ones);
+    if (!behind || ones == 0)
+        return end;
+    *value = (uint8_t)(*value + ones);
+    return behind;
+}
+
 /* What lies between two groups: at most three of these characters; *sep: the one that says most. */
 static size_t between_groups(const struct folded *f, size_t i, char *sep)
 {
@@ -100,9 +116,18 @@ static void read_number(const struct safety *s, const struct folded *f, size_t i
             if (i < f->count && f->g[i].kind == GLYPH_LETTER)
                 return; /* 12th, 3d: not a number's group */
         } else {
-            end = spoken_digit(s, f, i, &digit, &times);
-            if (!end || !begin_group(n, sep))
+            end = spoken_pair(s, f, i, &digit);
+            if (end && !begin_group(n, sep))
                 return;
+            if (end) {
+                add_digit(n, digit / 10);
+                digit = digit % 10;
+                times = 1;
+            } else {
+                end = spoken_digit(s, f, i, &digit, &times);
+                if (!end || !begin_group(n, sep))
+                    return;
+            }
             while (times--)
                 add_digit(n, digit);
             n->words = true;

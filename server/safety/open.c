@@ -265,6 +265,7 @@ void safety_close(struct safety *s)
     free(s->patterns);
     free(s->map.pairs);
     trie_fini(&s->trie);
+    spelling_fini(&s->spelling);
     free(s);
 }
 
@@ -279,7 +280,8 @@ struct safety_counts safety_counts(const struct safety *s)
         .lines = (unsigned)s->line_count,
         .bytes = sizeof *s + t->edge_cap * sizeof *t->edges + t->node_cap * sizeof *t->node_marks +
                  t->mark_cap * sizeof *t->marks + s->pattern_cap * sizeof *s->patterns +
-                 s->line_cap * sizeof *s->lines + s->map.cap * sizeof *s->map.pairs,
+                 s->line_cap * sizeof *s->lines + s->map.cap * sizeof *s->map.pairs +
+                 s->spelling.cap + s->spelling.slot_cap * sizeof *s->spelling.slots,
     };
 }
 

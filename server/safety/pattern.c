@@ -58,6 +58,29 @@ static size_t fold_wording(struct adding *a, struct span words, uint32_t *out)
     return len;
 }
 
+/* The words of a wording, so that they are known when they are misspelt; not one that goes on. */
+static bool note_words(struct adding *a, const uint32_t *cps, size_t len, bool prefix)
+{
+    char word[2 * WORDING_LEN];
+    size_t n = 0;
+    bool latin = true;
+
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && cps[i] != ' ') {
+            latin &= spelled_letter(cps[i]);
+            word[n++] = (char)cps[i];
+            continue;
+        }
+        if (latin && !(prefix && i == len) &&
+            !spelling_add(&a->s->spelling, SPELLED_LISTED, (struct span){word, n},
+                          (struct span){NULL, 0}))
+            return wrong(a, NULL);
+        n = 0;
+        latin = true;
+    }
+    return true;
+}
+
 static bool insert(struct adding *a, struct span words)
 {
     struct pattern *p = &a->s->patterns[a->pattern];
@@ -86,7 +109,7 @@ static bool insert(struct adding *a, struct span words)
     if (!node || !trie_mark(t, node, mark))
         return wrong(a, NULL);
     a->s->atoms++;
-    return true;
+    return p->lexicon || p->does & DOES_ALLOW || note_words(a, cps, len, mark.prefix);
 }
 
 static bool wording(struct adding *a, const char *text, size_t len)

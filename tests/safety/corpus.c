@@ -53,6 +53,8 @@ static void read_line(json_t *o, struct corpus_line *l, const char *path, size_t
         refuse(path, number, "category");
     snprintf(l->lang, sizeof l->lang, "%s", member(o, "lang", path, number));
     snprintf(l->category, sizeof l->category, "%s", category);
+    const char *technique = json_string_value(json_object_get(o, "technique"));
+    snprintf(l->technique, sizeof l->technique, "%s", technique ? technique : "");
     l->out = strcmp(member(o, "direction", path, number), "out") == 0;
     l->age = 6;
     if (json_object_get(o, "age"))

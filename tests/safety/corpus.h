@@ -10,6 +10,7 @@ struct corpus_line {
     char *text;
     size_t len;
     char lang[8], category[16];
+    char technique[20]; /* how it tries to get past; may be empty */
     bool out;
     enum expect expect;
     unsigned age;

@@ -6,10 +6,14 @@
 #include <stdlib.h>
 
 #include "corpus.h"
+#include "disguise.h"
 
 #define CHUNKINGS 12 /* of each line that goes out, besides its own */
 #define OUT_MAX   8192
-#define ROWS_MAX  256
+#define ROWS_MAX  512
+
+#define DISGUISED "disguised" /* the set of held-out lines in disguise */
+#define HELD_OUT  "held_out"
 
 /* What a line came to. */
 struct result {
@@ -19,13 +23,13 @@ struct result {
 };
 
 struct row {
-    char set[32], lang[8], category[16];
-    unsigned right, total; /* of benign: passed; of others: caught */
+    char set[48], lang[24], category[16]; /* lang: of DISGUISED and HOW, how it is disguised */
+    unsigned right, total;                /* of benign: passed; of others: caught */
 };
 
 static struct row rows[ROWS_MAX];
 static size_t row_count;
-static bool list;
+static bool list, list_disguised;
 static unsigned failures;
 
 static struct row *row_for(const char *set, const char *lang, const char *category)
@@ -143,26 +147,72 @@ static bool caught(const struct corpus_line *l, const struct safety_verdict *v)
     }
 }
 
+static void judge_once(const struct safety *s, const struct corpus_line *l, struct result *r)
+{
+    struct safety_who who = {span_of(l->lang), l->age};
+
+    memset(r, 0, offsetof(struct result, text));
+    if (l->out)
+        say(s, l, NULL, 0, r);
+    else
+        r->len = safety_in(s, &who, (struct span){l->text, l->len}, r->text, OUT_MAX, &r->verdict);
+}
+
+static void count(const char *set, const char *lang, const char *category, bool right)
+{
+    struct row *row = row_for(set, lang, category);
+
+    row->total++;
+    row->right += right;
+}
+
+static void show(const struct corpus_line *l, const char *how, const struct result *r)
+{
+    if (list)
+        printf("%s %s %s %s: %s\n    became %.*s\n", l->lang, l->out ? "out" : "in", l->category,
+               how, l->text, (int)r->len, r->text);
+}
+
+/* The line in every disguise. Numbers and links are not disguised: that makes others of them. */
+static void judge_disguised(const struct safety *s, const struct corpus_line *l)
+{
+    static struct result r;
+    bool benign = l->expect == EXPECT_PASS;
+
+    for (int d = 0; d < DISGUISE_COUNT && l->expect != EXPECT_REDACT; d++) {
+        struct corpus_line in = *l;
+        in.text = disguise((enum disguise)d, l);
+        if (!in.text)
+            continue;
+        in.len = strlen(in.text);
+        judge_once(s, &in, &r);
+        bool right = caught(l, &r.verdict);
+        count(DISGUISED, disguise_name((enum disguise)d), benign ? "benign" : "caught", right);
+        if (!right && list_disguised)
+            show(&in, disguise_name((enum disguise)d), &r);
+        free(in.text);
+    }
+}
+
 static void judge_line(const struct safety *s, const char *set, const struct corpus_line *l)
 {
     static struct result r;
-    struct safety_who who = {span_of(l->lang), l->age};
 
-    memset(&r, 0, offsetof(struct result, text));
+    judge_once(s, l, &r);
     if (l->out) {
-        say(s, l, NULL, 0, &r);
         check_chunkings(s, l, &r);
         check_said(s, l, &r);
-    } else {
-        r.len = safety_in(s, &who, (struct span){l->text, l->len}, r.text, OUT_MAX, &r.verdict);
     }
     bool right = caught(l, &r.verdict);
-    struct row *row = row_for(set, l->lang, l->category);
-    row->total++;
-    row->right += right;
-    if (list && !right)
-        printf("%s %s %s: %s\n    became %.*s\n", l->lang, l->out ? "out" : "in", l->category,
-               l->text, (int)r.len, r.text);
+    char how[48];
+    count(set, l->lang, l->category, right);
+    snprintf(how, sizeof how, "%s, how", set);
+    if (*l->technique)
+        count(how, l->technique, "caught", right);
+    if (!right)
+        show(l, l->technique, &r);
+    if (strcmp(set, HELD_OUT) == 0)
+        judge_disguised(s, l);
 }
 
 /* "tuned" of …/tuned.jsonl */
@@ -210,7 +260,8 @@ static void check_rates(const char *path)
 
 /* --- the tables of docs/safety.md --- */
 
-static const char *const sets[] = {"tuned", "held_out", "evasive"};
+#define SETS 4
+static const char *const sets[SETS] = {"tuned", HELD_OUT, "unseen", "evasive"};
 
 /* " right of total" of the rows that fit; lang or category NULL: all. */
 static size_t cell(char *out, size_t cap, const char *set, const char *lang, const char *category,
@@ -235,10 +286,27 @@ static void table_row(char *out, size_t cap, const char *name, const char *lang,
 {
     size_t n = (size_t)snprintf(out, cap, "| %s |", name);
 
-    for (int s = 0; s < 3; s++)
+    for (int s = 0; s < SETS; s++)
         n += cell(out + n, cap - n, sets[s], lang, category, false);
-    for (int s = 0; s < 3 && with_benign; s++)
+    for (int s = 0; s < SETS && with_benign; s++)
         n += cell(out + n, cap - n, sets[s], lang, "benign", true);
+}
+
+static void must_hold(const char *page, const char *path, const char *row)
+{
+    if (strstr(page, row))
+        return;
+    printf("NOT IN %s: %s\n", path, row);
+    failures++;
+}
+
+/* | look-alikes | caught | blamed | */
+static void disguise_row(char *out, size_t cap, const char *name)
+{
+    size_t n = (size_t)snprintf(out, cap, "| %s |", name);
+
+    n += cell(out + n, cap - n, DISGUISED, name, "caught", false);
+    cell(out + n, cap - n, DISGUISED, name, "benign", true);
 }
 
 /* Every row of the tables, as it is now, stands in the page. */
@@ -259,10 +327,17 @@ static void check_docs(const char *path)
         else
             table_row(row, sizeof row, languages[i - SAFETY_CATEGORY_COUNT][0],
                       languages[i - SAFETY_CATEGORY_COUNT][1], NULL, true);
-        if (strstr(page, row))
+        must_hold(page, path, row);
+    }
+    for (int d = 0; d < DISGUISE_COUNT; d++) {
+        disguise_row(row, sizeof row, disguise_name((enum disguise)d));
+        must_hold(page, path, row);
+    }
+    for (size_t i = 0; i < row_count; i++) {
+        if (strcmp(rows[i].set, "unseen, how") != 0)
             continue;
-        printf("NOT IN %s: %s\n", path, row);
-        failures++;
+        snprintf(row, sizeof row, "| %s | %u of %u |", rows[i].lang, rows[i].right, rows[i].total);
+        must_hold(page, path, row);
     }
     if (f)
         fclose(f);
@@ -295,12 +370,15 @@ int main(int argc, char **argv)
 
     for (; argc > 1 && argv[1][0] == '-'; argc--, argv++) {
         list |= strcmp(argv[1], "--list") == 0;
+        list_disguised |= strcmp(argv[1], "--disguised") == 0;
         write |= strcmp(argv[1], "--write") == 0;
         if (strncmp(argv[1], "--docs=", 7) == 0)
             docs = argv[1] + 7;
     }
-    if (argc < 3 || safety_open(&config, &s, err, sizeof err) != TEDDY_OK)
+    if (argc < 3 || safety_open(&config, &s, err, sizeof err) != TEDDY_OK) {
+        fprintf(stderr, "%s\n", argc < 3 ? "usage: safety_corpus_test RATES CORPUS..." : err);
         return 2;
+    }
     for (int i = 2; i < argc; i++) {
         struct corpus c = corpus_read(argv[i]);
         for (size_t k = 0; k < c.count; k++)
