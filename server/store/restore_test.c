@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "store/internal.h"
 #include "store/restore.h"
 #include "store/test_store.h"
 
@@ -228,14 +229,60 @@ static void test_claims_of_both(void **state)
     in_store(copy, each_body, &(struct each){used_body, 0, 1, 0});
 }
 
-/* The column is as an older release's database has it: not there, and all keys in claim_key. */
+/* What takes from the database "main" whatever "older" has not, in an order in which it can go. */
+static const char takes_back[] =
+    "WITH more AS (SELECT type, name, tbl_name FROM main.sqlite_schema WHERE sql IS NOT NULL"
+    "  AND name NOT LIKE 'sqlite_%' AND name NOT IN (SELECT name FROM older.sqlite_schema))"
+    "SELECT 1, 'DROP ' || type || ' ' || name FROM more WHERE type <> 'table'"
+    " UNION ALL SELECT 2, 'ALTER TABLE ' || t.name || ' DROP COLUMN ' || c.name"
+    "  FROM older.sqlite_schema t, pragma_table_info(t.name, 'main') c WHERE t.type = 'table'"
+    "  AND c.name NOT IN (SELECT name FROM pragma_table_info(t.name, 'older'))"
+    " UNION ALL SELECT 3, 'DROP TABLE ' || name FROM more WHERE type = 'table' ORDER BY 1";
+
+static int collect(void *into, int columns, char **value, char **name)
+{
+    FILE *out = into;
+    (void)columns;
+    (void)name;
+    return fprintf(out, "%s;", value[1]) < 0;
+}
+
+static void attach_older(sqlite3 *db, int version)
+{
+    char path[sizeof copy + 8], sql[sizeof path + 32];
+    sqlite3 *older = NULL;
+    snprintf(path, sizeof path, "%s.older", copy);
+    (void)unlink(path);
+    assert_int_equal(sqlite3_open(path, &older), SQLITE_OK);
+    assert_true(schema_build(older, version));
+    assert_int_equal(sqlite3_close(older), SQLITE_OK);
+    snprintf(sql, sizeof sql, "ATTACH '%s' AS older", path);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    (void)unlink(path); /* it stays as long as it is open */
+}
+
+/* As the database of an older release is, in which all keys are in claim_key. */
 static void make_older(const char *path)
 {
+    enum { VERSION_OF_OLDER = 8 };
+    sqlite3 *db = NULL;
+    char sql[4096] = "";
     in_sql(
         path,
         "INSERT INTO claim_key SELECT row, 0, CAST(printf('%032x', 101) AS BLOB), 1 FROM device;"
-        "INSERT INTO claim_key SELECT row, 1, CAST(x'65' || zeroblob(31) AS BLOB), 1 FROM device;"
-        "ALTER TABLE device DROP COLUMN recent; PRAGMA user_version = 8");
+        "INSERT INTO claim_key SELECT row, 1, CAST(x'65' || zeroblob(31) AS BLOB), 1 FROM device;");
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    attach_older(db, VERSION_OF_OLDER);
+    FILE *out = fmemopen(sql, sizeof sql, "w");
+    assert_non_null(out);
+    assert_int_equal(sqlite3_exec(db, takes_back, collect, out, NULL), SQLITE_OK);
+    assert_int_equal(fclose(out), 0);
+    assert_non_null(strstr(sql, "DROP COLUMN recent;"));
+    assert_int_equal(sqlite3_exec(db, "DETACH older", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    in_sql(path, sql);
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", VERSION_OF_OLDER);
+    in_sql(path, sql);
 }
 
 static void test_of_an_older_release(void **state)
