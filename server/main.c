@@ -219,6 +219,7 @@ static int open_minds(struct server *s)
         .store = s->app.store,
         .alerts = s->alerts,
         .memory = c->memory,
+        .blocked_words = c->blocked_words,
         .memory_turns = c->memory_turns,
         .memory_bytes = c->memory_bytes,
         .prompt_file = given(c->chat_prompt_file),

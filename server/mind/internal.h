@@ -42,9 +42,9 @@ struct person {
     struct profile_row profile;
     char processor[PROCESSOR_LEN + 1];
     bool has_zone;
-    int32_t offset_s; /* to local time */
-    int64_t day;      /* of played_s */
-    uint64_t played_s;
+    int32_t offset_s;      /* to local time */
+    int64_t day;           /* of played_s */
+    uint64_t played_s;     /* by the child, with all of its toys */
     unsigned long changes; /* of struct minds, when it was read */
     uint64_t until_s;
 };
@@ -138,6 +138,12 @@ void mind_known(struct mind *m, bool ok);
 
 /* limits.c: what is to be said instead of an answer; len 0: nothing, go on. */
 struct span limits_check(struct mind *m);
+enum limits_end { LIMITS_NONE, LIMITS_QUIET, LIMITS_ENOUGH };
+/* The day of p moves on with the time. unsaved_s: played besides. */
+enum limits_end limits_judge(struct person *p, uint64_t now_s, uint64_t unsaved_s);
+/* The clock of p's zone at that time. Reads the zone's file: on the store's thread, never a loop's.
+ */
+void limits_read_clock(struct person *p, uint64_t now_s);
 /* Play goes on until now. */
 void limits_played(struct mind *m);
 

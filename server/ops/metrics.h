@@ -59,6 +59,7 @@
     X(PRUNED_ADMIN_TOKENS, "teddy_pruned_total", "kind=\"admin_tokens\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(PRUNED_TURNS, "teddy_pruned_total", "kind=\"turns\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(PRUNED_REPORTS, "teddy_pruned_total", "kind=\"reports\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_BLOCKED_WORDS, "teddy_pruned_total", "kind=\"blocked_words\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(PRUNED_AUDIT, "teddy_pruned_total", "kind=\"audit\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(MESSAGES_REFUSED, "teddy_messages_refused_total", "", "Messages answered with an error") \
     X(BLOCKED_IN, "teddy_blocked_total", "side=\"in\"", "Utterances (in) and answers (out) replaced by words of our own") \

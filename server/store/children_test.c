@@ -9,6 +9,7 @@
 #include "store/audit.h"
 #include "store/children.h"
 #include "store/erasures.h"
+#include "store/talk.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -131,6 +132,24 @@ static void assert_without(void *arg, const char *table, const char *column)
 
 #define WORDS "good night, little one"
 
+/* What conversations leave: something in each of their tables. */
+static void talk(struct store_tx *tx, const char *device, const char *child)
+{
+    struct talk_pair pair;
+    struct profile_row p;
+    struct span words = {WORDS, strlen(WORDS)};
+    assert_int_equal(store_profile_get(tx, device, child, &pair, &p), TEDDY_OK);
+    assert_int_equal(store_profile_put(tx, &pair, child, &p, 90), TEDDY_OK);
+    assert_int_equal(store_turn_add(tx, &pair, child,
+                                    &(struct talk_turn){.at_s = 90, .heard = words, .said = words},
+                                    &(struct talk_bounds){9, 900}),
+                     TEDDY_OK);
+    assert_int_equal(store_played_add(tx, &pair, child, 0, 60), TEDDY_OK);
+    assert_int_equal(store_blocked_add(tx, &pair, child, 0, "other"), TEDDY_OK);
+    assert_int_equal(store_blocked_words_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
+    assert_int_equal(store_alert_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
+}
+
 static int fill_body(struct store_tx *tx, void *arg)
 {
     static const char *const ids[] = {"a", "b", "c"};
@@ -152,6 +171,7 @@ static int fill_body(struct store_tx *tx, void *arg)
                                                              .child_id = i < 2 ? "kid-of-this-test"
                                                                                : "kid-of-another"}),
                          TEDDY_OK);
+        talk(tx, ids[i], i < 2 ? "kid-of-this-test" : "kid-of-another");
     }
     return TEDDY_OK;
 }
@@ -172,6 +192,12 @@ static uint64_t rows_of(const struct child_erased *e, const char *table)
     return 0;
 }
 
+#define TALK_ROWS                                                                                  \
+    "SELECT (SELECT count(*) FROM profile) + (SELECT count(*) FROM turn)"                          \
+    " + (SELECT count(*) FROM played) + (SELECT count(*) FROM blocked)"                            \
+    " + (SELECT count(*) FROM alert) + (SELECT count(*) FROM blocked_words)"                       \
+    " + (SELECT count(*) FROM limits)"
+
 static void nothing_of_it_is_left(void **state)
 {
     struct child_erased erased;
@@ -185,6 +211,11 @@ static void nothing_of_it_is_left(void **state)
     assert_int_equal(rows_of(&erased, "device"), 2);
     assert_int_equal(rows_of(&erased, "downlink"), 2);
     assert_int_equal(rows_of(&erased, "child"), 1);
+    assert_int_equal(rows_of(&erased, "limits"), 1);
+    static const char *const talks[] = {"profile", "turn",  "played",
+                                        "blocked", "alert", "blocked_words"};
+    for (size_t i = 0; i < sizeof talks / sizeof talks[0]; i++)
+        assert_int_equal(rows_of(&erased, talks[i]), 2);
     each_column(assert_without, (void *)(uintptr_t) "kid-of-this-test");
     assert_false(files_have("kid-of-this-test", 16)); /* at once: the log is cut */
     uint8_t jti[2 * STORE_JTI_LEN];
@@ -200,6 +231,7 @@ static void nothing_of_it_is_left(void **state)
     assert_int_equal(raw_number("SELECT count(*) FROM child"), 1);
     assert_true(files_have("kid-of-another", 14));
     assert_int_equal(raw_number("SELECT count(*) FROM audit"), 3);
+    assert_int_equal(raw_number(TALK_ROWS), 7);
 
     run(forget_body, &erased);
     for (unsigned i = 0; i < CHILD_TABLES; i++)
@@ -401,6 +433,37 @@ static void a_restored_database_is_brought_up_to_the_list(void **state)
     store = must_open(&(struct store_options){.path = place.path});
     assert_bound("a", false);
     assert_bound("c", true);
+    assert_int_equal(raw_number(TALK_ROWS), 7); /* the other child's */
+}
+
+/* Of a child that no toy is bound to, and nothing else is known of. */
+static void what_is_only_in_one_table_is_found(void **state)
+{
+    static const char *const alone[] = {"limits",  "profile", "turn",         "played",
+                                        "blocked", "alert",   "blocked_words"};
+    (void)state;
+    for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++) {
+        if (i > 0)
+            (void)(teardown(NULL) + setup(NULL));
+        run(fill_body, NULL);
+        sqlite3 *db = raw_open();
+        assert_int_equal(sqlite3_exec(db,
+                                      "UPDATE device SET child_id = '' WHERE device_id <> 'c';"
+                                      "DELETE FROM child WHERE child_id = 'kid-of-this-test'",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        for (size_t k = 0; k < sizeof alone / sizeof alone[0]; k++) {
+            char sql[96];
+            snprintf(sql, sizeof sql, "DELETE FROM %s WHERE child_id = 'kid-of-this-test'",
+                     alone[k]);
+            if (k != i)
+                assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        }
+        sqlite3_close(db);
+        list_alone(100);
+        reopen();
+        each_column(assert_without, (void *)(uintptr_t) "kid-of-this-test");
+    }
 }
 
 static void write_list(const char *text)
@@ -568,6 +631,7 @@ int main(void)
         T(a_list_is_applied_at_the_next_start),
         T(a_child_that_came_back_is_another),
         T(a_restored_database_is_brought_up_to_the_list),
+        T(what_is_only_in_one_table_is_found),
         T(what_a_power_cut_left_of_a_line_is_no_line),
         T(a_damaged_line_keeps_the_server_from_starting),
         T(without_the_list_nothing_is_forgotten),

@@ -283,40 +283,46 @@ static int retain_children(struct store_tx *tx, const struct retention_bounds *b
 static int retain_talk(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
                        uint64_t *pruned)
 {
-    static const struct {
+    const uint64_t turns = before(now_s, b->memory_days), reports = before(now_s, b->reports_days);
+    const uint64_t words = b->blocked_words_days > 0 ? before(now_s, b->blocked_words_days) : now_s;
+    const struct {
         enum stmt_id id;
         const char *sql;
-        bool memory, days; /* days: the table counts in days */
+        uint64_t bound; /* 0: none goes */
+        enum retention_kind kind;
     } tables[] = {
         {STMT_RETAIN_TURNS,
          "DELETE FROM turn WHERE (device_row, child_id, n) IN (SELECT device_row, child_id, n"
          " FROM turn WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
-         true, false},
+         turns, RETENTION_TURNS},
         {STMT_RETAIN_PLAYED,
          "DELETE FROM played WHERE (device_row, child_id, day) IN (SELECT device_row, child_id, day"
          " FROM played WHERE day < ?1 ORDER BY day LIMIT ?2)",
-         false, true},
+         reports / DAY_S, RETENTION_REPORTS},
         {STMT_RETAIN_BLOCKED,
          "DELETE FROM blocked WHERE (device_row, child_id, day, category) IN (SELECT device_row,"
          " child_id, day, category FROM blocked WHERE day < ?1 ORDER BY day LIMIT ?2)",
-         false, true},
+         reports / DAY_S, RETENTION_REPORTS},
         {STMT_RETAIN_ALERTS,
          "DELETE FROM alert WHERE n IN (SELECT n FROM alert WHERE at_s <= ?1 ORDER BY n LIMIT ?2)",
-         false, false},
+         reports, RETENTION_REPORTS},
+        {STMT_RETAIN_BLOCKED_WORDS,
+         "DELETE FROM blocked_words WHERE (device_row, child_id, n) IN (SELECT device_row,"
+         " child_id, n FROM blocked_words WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
+         words, RETENTION_BLOCKED_WORDS},
     };
     bool more = false;
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        uint32_t days = tables[i].memory ? b->memory_days : b->reports_days;
-        uint64_t gone = 0, bound = before(now_s, days);
-        if (days == 0)
+        uint64_t gone = 0;
+        if (tables[i].bound == 0)
             continue;
         sqlite3_stmt *st = tx_stmt(tx, tables[i].id, tables[i].sql);
-        bind_u64(st, 1, tables[i].days ? bound / DAY_S : bound);
+        bind_u64(st, 1, tables[i].bound);
         bind_u64(st, 2, PIECE);
         int err = count(tx, st, &gone);
         if (err != TEDDY_OK)
             return err;
-        pruned[tables[i].memory ? RETENTION_TURNS : RETENTION_REPORTS] += gone;
+        pruned[tables[i].kind] += gone;
         more |= gone == PIECE;
     }
     return more ? TEDDY_OK : TEDDY_ENOTFOUND;

@@ -235,6 +235,34 @@ static const char *const steps[] = {
     "CREATE INDEX played_child ON played (child_id);"
     "CREATE INDEX blocked_child ON blocked (child_id);"
     "CREATE INDEX alert_child ON alert (child_id);",
+
+    /* Limits are the child's, with whichever toy it plays. blocked_words: of a pair, when the
+     * configuration says that they are kept at all. */
+    "CREATE TABLE limits ("
+    " child_id TEXT NOT NULL PRIMARY KEY,"
+    " zone TEXT NOT NULL,"
+    " quiet_from INTEGER NOT NULL,"
+    " quiet_to INTEGER NOT NULL,"
+    " minutes INTEGER NOT NULL,"
+    " set_s INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO limits SELECT child_id, zone, quiet_from, quiet_to, minutes, max(set_s)"
+    " FROM profile GROUP BY child_id;"
+    "ALTER TABLE profile DROP COLUMN zone;"
+    "ALTER TABLE profile DROP COLUMN quiet_from;"
+    "ALTER TABLE profile DROP COLUMN quiet_to;"
+    "ALTER TABLE profile DROP COLUMN minutes;"
+    "CREATE TABLE blocked_words ("
+    " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
+    " child_id TEXT NOT NULL,"
+    " n INTEGER NOT NULL,"
+    " at_s INTEGER NOT NULL,"
+    " category TEXT NOT NULL,"
+    " words TEXT NOT NULL,"
+    " PRIMARY KEY (device_row, child_id, n)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX blocked_words_age ON blocked_words (at_s);"
+    "CREATE INDEX blocked_words_child ON blocked_words (child_id);",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))
