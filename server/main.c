@@ -170,7 +170,7 @@ static struct process_config process_config(const struct server *s)
                  .temperature = given(c->chat_temperature),
                  .max_tokens = c->chat_max_tokens},
         .webhook = {given(c->webhook_url), given(c->webhook_secret_file)},
-        .exec = {given(c->exec_command)},
+        .exec = {given(c->exec_command), c->exec_workers},
         .backend = {.first_token_ms = c->backend_first_token_ms,
                     .idle_ms = c->backend_idle_ms,
                     .total_ms = c->backend_total_ms,
