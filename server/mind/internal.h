@@ -70,8 +70,8 @@ void memory_clear(struct memory *m);
 struct turn {
     struct process_turn asked;
     struct process_message *history;
-    char *text, *system;
-    size_t text_len, system_len;
+    char *text;
+    size_t text_len;
     const struct process *process; /* who answers */
     void *state;                   /* its state of this session */
     bool running;                  /* it has not ended */
@@ -115,6 +115,11 @@ struct mind {
     struct load *load;
     struct person person;
     struct memory memory;
+    /* The system prompt, written for `told` and not to be said; NULL: not yet. */
+    char *system;
+    size_t system_len;
+    struct safety_secret *secret; /* NULL without a judge */
+    struct profile_row told;
     uint32_t turns;      /* so far: varies what is said */
     uint64_t played_ms;  /* when play was counted last; 0: never */
     uint64_t unsaved_ms; /* of play */
@@ -150,6 +155,7 @@ void limits_played(struct mind *m);
 /* turn.c */
 void turn_begin(struct mind *m); /* the person is known */
 bool mind_remembers(const struct mind *m);
+void turn_forget_prompt(struct mind *m);
 void turn_free(struct turn *t);
 void turn_fall_back(struct mind *m, const char *code, const char *detail);
 void turn_give_up(struct mind *m); /* who answers, and the second judge */

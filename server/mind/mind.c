@@ -220,6 +220,7 @@ void mind_free(struct mind *m)
     if (m->spare)
         m->minds->config.fallback->processor->session_free(m->spare);
     memory_clear(&m->memory);
+    turn_forget_prompt(m);
     wipe(m, sizeof *m);
     free(m);
 }
