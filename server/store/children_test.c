@@ -9,7 +9,6 @@
 #include "store/audit.h"
 #include "store/children.h"
 #include "store/erasures.h"
-#include "store/talk.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -132,24 +131,6 @@ static void assert_without(void *arg, const char *table, const char *column)
 
 #define WORDS "good night, little one"
 
-/* What conversations leave: something in each of their tables. */
-static void talk(struct store_tx *tx, const char *device, const char *child)
-{
-    struct talk_pair pair;
-    struct profile_row p;
-    struct span words = {WORDS, strlen(WORDS)};
-    assert_int_equal(store_profile_get(tx, device, child, &pair, &p), TEDDY_OK);
-    assert_int_equal(store_profile_put(tx, &pair, child, &p, 90), TEDDY_OK);
-    assert_int_equal(store_turn_add(tx, &pair, child,
-                                    &(struct talk_turn){.at_s = 90, .heard = words, .said = words},
-                                    &(struct talk_bounds){9, 900}),
-                     TEDDY_OK);
-    assert_int_equal(store_played_add(tx, &pair, child, 0, 60), TEDDY_OK);
-    assert_int_equal(store_blocked_add(tx, &pair, child, 0, "other"), TEDDY_OK);
-    assert_int_equal(store_blocked_words_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
-    assert_int_equal(store_alert_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
-}
-
 static int fill_body(struct store_tx *tx, void *arg)
 {
     static const char *const ids[] = {"a", "b", "c"};
@@ -171,7 +152,7 @@ static int fill_body(struct store_tx *tx, void *arg)
                                                              .child_id = i < 2 ? "kid-of-this-test"
                                                                                : "kid-of-another"}),
                          TEDDY_OK);
-        talk(tx, ids[i], i < 2 ? "kid-of-this-test" : "kid-of-another");
+        talk_with(tx, ids[i], i < 2 ? "kid-of-this-test" : "kid-of-another");
     }
     return TEDDY_OK;
 }
@@ -436,36 +417,6 @@ static void a_restored_database_is_brought_up_to_the_list(void **state)
     assert_int_equal(raw_number(TALK_ROWS), 7); /* the other child's */
 }
 
-/* Of a child that no toy is bound to, and nothing else is known of. */
-static void what_is_only_in_one_table_is_found(void **state)
-{
-    static const char *const alone[] = {"limits",  "profile", "turn",         "played",
-                                        "blocked", "alert",   "blocked_words"};
-    (void)state;
-    for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++) {
-        if (i > 0)
-            (void)(teardown(NULL) + setup(NULL));
-        run(fill_body, NULL);
-        sqlite3 *db = raw_open();
-        assert_int_equal(sqlite3_exec(db,
-                                      "UPDATE device SET child_id = '' WHERE device_id <> 'c';"
-                                      "DELETE FROM child WHERE child_id = 'kid-of-this-test'",
-                                      NULL, NULL, NULL),
-                         SQLITE_OK);
-        for (size_t k = 0; k < sizeof alone / sizeof alone[0]; k++) {
-            char sql[96];
-            snprintf(sql, sizeof sql, "DELETE FROM %s WHERE child_id = 'kid-of-this-test'",
-                     alone[k]);
-            if (k != i)
-                assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-        }
-        sqlite3_close(db);
-        list_alone(100);
-        reopen();
-        each_column(assert_without, (void *)(uintptr_t) "kid-of-this-test");
-    }
-}
-
 static void write_list(const char *text)
 {
     FILE *f = fopen(list_path(), "a");
@@ -631,7 +582,6 @@ int main(void)
         T(a_list_is_applied_at_the_next_start),
         T(a_child_that_came_back_is_another),
         T(a_restored_database_is_brought_up_to_the_list),
-        T(what_is_only_in_one_table_is_found),
         T(what_a_power_cut_left_of_a_line_is_no_line),
         T(a_damaged_line_keeps_the_server_from_starting),
         T(without_the_list_nothing_is_forgotten),

@@ -2,7 +2,10 @@
  * a pair's; words that were blocked are few; and what was kept last is known. */
 #include "store/talk.h"
 
+#include <sqlite3.h>
+
 #include "store/children.h"
+#include "store/erasures.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -39,7 +42,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    char list[96];
+    snprintf(list, sizeof list, "%s/" ERASURES_FILE, place.dir);
     store_close(store);
+    unlink(list);
     place_remove(&place);
     return 0;
 }
@@ -248,10 +254,77 @@ static void what_was_kept_last_is_known(void **state)
         assert_int_equal(in_write(store, latest_body, &i), TEDDY_EINVAL);
 }
 
+static int talk_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    talk_with(tx, "a", "kid");
+    return TEDDY_OK;
+}
+
+/* Listed, and then the power goes before the commit. */
+static int listed_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    assert_int_equal(erasures_append(tx, "kid", 100), TEDDY_OK);
+    return TEDDY_EINVAL;
+}
+
+static void in_sql(const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+static int64_t kept_of(const char *table)
+{
+    char sql[96];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM %s WHERE child_id = 'kid'", table);
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int64_t n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return n;
+}
+
+static const char *const tables[] = {"limits",  "profile", "turn",         "played",
+                                     "blocked", "alert",   "blocked_words"};
+#define TABLES (sizeof tables / sizeof tables[0])
+
+/* Of a listed child that no toy is bound to, and of which one table alone still knows. */
+static void what_is_only_in_one_table_is_forgotten(void **state)
+{
+    char sql[96];
+    (void)state;
+    for (size_t i = 0; i < TABLES; i++) {
+        run(talk_body, NULL);
+        in_sql("UPDATE device SET child_id = '' WHERE device_id <> 'c';"
+               "DELETE FROM child WHERE child_id = 'kid'");
+        for (size_t k = 0; k < TABLES; k++) {
+            snprintf(sql, sizeof sql, "DELETE FROM %s WHERE child_id = 'kid'", tables[k]);
+            if (k != i)
+                in_sql(sql);
+        }
+        assert_true(kept_of(tables[i]) > 0);
+        assert_int_equal(in_write(store, listed_body, NULL), TEDDY_EINVAL);
+        store_close(store);
+        store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
+        assert_int_equal(kept_of(tables[i]), 0);
+        in_sql("UPDATE device SET child_id = 'kid' WHERE device_id = 'a'");
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {T(limits_are_the_childs), T(minutes_are_those_of_all_toys),
-                                       T(blocked_words_are_few), T(what_was_kept_last_is_known)};
+                                       T(blocked_words_are_few), T(what_was_kept_last_is_known),
+                                       T(what_is_only_in_one_table_is_forgotten)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
