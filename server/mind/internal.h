@@ -15,6 +15,7 @@
 #include "store/talk.h"
 
 #define PLAY_GAP_MS  60000   /* silence up to here counts as play */
+#define PLAY_WRITE_S 10      /* of play are written at once, and what is left at the end */
 #define BLOCKED_MAX  4       /* told of one turn */
 #define RAW_MAX      2097152 /* bytes of an answer that waits to be judged */
 #define PERSON_OLD_S 900     /* clocks change at quarters of an hour, in every zone */
@@ -175,6 +176,7 @@ void moderation_late(struct loop *loop, struct loop_timer *timer);
 
 /* record.c */
 void record_turn(struct mind *m, const struct turn *t);
+void record_rest(struct mind *m); /* of play: the session ends */
 void record_alert(struct mind *m, enum safety_category why, struct span words);
 void record_stop(struct mind_loop *at, struct loop *loop);
 

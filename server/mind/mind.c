@@ -215,6 +215,7 @@ void mind_free(struct mind *m)
     if (!m)
         return;
     mind_cancel(m);
+    record_rest(m);
     if (m->own_state)
         m->own->processor->session_free(m->own_state);
     if (m->spare)

@@ -74,10 +74,9 @@ static void record_done(struct store_job *job)
     free(r);
 }
 
-void record_turn(struct mind *m, const struct turn *t)
+static void record(struct mind *m, const struct turn *t, uint64_t seconds)
 {
     const struct mind_config *c = &m->minds->config;
-    uint64_t seconds = m->unsaved_ms / 1000;
     struct span heard = {t->text ? t->text : "", t->asked.text.len};
     struct span said = {t->said.len ? t->said.p : "", t->said.len};
     bool remember = t->remember && said.len > 0 && heard.len + said.len <= c->memory_bytes;
@@ -117,6 +116,18 @@ void record_turn(struct mind *m, const struct turn *t)
     }
     m->person.played_s += seconds;
     m->unsaved_ms -= seconds * 1000;
+}
+
+void record_rest(struct mind *m)
+{
+    static const struct turn nothing;
+    record(m, &nothing, m->unsaved_ms / 1000);
+}
+
+void record_turn(struct mind *m, const struct turn *t)
+{
+    uint64_t seconds = m->unsaved_ms / 1000;
+    record(m, t, seconds < PLAY_WRITE_S && t->blocked_count == 0 && !t->remember ? 0 : seconds);
 }
 
 /* ---- Alerts ---- */

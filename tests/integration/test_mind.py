@@ -406,6 +406,7 @@ class Limits(WithMind):
 
         self.backend.scripts["slowly now"] = takes_a_while
         await self.say("slowly now", ws)
+        await ws.close()  # a few seconds are written at the end alone
         end = time.monotonic() + PATIENCE
         while self.rows("select seconds from played where child_id = ?", toy.child_id) != [(1,)]:
             self.assertLess(time.monotonic(), end)
