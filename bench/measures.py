@@ -429,9 +429,11 @@ def talk(bench):
             for how, more in (("one loop, one core", {}), ("two loops, all cores", {"loops": 2, "cpu": None})):
                 with bench.teddyd(**config, **more) as server:
                     _talk(bench, server, count, how)
+            with bench.fleet.talk_floor(backend) as server:
+                _talk(bench, server, count, "floor, all cores", "floor")
 
 
-def _talk(bench, server, count, how):
+def _talk(bench, server, count, how, series="teddyd"):
     idle = bench.load.start("idle", connections=count, **bench.session(server, 0, count))
     try:
         opened(idle)
@@ -439,7 +441,7 @@ def _talk(bench, server, count, how):
     finally:
         idle.kill()
         idle.communicate()
-    result = _row(bench, "talk CPU", server, how, "teddyd", mode="talk", connections=count,
+    result = _row(bench, "talk CPU", server, how, series, mode="talk", connections=count,
                   seconds=bench.plan["talk_s"], **bench.session(server, 0, count))
     if result:
         for name in ("p50", "p99", "max"):

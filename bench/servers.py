@@ -115,6 +115,9 @@ class Fleet:
     def chat_backend(self):
         return Server("chat backend", [self._peer("chat_backend")], cpu=None)
 
+    def talk_floor(self, backend):
+        return Server("raw epoll proxy", [self._peer("talk_floor"), str(backend.port)], cpu=None)
+
     def lws(self, tls=False):
         return Server("libwebsockets", [self._peer("lws")] + (self._cert() if tls else []), tls, log=self._log("lws"))
 

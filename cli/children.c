@@ -150,6 +150,8 @@ static bool put_head(struct export *e, const json_t *page)
     (void)json_dumpf(json_object_get(page, "child_id"), e->out, JSON_ENCODE_ANY);
     (void)fputs(",\"child\":", e->out);
     (void)json_dumpf(json_object_get(page, "child"), e->out, JSON_ENCODE_ANY);
+    (void)fputs(",\"limits\":", e->out);
+    (void)json_dumpf(json_object_get(page, "limits"), e->out, JSON_ENCODE_ANY);
     return !ferror(e->out);
 }
 

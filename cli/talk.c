@@ -107,6 +107,16 @@ static void print_day(const json_t *day)
     (void)printf("\n");
 }
 
+static int print_words(const json_t *words)
+{
+    static const struct print_column columns[] = {
+        {"AT", "at"}, {"DEVICE", "device_id"}, {"CATEGORY", "category"}, {"WORDS", "words"}};
+
+    return json_array_size(words) > 0
+               ? print_rows(words, columns, sizeof columns / sizeof columns[0])
+               : CTL_DONE;
+}
+
 int run_child_report(struct ctl *ctl, const char *child_id)
 {
     struct ctl_call call = {
@@ -124,8 +134,10 @@ int run_child_report(struct ctl *ctl, const char *child_id)
         rc = link_call(ctl, &call, "", &reply);
     if (rc == CTL_DONE && ctl->json)
         rc = print_json(reply);
-    else if (rc == CTL_DONE)
+    else if (rc == CTL_DONE) {
         json_array_foreach(json_object_get(reply, "days"), i, day) print_day(day);
+        rc = print_words(json_object_get(reply, "blocked_words"));
+    }
     json_decref(reply);
     return rc;
 }

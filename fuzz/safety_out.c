@@ -30,19 +30,23 @@ static struct said say(const char *text, size_t size, size_t step, size_t first)
 {
     struct safety_who who = {{"en", 2}, 6};
     struct said said = {.cap = 3 * size + SAFETY_SPOKEN_MAX};
+    struct safety_secret *secret =
+        safety_secret_new(safety_any(), span_of("one two three four five six seven eight nine"));
     struct safety_out o;
     size_t at = 0;
 
+    HOLDS(secret != NULL);
     said.text = malloc(said.cap);
     HOLDS(said.text != NULL);
     safety_out_init(&o, safety_any(), &who, 0);
-    safety_out_secret(&o, span_of("one two three four five six seven eight nine"));
+    safety_out_secret(&o, secret);
     for (size_t len = first; at < size; at += len, len = step) {
         if (len > size - at || len == 0)
             len = size - at;
         safety_out_feed(&o, (struct span){text + at, len}, gather, &said);
     }
     safety_out_end(&o, gather, &said);
+    free(secret);
     return said;
 }
 

@@ -96,16 +96,18 @@ void upkeep_start(struct server *s)
     u->server = s;
     u->store = s->app.store;
     u->loop = s->app.loops[0];
-    u->bounds = (struct retention_bounds){.messages_days = c->retention_messages_days,
-                                          .tokens_days = c->retention_tokens_days,
-                                          .bindings_days = c->retention_bindings_days,
-                                          .children_days = c->retention_children_days,
-                                          .batches_days = c->retention_batches_days,
-                                          .admin_tokens_days = c->retention_admin_tokens_days,
-                                          .memory_days = c->retention_memory_days,
-                                          .reports_days = c->retention_reports_days,
-                                          .telemetry_days = c->retention_telemetry_days,
-                                          .sessions_days = c->retention_sessions_days};
+    u->bounds = (struct retention_bounds){
+        .messages_days = c->retention_messages_days,
+        .tokens_days = c->retention_tokens_days,
+        .bindings_days = c->retention_bindings_days,
+        .children_days = c->retention_children_days,
+        .batches_days = c->retention_batches_days,
+        .admin_tokens_days = c->retention_admin_tokens_days,
+        .memory_days = c->retention_memory_days,
+        .reports_days = c->retention_reports_days,
+        .telemetry_days = c->retention_telemetry_days,
+        .sessions_days = c->retention_sessions_days,
+        .blocked_words_days = c->blocked_words ? c->retention_blocked_words_days : 0};
     u->timer.fire = due;
     u->task.run = back;
     plan(u, WALK_FIRST_MS);

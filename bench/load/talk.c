@@ -1,15 +1,15 @@
 /* Talk: each connection says something, waits for the whole reply, and after a short pause says the
  * next. The pause is random: toys that all wait for the same 500 ms would stay in step for ever
- * once something has held them up together. What answers is chat_backend (peers/), whose reply is
- * how long it took by its own clock, in microseconds. The rest of the time is the server's, and is
- * what is measured. */
+ * once something has held them up together. What answers is chat_backend (peers/), whose last word
+ * is how long it took by its own clock, in microseconds. The rest of the time is the server's, and
+ * is what is measured. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/load/cpu.h"
 #include "bench/load/fleet.h"
 #include "bench/load/modes.h"
-#include "bench/load/payload.h"
 #include "bench/load/random.h"
 #include "bench/load/run.h"
 #include "proto/json.h"
@@ -17,10 +17,20 @@
 
 #define PAUSE_MS 500 /* at most, before the first words, too */
 
+/* As children talk: what is said is judged. */
+static const char *const SAID[] = {
+    "What do bears eat when they wake up in the morning?",
+    "I saw a big red bus today and it was so loud!",
+    "Can you tell me a story about a rabbit who wants to fly to the moon?",
+    "My favourite colour is blue. What is yours?",
+    "Why is the sky dark at night?",
+    "Let's play a game where we guess animals.",
+    "Do you like pancakes? We had pancakes with honey and my brother ate five of them.",
+};
+
 struct talk {
     struct fleet fleet;
     struct measure measure;
-    struct payload payload;
     struct run run;
     struct turn {
         uint64_t began_ns, backend_us;
@@ -37,7 +47,8 @@ static void say(struct session *s)
     struct talk *t = talk_of(s);
 
     t->turns[s->index] = (struct turn){clock_ns(), 0};
-    (void)session_send(s, WS_TEXT, payload_make(&t->payload, s->index, ++s->sent), t->payload.size);
+    const char *words = SAID[(s->index + ++s->sent) % (sizeof SAID / sizeof SAID[0])];
+    (void)session_send(s, WS_TEXT, words, strlen(words));
 }
 
 static void rest(struct session *s)
@@ -72,11 +83,13 @@ static bool take_reply(struct turn *turn, const struct json_object *json, bool *
     if (text == NULL || end == NULL || text->type != JSON_STRING)
         return false;
     *done = span_is(end->value, "true");
-    if (text->value.len == 0)
-        return true;
-    if (turn->backend_us != 0 || u64_parse(text->value, &us) != TEDDY_OK)
-        return false;
-    turn->backend_us = us;
+    /* The number is the last word. */
+    size_t at = text->value.len;
+    while (at > 0 && text->value.p[at - 1] != ' ')
+        at--;
+    struct span last = {text->value.p + at, text->value.len - at};
+    if (u64_parse(last, &us) == TEDDY_OK)
+        turn->backend_us = us;
     return true;
 }
 
@@ -120,7 +133,7 @@ static bool init(struct talk *t, const struct options *o)
     static const struct session_events events = {on_open, on_message, on_pong, on_closed};
 
     measure_init(&t->measure, o);
-    if (!fleet_init(&t->fleet, o, &t->measure, &events, 0) || !payload_init(&t->payload, o->size))
+    if (!fleet_init(&t->fleet, o, &t->measure, &events, 0))
         return false;
     t->turns = calloc(o->connections, sizeof *t->turns);
     t->fleet.mode = t;
@@ -141,7 +154,6 @@ int talk_run(const struct options *o)
         status = measure_report(&t.measure, "");
     }
     free(t.turns);
-    payload_fini(&t.payload);
     fleet_fini(&t.fleet);
     return status;
 }

@@ -1,6 +1,7 @@
 /* A backend for talk: chat_backend [MS]. Answers each chat completion, whatever it asks, MS
- * milliseconds (500) after it was read, with one event whose text is how long that took in
- * microseconds. A model costs more; this must cost little, so that it is not what is measured. */
+ * milliseconds (500) after it was read, with three sentences, word by word as models do, and how
+ * long that took in microseconds. A model costs more; this must cost little, so that it is not what
+ * is measured. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,14 +54,22 @@ static void answer(struct conn *c)
         "data: "
         "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,"
         "\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-    char event[256], out[1024];
-    size_t n = sizeof head - 1;
+    static const char *const words[] = {"Bears",   " like", " honey", " and",  " long",
+                                        " walks.", " They", " sleep", " all",  " winter",
+                                        " in",     " a",    " warm",  " den.", " What",
+                                        " do",     " you",  " like",  " most?"};
+    char event[256], number[32], out[8192];
+    size_t n = sizeof head - 1, count = sizeof words / sizeof words[0];
     memcpy(out, head, n);
-    snprintf(event, sizeof event,
-             "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{"
-             "\"index\":0,\"delta\":{\"content\":\"%llu\"},\"finish_reason\":null}]}\n\n",
-             (unsigned long long)(now_ns() - c->asked_ns) / 1000);
-    n += (size_t)chunk(out + n, sizeof out - n, event);
+    for (size_t i = 0; i <= count; i++) {
+        snprintf(number, sizeof number, " %llu",
+                 (unsigned long long)(now_ns() - c->asked_ns) / 1000);
+        snprintf(event, sizeof event,
+                 "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{"
+                 "\"index\":0,\"delta\":{\"content\":\"%s\"},\"finish_reason\":null}]}\n\n",
+                 i < count ? words[i] : number);
+        n += (size_t)chunk(out + n, sizeof out - n, event);
+    }
     n += (size_t)chunk(out + n, sizeof out - n, end);
     n += (size_t)chunk(out + n, sizeof out - n, "data: [DONE]\n\n");
     n += (size_t)snprintf(out + n, sizeof out - n, "0\r\n\r\n");

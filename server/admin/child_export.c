@@ -160,7 +160,8 @@ static bool each_kept(void *arg, const struct talk_kept_row *k)
                          (json_int_t)k->count);
         break;
     case KEPT_ALERT:
-        list = "alerts";
+    case KEPT_BLOCKED_WORDS:
+        list = k->what == KEPT_ALERT ? "alerts" : "blocked_words";
         item = json_pack("{s:O, s:s%, s:o}", "at", at, "category", k->a.p, k->a.len, "words",
                          span_json(k->b));
         break;
@@ -182,8 +183,8 @@ static int fill_toy(struct store_tx *tx, const char *child_id, struct page *p, b
     *full = rc == TEDDY_OK;
     if (rc != TEDDY_OK)
         return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
-    p->toy = json_pack("{s:s, s:n, s:[], s:[], s:[], s:[]}", "device_id", device_id, "profile",
-                       "turns", "played", "blocked", "alerts");
+    p->toy = json_pack("{s:s, s:n, s:[], s:[], s:[], s:[], s:[]}", "device_id", device_id,
+                       "profile", "turns", "played", "blocked", "alerts", "blocked_words");
     p->failed |= json_array_append_new(p->conversations, p->toy) != 0;
     p->at.row = row;
     return p->failed ? TEDDY_ENOMEM : store_talk_kept(tx, child_id, row, each_kept, p);
@@ -305,6 +306,7 @@ int child_run_export(struct store_tx *tx, struct admin_command *c)
                      .conversations = json_array(),
                      .history = json_array(),
                      .events = json_array()};
+    struct profile_row limits;
     bool more = false;
     int rc = place_read(c->child->after, &p.at) ? TEDDY_OK : TEDDY_EINVAL;
 
@@ -312,12 +314,17 @@ int child_run_export(struct store_tx *tx, struct admin_command *c)
                p.history == NULL || p.events == NULL;
     if (rc == TEDDY_OK)
         rc = p.failed ? TEDDY_ENOMEM : fill(tx, c->id, &p, &more);
+    int has_limits = rc == TEDDY_OK ? store_limits_get(tx, c->id, &limits) : TEDDY_OK;
+    if (has_limits != TEDDY_OK && has_limits != TEDDY_ENOTFOUND)
+        rc = has_limits;
     if (rc == TEDDY_OK)
         c->child->json =
-            json_pack("{s:s, s:o, s:O, s:O, s:O, s:O, s:O, s:o}", "child_id", c->id, "child",
-                      name_json(c->child), "bindings", p.bindings, "messages", p.messages,
-                      "conversations", p.conversations, "history", p.history, "events", p.events,
-                      "next", more ? place_json(&p.at) : json_null());
+            json_pack("{s:s, s:o, s:o, s:O, s:O, s:O, s:O, s:O, s:o}", "child_id", c->id, "child",
+                      name_json(c->child), "limits",
+                      has_limits == TEDDY_OK ? talk_limits_json(&limits) : json_null(), "bindings",
+                      p.bindings, "messages", p.messages, "conversations", p.conversations,
+                      "history", p.history, "events", p.events, "next",
+                      more ? place_json(&p.at) : json_null());
     json_decref(p.bindings);
     json_decref(p.messages);
     json_decref(p.conversations);

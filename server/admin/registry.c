@@ -125,8 +125,12 @@ static void wake_device(const struct pending *p)
 {
     const struct admin_command *c = p->command;
 
+    struct hub *hub = p->context->hubs[hub_index(c->id, p->context->loop_count)];
+
     if (c->verb == ADMIN_SEND && c->job.result == TEDDY_OK)
-        hub_post_downlink(p->context->hubs[hub_index(c->id, p->context->loop_count)], c->id);
+        hub_post_downlink(hub, c->id);
+    if (c->verb == ADMIN_PROCESSOR && c->job.result == TEDDY_OK)
+        hub_post_own(hub, c->id);
 }
 
 static int submit(const struct pending *p)

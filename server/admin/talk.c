@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "admin/batch.h"
 #include "ops/zone.h"
 #include "proto/ids.h"
 #include "proto/text.h"
@@ -37,6 +38,7 @@ void talk_work_free(struct talk_work *w)
     if (w == NULL)
         return;
     json_decref(w->list);
+    json_decref(w->words);
     wipe(w, sizeof *w);
     free(w);
 }
@@ -234,6 +236,8 @@ static void merge(struct profile_row *to, const struct profile_row *from, unsign
         to->alert_words = from->alert_words;
 }
 
+#define OF_CHILD (1u << TALK_QUIET | 1u << TALK_TZ | 1u << TALK_MINUTES)
+
 static int run_profile(struct store_tx *tx, struct admin_command *c)
 {
     struct talk_work *w = c->talk;
@@ -241,7 +245,9 @@ static int run_profile(struct store_tx *tx, struct admin_command *c)
     int rc = TEDDY_OK;
 
     if (w->device_id[0] == '\0')
-        rc = store_child_only_device(tx, c->id, w->device_id);
+        rc = c->verb == ADMIN_PROFILE_SET && (w->given & ~OF_CHILD) == 0
+                 ? store_child_any_device(tx, c->id, w->device_id)
+                 : store_child_only_device(tx, c->id, w->device_id);
     if (rc == TEDDY_OK)
         rc = store_profile_get(tx, w->device_id, c->id, &pair, &w->profile);
     if (rc == TEDDY_OK)
@@ -266,7 +272,7 @@ json_t *talk_day_json(int64_t day)
 }
 
 struct report {
-    json_t *list, *last; /* last: of list, borrowed */
+    json_t *list, *words, *last; /* last: of list, borrowed */
     int64_t day;
     bool failed;
 };
@@ -293,17 +299,32 @@ static bool each_day(void *arg, const struct talk_day *d)
     return !r->failed;
 }
 
+static bool each_words(void *arg, const struct talk_words *words)
+{
+    struct report *r = arg;
+    json_t *item = json_pack("{s:o, s:s, s:s, s:s%}", "at", time_or_null(words->at_s), "device_id",
+                             words->device_id, "category", words->category, "words", words->words.p,
+                             words->words.len);
+
+    r->failed |= json_array_append_new(r->words, item) != 0;
+    return !r->failed;
+}
+
 static int run_report(struct store_tx *tx, struct admin_command *c)
 {
     struct talk_work *w = c->talk;
-    struct report r = {.list = json_array()};
+    const char *device = w->device_id[0] != '\0' ? w->device_id : NULL;
+    struct report r = {.list = json_array(), .words = json_array()};
     int64_t from = (int64_t)c->now_s / DAY_S - (int64_t)w->days + 1;
 
     json_decref(w->list);
+    json_decref(w->words);
     w->list = r.list;
-    int rc =
-        store_report(tx, c->id, w->device_id[0] != '\0' ? w->device_id : NULL, from, each_day, &r);
-    return r.failed || r.list == NULL ? TEDDY_ENOMEM : rc;
+    w->words = r.words;
+    int rc = store_report(tx, c->id, device, from, each_day, &r);
+    if (rc == TEDDY_OK)
+        rc = store_report_words(tx, c->id, device, from, each_words, &r);
+    return r.failed || r.list == NULL || r.words == NULL ? TEDDY_ENOMEM : rc;
 }
 
 int talk_run(struct store_tx *tx, struct admin_command *c)
@@ -351,14 +372,29 @@ static json_t *text_or_null(const char *text)
     return text[0] != '\0' ? json_string(text) : json_null();
 }
 
+static void quiet_text(const struct profile_row *p, char out[16])
+{
+    out[0] = '\0';
+    if (p->quiet_from != p->quiet_to)
+        (void)snprintf(out, 16, "%02u:%02u-%02u:%02u", p->quiet_from / 60 % 24, p->quiet_from % 60,
+                       p->quiet_to / 60 % 24, p->quiet_to % 60);
+}
+
+json_t *talk_limits_json(const struct profile_row *p)
+{
+    char quiet[16];
+
+    quiet_text(p, quiet);
+    return json_pack("{s:o, s:o, s:o}", "quiet", text_or_null(quiet), "tz", text_or_null(p->zone),
+                     "minutes", p->minutes ? json_integer(p->minutes) : json_null());
+}
+
 json_t *talk_profile_json(const struct profile_row *p)
 {
     static const char *const memory[] = {"default", "off", "on"};
-    char quiet[16] = "";
+    char quiet[16];
 
-    if (p->quiet_from != p->quiet_to)
-        (void)snprintf(quiet, sizeof quiet, "%02u:%02u-%02u:%02u", p->quiet_from / 60 % 24,
-                       p->quiet_from % 60, p->quiet_to / 60 % 24, p->quiet_to % 60);
+    quiet_text(p, quiet);
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b}", "name", text_or_null(p->name),
                      "age", p->age ? json_integer(p->age) : json_null(), "language",
                      text_or_null(p->language), "quiet", text_or_null(quiet), "tz",
@@ -374,7 +410,8 @@ json_t *talk_json(const struct admin_command *c)
     if (c->verb == ADMIN_PROCESSOR)
         return json_pack("{s:s, s:o}", "device_id", c->id, "processor", text_or_null(w->processor));
     if (c->verb == ADMIN_REPORT)
-        return json_pack("{s:s, s:O}", "child_id", c->id, "days", w->list);
+        return json_pack("{s:s, s:O, s:O}", "child_id", c->id, "days", w->list, "blocked_words",
+                         w->words);
     json_t *profile = talk_profile_json(&w->profile);
     if (profile != NULL &&
         (json_object_set_new(profile, "processor", text_or_null(w->processor)) != 0 ||

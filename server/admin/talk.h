@@ -25,7 +25,8 @@ enum talk_member {
 
 /* Of ADMIN_PROFILE_SET, ADMIN_PROFILE_SHOW, ADMIN_REPORT and ADMIN_PROCESSOR. */
 struct talk_work {
-    char device_id[LIMIT_ID_LEN + 1];  /* of the child's; "": its only one, of a report all */
+    char device_id[LIMIT_ID_LEN + 1];  /* of the child's; "": its only one, any where only limits
+                                          are set, of a report all */
     unsigned given;                    /* ADMIN_PROFILE_SET: bit n is talk_member n */
     struct profile_row wanted;         /* those that are given */
     char processor[PROCESSOR_LEN + 1]; /* ADMIN_PROCESSOR; "": the configuration's */
@@ -33,7 +34,8 @@ struct talk_work {
 
     /* What run found. */
     struct profile_row profile;
-    json_t *list; /* of a report */
+    json_t *list;  /* of a report */
+    json_t *words; /* of a report */
 };
 
 bool admin_command_of_talk(const struct admin_command *c);
@@ -48,6 +50,7 @@ int talk_run(struct store_tx *tx, struct admin_command *c);
 void talk_detail(const struct admin_command *c, char *out, size_t cap);
 json_t *talk_day_json(int64_t day); /* from 1970-01-01 */
 json_t *talk_profile_json(const struct profile_row *p);
+json_t *talk_limits_json(const struct profile_row *p);
 json_t *talk_json(const struct admin_command *c); /* the reply to a success, new */
 /* The reply to a refusal; false: it is none of its own. */
 bool talk_refuse(const struct admin_command *c, struct admin_answer *out);

@@ -85,6 +85,8 @@ static void go_live(struct upgrade *u)
 {
     struct hub *hub = hub_here(u->req);
     struct conn *conn = http_upgrade(u->req);
+    if (u->family.own_processor)
+        session_set_own(hub, u->session_id);
     if (conn)
         session_start(hub, u->session_id, conn);
     else

@@ -15,6 +15,7 @@
 #include "store/talk.h"
 
 #define PLAY_GAP_MS  60000   /* silence up to here counts as play */
+#define PLAY_WRITE_S 10      /* of play are written at once, and what is left at the end */
 #define BLOCKED_MAX  4       /* told of one turn */
 #define RAW_MAX      2097152 /* bytes of an answer that waits to be judged */
 #define PERSON_OLD_S 900     /* clocks change at quarters of an hour, in every zone */
@@ -42,9 +43,9 @@ struct person {
     struct profile_row profile;
     char processor[PROCESSOR_LEN + 1];
     bool has_zone;
-    int32_t offset_s; /* to local time */
-    int64_t day;      /* of played_s */
-    uint64_t played_s;
+    int32_t offset_s;      /* to local time */
+    int64_t day;           /* of played_s */
+    uint64_t played_s;     /* by the child, with all of its toys */
     unsigned long changes; /* of struct minds, when it was read */
     uint64_t until_s;
 };
@@ -70,8 +71,8 @@ void memory_clear(struct memory *m);
 struct turn {
     struct process_turn asked;
     struct process_message *history;
-    char *text, *system;
-    size_t text_len, system_len;
+    char *text;
+    size_t text_len;
     const struct process *process; /* who answers */
     void *state;                   /* its state of this session */
     bool running;                  /* it has not ended */
@@ -115,6 +116,11 @@ struct mind {
     struct load *load;
     struct person person;
     struct memory memory;
+    /* The system prompt, written for `told` and not to be said; NULL: not yet. */
+    char *system;
+    size_t system_len;
+    struct safety_secret *secret; /* NULL without a judge */
+    struct profile_row told;
     uint32_t turns;      /* so far: varies what is said */
     uint64_t played_ms;  /* when play was counted last; 0: never */
     uint64_t unsaved_ms; /* of play */
@@ -138,12 +144,19 @@ void mind_known(struct mind *m, bool ok);
 
 /* limits.c: what is to be said instead of an answer; len 0: nothing, go on. */
 struct span limits_check(struct mind *m);
+enum limits_end { LIMITS_NONE, LIMITS_QUIET, LIMITS_ENOUGH };
+/* The day of p moves on with the time. unsaved_s: played besides. */
+enum limits_end limits_judge(struct person *p, uint64_t now_s, uint64_t unsaved_s);
+/* The clock of p's zone at that time. Reads the zone's file: on the store's thread, never a loop's.
+ */
+void limits_read_clock(struct person *p, uint64_t now_s);
 /* Play goes on until now. */
 void limits_played(struct mind *m);
 
 /* turn.c */
 void turn_begin(struct mind *m); /* the person is known */
 bool mind_remembers(const struct mind *m);
+void turn_forget_prompt(struct mind *m);
 void turn_free(struct turn *t);
 void turn_fall_back(struct mind *m, const char *code, const char *detail);
 void turn_give_up(struct mind *m); /* who answers, and the second judge */
@@ -163,6 +176,7 @@ void moderation_late(struct loop *loop, struct loop_timer *timer);
 
 /* record.c */
 void record_turn(struct mind *m, const struct turn *t);
+void record_rest(struct mind *m); /* of play: the session ends */
 void record_alert(struct mind *m, enum safety_category why, struct span words);
 void record_stop(struct mind_loop *at, struct loop *loop);
 

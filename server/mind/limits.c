@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "mind/internal.h"
+#include "ops/zone.h"
 
 #define DAY_MINUTES 1440
+#define DAY_S       86400
 
 /* A gentle goodbye, in a few languages; the first is for all others. */
 static const struct {
@@ -42,23 +44,41 @@ static bool is_quiet(const struct person *p, unsigned minute)
     return minute >= r->quiet_from || minute < r->quiet_to; /* over midnight */
 }
 
-struct span limits_check(struct mind *m)
+static int64_t local(const struct person *p, uint64_t now_s)
 {
-    struct person *p = &m->person;
+    return (int64_t)now_s + (p->has_zone ? p->offset_s : 0);
+}
+
+void limits_read_clock(struct person *p, uint64_t now_s)
+{
+    p->has_zone = zone_offset(p->profile.zone, (int64_t)now_s, &p->offset_s) == TEDDY_OK;
+    p->day = local(p, now_s) / DAY_S;
+    /* With a limit of minutes it is read each time: another toy may have used some up. */
+    p->until_s = p->profile.minutes > 0 ? 0 : now_s - now_s % PERSON_OLD_S + PERSON_OLD_S;
+}
+
+enum limits_end limits_judge(struct person *p, uint64_t now_s, uint64_t unsaved_s)
+{
     const struct profile_row *r = &p->profile;
-    int64_t local_s = (int64_t)mind_now_s() + (p->has_zone ? p->offset_s : 0);
-    unsigned minute = (unsigned)(local_s / 60 % DAY_MINUTES);
-    if (local_s / 86400 != p->day) {
-        p->day = local_s / 86400;
+    int64_t local_s = local(p, now_s);
+    if (local_s / DAY_S != p->day) {
+        p->day = local_s / DAY_S;
         p->played_s = 0;
     }
-    limits_played(m);
     /* Quiet hours whose clock is not known are quiet all day. */
-    if (r->quiet_from != r->quiet_to && (!p->has_zone || is_quiet(p, minute)))
-        return goodbye(m, true);
-    if (r->minutes > 0 && p->played_s + m->unsaved_ms / 1000 >= (uint64_t)r->minutes * 60)
-        return goodbye(m, false);
-    return (struct span){"", 0};
+    if (r->quiet_from != r->quiet_to &&
+        (!p->has_zone || is_quiet(p, (unsigned)(local_s / 60 % DAY_MINUTES))))
+        return LIMITS_QUIET;
+    if (r->minutes > 0 && p->played_s + unsaved_s >= (uint64_t)r->minutes * 60)
+        return LIMITS_ENOUGH;
+    return LIMITS_NONE;
+}
+
+struct span limits_check(struct mind *m)
+{
+    limits_played(m);
+    enum limits_end end = limits_judge(&m->person, mind_now_s(), m->unsaved_ms / 1000);
+    return end == LIMITS_NONE ? (struct span){"", 0} : goodbye(m, end == LIMITS_QUIET);
 }
 
 void limits_played(struct mind *m)

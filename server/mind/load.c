@@ -6,7 +6,6 @@
 
 #include "mind/internal.h"
 #include "ops/log.h"
-#include "ops/zone.h"
 #include "proto/text.h"
 
 struct load {
@@ -69,16 +68,6 @@ static void each_turn(void *arg, const struct talk_turn *turn)
     memory_add(&l->memory, l->turns_max, l->bytes_max, turn->heard, turn->said);
 }
 
-/* Of the store's thread: a zone's file is read here, and never on a loop. */
-static void read_clock(struct load *l, uint64_t now_s)
-{
-    struct person *p = &l->found;
-    int rc = zone_offset(p->profile.zone, (int64_t)now_s, &p->offset_s);
-    p->has_zone = rc == TEDDY_OK;
-    p->day = ((int64_t)now_s + (p->has_zone ? p->offset_s : 0)) / 86400;
-    p->until_s = now_s - now_s % PERSON_OLD_S + PERSON_OLD_S;
-}
-
 static int run_load(struct store_tx *tx, struct store_job *job)
 {
     struct load *l = (struct load *)job;
@@ -88,8 +77,8 @@ static int run_load(struct store_tx *tx, struct store_job *job)
     if (rc != TEDDY_OK)
         return rc;
     snprintf(l->found.processor, sizeof l->found.processor, "%s", pair.processor);
-    read_clock(l, mind_now_s());
-    rc = store_played_get(tx, &pair, l->child, l->found.day, &l->found.played_s);
+    limits_read_clock(&l->found, mind_now_s());
+    rc = store_played_get(tx, l->child, l->found.day, &l->found.played_s);
     if (rc == TEDDY_OK && l->with_turns)
         rc = store_turn_list(tx, &pair, l->child, each_turn, l);
     return rc;

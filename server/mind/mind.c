@@ -215,11 +215,13 @@ void mind_free(struct mind *m)
     if (!m)
         return;
     mind_cancel(m);
+    record_rest(m);
     if (m->own_state)
         m->own->processor->session_free(m->own_state);
     if (m->spare)
         m->minds->config.fallback->processor->session_free(m->spare);
     memory_clear(&m->memory);
+    turn_forget_prompt(m);
     wipe(m, sizeof *m);
     free(m);
 }

@@ -22,6 +22,7 @@ struct mind_config {
     struct store *store;                 /* NULL: nothing is kept, and no day has an end */
     struct alerts *alerts;               /* NULL: they are told in the log and the audit trail */
     bool memory;                         /* of children whose profile does not say */
+    bool blocked_words;                  /* what was said then is kept for parents */
     unsigned memory_turns, memory_bytes; /* of a pair of toy and child */
     const char *prompt_file;             /* a template; NULL: the one built in */
     struct {

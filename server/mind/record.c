@@ -6,6 +6,7 @@
 #include "mind/alerts.h"
 #include "mind/internal.h"
 #include "ops/log.h"
+#include "process/caller.h"
 #include "proto/text.h"
 #include "store/audit.h"
 
@@ -20,7 +21,7 @@ struct record {
     struct talk_bounds bounds;
     uint8_t blocked[BLOCKED_MAX];
     unsigned blocked_count;
-    bool blocked_in, remember;
+    bool blocked_in, remember, keep_blocked;
     size_t heard, said;
     char words[]; /* heard, then said */
 };
@@ -54,6 +55,9 @@ static int run_record(struct store_tx *tx, struct store_job *job)
             rc = tell(tx, "talk.blocked", r->device, r->child, category,
                       r->blocked_in ? "in" : "out");
     }
+    if (rc == TEDDY_OK && r->keep_blocked)
+        rc = store_blocked_words_add(tx, &pair, r->child, safety_category_name(r->blocked[0]),
+                                     (struct span){r->words, r->heard}, r->now_s);
     if (rc != TEDDY_OK || !r->remember)
         return rc;
     struct talk_turn turn = {
@@ -70,16 +74,20 @@ static void record_done(struct store_job *job)
     free(r);
 }
 
-void record_turn(struct mind *m, const struct turn *t)
+static void record(struct mind *m, const struct turn *t, uint64_t seconds)
 {
     const struct mind_config *c = &m->minds->config;
-    uint64_t seconds = m->unsaved_ms / 1000;
     struct span heard = {t->text ? t->text : "", t->asked.text.len};
     struct span said = {t->said.len ? t->said.p : "", t->said.len};
     bool remember = t->remember && said.len > 0 && heard.len + said.len <= c->memory_bytes;
+    bool keep_blocked = c->blocked_words && t->blocked_count > 0 && heard.len > 0;
     if (!c->store || !m->person.known || (!remember && seconds == 0 && t->blocked_count == 0))
         return;
-    struct record *r = calloc(1, sizeof *r + (remember ? heard.len + said.len : 0));
+    if (!remember) {
+        heard.len = keep_blocked ? utf8_cut(heard, ALERT_WORDS_MAX) : 0;
+        said.len = 0;
+    }
+    struct record *r = calloc(1, sizeof *r + heard.len + said.len);
     if (!r)
         return;
     r->job = (struct store_job){.run = run_record, .done = record_done};
@@ -94,13 +102,13 @@ void record_turn(struct mind *m, const struct turn *t)
     memcpy(r->blocked, t->blocked, sizeof r->blocked);
     r->blocked_in = t->blocked_in;
     r->remember = remember;
-    if (remember) {
-        r->heard = heard.len;
-        r->said = said.len;
-        memcpy(r->words, heard.p, heard.len);
-        memcpy(r->words + heard.len, said.p, said.len);
+    r->keep_blocked = keep_blocked;
+    r->heard = heard.len;
+    r->said = said.len;
+    memcpy(r->words, heard.p, heard.len);
+    memcpy(r->words + heard.len, said.p, said.len);
+    if (remember)
         memory_add(&m->memory, c->memory_turns, c->memory_bytes, heard, said);
-    }
     if (store_write(c->store, &r->job) != TEDDY_OK) {
         r->job.result = TEDDY_EFULL;
         record_done(&r->job);
@@ -108,6 +116,18 @@ void record_turn(struct mind *m, const struct turn *t)
     }
     m->person.played_s += seconds;
     m->unsaved_ms -= seconds * 1000;
+}
+
+void record_rest(struct mind *m)
+{
+    static const struct turn nothing;
+    record(m, &nothing, m->unsaved_ms / 1000);
+}
+
+void record_turn(struct mind *m, const struct turn *t)
+{
+    uint64_t seconds = m->unsaved_ms / 1000;
+    record(m, t, seconds < PLAY_WRITE_S && t->blocked_count == 0 && !t->remember ? 0 : seconds);
 }
 
 /* ---- Alerts ---- */
@@ -213,9 +233,7 @@ void record_alert(struct mind *m, enum safety_category why, struct span words)
     p->category = safety_category_name(why);
     snprintf(p->device, sizeof p->device, "%s", m->who.device);
     snprintf(p->child, sizeof p->child, "%s", m->who.child);
-    p->len = words.len < sizeof p->words ? words.len : sizeof p->words;
-    while (p->len > 0 && p->len < words.len && ((uint8_t)words.p[p->len] & 0xC0) == 0x80)
-        p->len--; /* between characters */
+    p->len = utf8_cut(words, sizeof p->words);
     memcpy(p->words, words.p, p->len);
     p->next = p->at->posts;
     p->prev = &p->at->posts;

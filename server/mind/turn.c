@@ -19,7 +19,6 @@ void turn_free(struct turn *t)
     if (!t)
         return;
     free_words(t->text, t->text_len);
-    free_words(t->system, t->system_len);
     free(t->history);
     buffer_fini(&t->raw);
     buffer_fini(&t->last);
@@ -260,6 +259,32 @@ void turn_wake(struct loop *loop, struct loop_timer *timer)
 
 /* ---- On the way in ---- */
 
+void turn_forget_prompt(struct mind *m)
+{
+    free_words(m->system, m->system_len);
+    free(m->secret);
+    m->system = NULL;
+    m->secret = NULL;
+}
+
+/* Once for as long as the profile is the same. False: out of memory. */
+static bool write_prompt(struct mind *m)
+{
+    const struct profile_row *p = &m->person.profile;
+    const struct safety *safety = m->minds->config.safety;
+    if (m->system && memcmp(&m->told, p, sizeof *p) == 0)
+        return true;
+    turn_forget_prompt(m);
+    m->told = *p;
+    m->system = prompt_write(m->minds->prompt, p, &m->system_len);
+    if (m->system && safety)
+        m->secret = safety_secret_new(safety, (struct span){m->system, m->system_len});
+    if (m->system && (m->secret || !safety))
+        return true;
+    turn_forget_prompt(m);
+    return false;
+}
+
 /* What the processor is told besides the words. False: out of memory. */
 static bool tell(struct mind *m)
 {
@@ -269,10 +294,9 @@ static bool tell(struct mind *m)
     asked->profile.name = span_of(p->name);
     asked->profile.language = span_of(p->language);
     asked->profile.age = p->age;
-    t->system = prompt_write(m->minds->prompt, p, &t->system_len);
-    if (!t->system)
+    if (!write_prompt(m))
         return false;
-    asked->system = (struct span){t->system, t->system_len};
+    asked->system = (struct span){m->system, m->system_len};
     if (m->memory.count == 0)
         return true;
     t->history = calloc(2 * (size_t)m->memory.count, sizeof *t->history);
@@ -359,7 +383,7 @@ void turn_begin(struct mind *m)
     }
     if (c->safety) {
         safety_out_init(&t->out, c->safety, &who, m->turns);
-        safety_out_secret(&t->out, t->asked.system);
+        safety_out_secret(&t->out, m->secret);
     }
     if (!ask(m, m->own, &m->own_state))
         turn_fall_back(m, BACKEND_ERROR, "Out of memory.");

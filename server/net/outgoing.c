@@ -269,6 +269,14 @@ static void content_type(CURL *easy, char out[TYPE_MAX])
     out[len] = '\0';
 }
 
+uint64_t transfer_retry_after_s(const struct transfer *t)
+{
+    curl_off_t seconds = 0;
+    return curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0
+               ? (uint64_t)seconds
+               : 0;
+}
+
 /* False: the transfer is gone. */
 static bool tell_head(struct transfer *t)
 {

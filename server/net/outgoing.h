@@ -62,6 +62,8 @@ void outgoing_free(struct outgoing *o);
 TEDDY_MUST_CHECK int outgoing_start(struct outgoing *o, const struct outgoing_request *request,
                                     const struct outgoing_handler *handler, void *user,
                                     struct transfer **out);
+/* Within head: what a Retry-After of the answer says, 0 without one. */
+uint64_t transfer_retry_after_s(const struct transfer *t);
 /* At once: the connection is closed, nothing is called any more. */
 void transfer_cancel(struct transfer *t);
 /* Nothing is called any more, but what little may be left of the answer is awaited for a moment, so

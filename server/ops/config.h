@@ -46,6 +46,7 @@
     S(webhook_url, "", "Processor webhook: http(s) URL of your service") \
     S(webhook_secret_file, "", "Processor webhook: file of mode 0600 with the secret that signs requests, at least 16 characters. Before it counts the systemd credential teddy-webhook-secret") \
     S(exec_command, "", "Processor exec: absolute path of a program and its arguments, split at spaces; it speaks JSON lines") \
+    N(exec_workers, 1, 1, 64, "", "Processor exec: how many of the program run; a toy is always asked of the same one") \
     N(backend_first_token_ms, 8000, 100, 600000, "ms", "A backend's first words must come within, else the fallback answers; waiting for a place counts") \
     N(backend_idle_ms, 8000, 100, 600000, "ms", "A backend that has begun must go on within") \
     N(backend_total_ms, 60000, 100, 3600000, "ms", "A backend's answer must be whole within") \
@@ -57,9 +58,10 @@
     S(safety_dir, "", "Directory with your own lists of what is not said and not asked, added to those built in (docs/safety.md)") \
     S(safety_language, "en", "Language of children whose profile names none, as BCP 47 writes it") \
     B(safety_allow_uncovered, false, "Let text pass in a language or script that no list covers; off: it is replaced") \
-    B(memory, true, "Remember the last turns of a child with its toy, unless its profile says otherwise (docs/privacy.md)") \
+    B(memory, false, "Remember the last turns of a child with its toy, unless its profile says otherwise (docs/privacy.md)") \
     N(memory_turns, 12, 1, 100, "", "Turns remembered of a child with its toy") \
     N(memory_bytes, 8192, 256, 1048576, "bytes", "Words remembered of a child with its toy") \
+    B(blocked_words, false, "Keep what a child said when something was blocked, for the parents' report alone (docs/privacy.md); off: only the category and how often") \
     S(moderation_url, "", "Endpoint asked about each sentence before it is said: an OpenAI-compatible /v1/moderations, or what answers {\"flagged\": …}; its failure blocks the sentence. Empty: none") \
     S(moderation_model, "", "Model named to moderation_url; empty: none") \
     S(moderation_key_file, "", "File of mode 0600 with the API key of moderation_url. Before it counts the systemd credential teddy-moderation-key; empty: no key") \
@@ -110,6 +112,7 @@
     N(telemetry_interval_s, 300, 0, 86400, "seconds", "Of a toy's telemetry one row in so long is kept; 0: none") \
     N(retention_telemetry_days, 7, 0, 365, "days", "A toy's telemetry leaves after, and beyond its newest 4096 rows; 0: only the last row is kept") \
     N(retention_sessions_days, 30, 0, 3650, "days", "A toy's past session leaves after, and beyond its newest 50; 0: only then") \
+    N(retention_blocked_words_days, 7, 1, 365, "days", "Words that blocked_words keeps leave after; all of them, when it is off") \
     N(retention_batches_days, 0, 0, 36500, "days", "Records of production batches leave after; 0: never") \
     N(retention_admin_tokens_days, 90, 0, 36500, "days", "Records of admin tokens leave so long after these expired or were revoked; 0: never") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \

@@ -114,6 +114,7 @@
     X(PRUNED_ADMIN_TOKENS, "teddy_pruned_total", "kind=\"admin_tokens\"", "") \
     X(PRUNED_TURNS, "teddy_pruned_total", "kind=\"turns\"", "") \
     X(PRUNED_REPORTS, "teddy_pruned_total", "kind=\"reports\"", "") \
+    X(PRUNED_BLOCKED_WORDS, "teddy_pruned_total", "kind=\"blocked_words\"", "") \
     X(PRUNED_TELEMETRY, "teddy_pruned_total", "kind=\"telemetry\"", "") \
     X(PRUNED_SESSIONS, "teddy_pruned_total", "kind=\"sessions\"", "") \
     X(PRUNED_AUDIT, "teddy_pruned_total", "kind=\"audit\"", "") \

@@ -82,11 +82,19 @@ static void hand_on(struct asking_session *s)
     buffer_fini(&text);
 }
 
+static uint64_t retry_after_ms(const struct transfer *t)
+{
+    uint64_t s = transfer_retry_after_s(t);
+    return s < UINT32_MAX ? s * 1000 : UINT32_MAX;
+}
+
 static bool on_head(void *user, long status, const char *type)
 {
     struct asking_session *s = user;
     struct exchange *x = s->exchange;
     x->has_head = true;
+    if (status == 429 || status == 503)
+        s->call.wait_ms = retry_after_ms(x->transfer);
     answer_init(&x->answer, s->at->of->answers, status, type);
     return x->answer.state == ANSWER_OPEN;
 }

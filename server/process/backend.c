@@ -199,6 +199,16 @@ void backend_end(struct backend *b, struct backend_call *call, enum backend_resu
         judge(b, call->probe, result == BACKEND_FAILED, now_ms);
 }
 
+void backend_wait(struct backend *b, uint64_t ms, uint64_t now_ms)
+{
+    uint64_t until = now_ms + earlier(ms, BACKEND_BACKOFF_MAX_MS);
+    if (ms == 0 || until <= b->open_until_ms)
+        return;
+    if (b->backoff_ms == 0)
+        b->backoff_ms = BACKEND_BACKOFF_MIN_MS;
+    b->open_until_ms = until;
+}
+
 /* One that talked until its whole time was up is alive. */
 static enum backend_result late(const struct backend *b, const struct backend_call *c,
                                 uint64_t now_ms)

@@ -82,6 +82,9 @@ void backend_token(struct backend *b, struct backend_call *call, uint64_t now_ms
 /* A call that runs or waits is over. */
 void backend_end(struct backend *b, struct backend_call *call, enum backend_result result,
                  uint64_t now_ms);
+/* The backend itself says that it is not to be asked for so long: the breaker opens at once, for
+ * BACKEND_BACKOFF_MAX_MS at most. Behind backend_end. */
+void backend_wait(struct backend *b, uint64_t ms, uint64_t now_ms);
 /* The next call that something is to be done with, or NULL; until then to be called again, after
  * each of the above and at backend_due_ms. */
 struct backend_call *backend_turn(struct backend *b, uint64_t now_ms, enum backend_verdict *what);

@@ -90,6 +90,31 @@ static void devices_take_turns(void **state)
     assert_string_equal(order, "1;5;6;8;2;7;3;4;");
 }
 
+/* It says itself when it wants to be asked again; that is believed within bounds. */
+static void a_backend_that_asks_for_time_gets_it(void **state)
+{
+    (void)state;
+    backend_wait(&b, 0, 1000);
+    assert_int_equal(ask(0, "a", 1000), BACKEND_START);
+    assert_int_equal(ask(1, "b", 1000), BACKEND_START);
+    assert_int_equal(ask(2, "c", 1000), BACKEND_WAITS);
+    backend_end(&b, &calls[0], BACKEND_FAILED, 1000);
+    backend_wait(&b, 3000, 1000);
+    assert_true(backend_is_down(&b));
+    assert_string_equal(turn(1000), "not asked 2");
+    assert_int_equal(ask(3, "d", 3999), BACKEND_NOT_ASKED);
+    assert_int_equal(ask(3, "d", 4000), BACKEND_START); /* the probe */
+    assert_int_equal(ask(4, "e", 4000), BACKEND_NOT_ASKED);
+    backend_end(&b, &calls[3], BACKEND_FAILED, 4000);
+    backend_wait(&b, UINT64_MAX, 4000);
+    assert_int_equal(b.open_until_ms, 4000 + BACKEND_BACKOFF_MAX_MS);
+    backend_wait(&b, 1, 4001); /* never sooner */
+    assert_int_equal(b.open_until_ms, 4000 + BACKEND_BACKOFF_MAX_MS);
+    assert_int_equal(ask(3, "d", b.open_until_ms), BACKEND_START);
+    backend_end(&b, &calls[3], BACKEND_OK, b.open_until_ms);
+    assert_false(backend_is_down(&b));
+}
+
 static void a_device_has_one_at_a_time(void **state)
 {
     (void)state;
@@ -276,6 +301,7 @@ int main(void)
         cmocka_unit_test_setup(a_few_at_once, setup),
         cmocka_unit_test_setup(devices_take_turns, setup),
         cmocka_unit_test_setup(a_device_has_one_at_a_time, setup),
+        cmocka_unit_test_setup(a_backend_that_asks_for_time_gets_it, setup),
         cmocka_unit_test_setup(time_is_limited, setup),
         cmocka_unit_test_setup(waiting_counts_as_time, setup),
         cmocka_unit_test_setup(a_breaker_opens_and_closes, setup),

@@ -67,8 +67,6 @@ static void note_breaker(struct caller *c, const char *what)
     else
         LOG(LOG_INFO, "backend_up", LOG_S("backend", NAMES[c->kind]),
             LOG_N("loop", loop_index(c->loop)));
-    if (down && c->ops->down)
-        c->ops->down(c);
 }
 
 static void set_timer(struct caller *c)
@@ -88,6 +86,8 @@ static void act(struct call *call, enum backend_verdict what)
         break;
     case BACKEND_LATE:
         call->caller->ops->give_up(call);
+        if (call->caller->ops->late)
+            call->caller->ops->late(call);
         log_failure(call, BACKEND_TIMEOUT, "it took too long");
         note_breaker(call->caller, "it takes too long to answer");
         tell_failure(call, BACKEND_TIMEOUT, "The answer took too long.");
@@ -185,6 +185,7 @@ void call_begin(struct call *call, struct caller *c, const struct process_sessio
     call->turn = said;
     call->sink = sink;
     call->left = c->reply_max;
+    call->wait_ms = 0;
     call->number++;
     enum backend_verdict what =
         c->stopped ? BACKEND_NOT_ASKED
@@ -267,6 +268,7 @@ void call_fail(struct call *call, const char *code, const char *what, enum backe
 {
     struct caller *c = call->caller;
     end(call, result);
+    backend_wait(&c->backend, call->wait_ms, loop_now_ms(c->loop));
     log_failure(call, code, what);
     note_breaker(c, what);
     tell_failure(call, code, "What answers could not.");

@@ -16,8 +16,8 @@ struct caller_ops {
     void (*ask)(struct call *call);
     /* What was asked is not wanted any more; nothing more is said for it. */
     void (*give_up)(struct call *call);
-    /* The backend has just been found not to answer. NULL: never mind. */
-    void (*down)(struct caller *caller);
+    /* It took too long, and has been given up. NULL: never mind. */
+    void (*late)(struct call *call);
 };
 
 /* Indices of the metrics. */
@@ -40,8 +40,9 @@ struct call {
     const struct process_session *who;
     const struct process_turn *turn;
     struct process_sink *sink;
-    size_t left;     /* bytes that may still be said */
-    uint32_t number; /* of the session's calls: tells the next one from this */
+    size_t left;      /* bytes that may still be said */
+    uint32_t number;  /* of the session's calls: tells the next one from this */
+    uint64_t wait_ms; /* set before call_fail: the backend is not to be asked for so long */
 };
 
 static inline bool call_active(const struct call *call)

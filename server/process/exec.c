@@ -1,6 +1,7 @@
 /* A program that answers, in lines of JSON: {"id", "text", …} and {"cancel"} to it, {"id", "text",
- * "done"} or {"id", "error"} from it. It lives on the first loop; the others hand it their lines,
- * and get theirs, through the loops' inboxes. An id is "LOOP-NUMBER". */
+ * "done"} or {"id", "error"} from it. One or several of it live on the first loop; the others hand
+ * them their lines, and get theirs, through the loops' inboxes. An id is "LOOP-NUMBER". A toy with
+ * its child is always asked of the same worker, which may remember it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -27,10 +28,18 @@ struct exec_loop {
     uint64_t last; /* number of a call */
 };
 
-struct exec {
-    struct exec_child child; /* first; the first loop's, as the next four */
+/* The first loop's. */
+struct exec_worker {
+    struct exec_child child;
+    struct exec *of;
     struct buffer room;
     unsigned garbage;
+    unsigned failures; /* to read or to answer in time, since its last answer */
+};
+
+struct exec {
+    struct exec_worker *workers;
+    unsigned worker_count;
     uint32_t patience_ms; /* how long it may take to answer */
     bool stopped;         /* written when no loop runs */
     struct process_config config;
@@ -43,6 +52,7 @@ struct exec_session {
     struct call call;
     struct process_session who;
     struct exec_loop *at;
+    unsigned worker; /* who is asked */
     uint64_t number; /* of the call under way */
 };
 
@@ -50,6 +60,7 @@ struct exec_session {
 struct note {
     struct loop_task task;
     struct exec *exec;
+    unsigned worker;
     uint64_t number; /* of a call; 0: none of them or all */
     bool done, error;
     size_t len;
@@ -125,47 +136,60 @@ static void on_refused(struct loop *loop, struct loop_task *task)
     note_free(n);
 }
 
+/* The first call under way that the worker was asked, up to that number. */
+static struct call *asked_of(const struct exec_loop *at, unsigned worker, uint64_t last)
+{
+    for (struct backend_call *c = at->caller.backend.running.first; c; c = c->next) {
+        struct call *call = CONTAINER(c, struct call, place);
+        if (session_of(call)->worker == worker && session_of(call)->number <= last)
+            return call;
+    }
+    return NULL;
+}
+
 /* All that it was asked before: what is asked while this is told begins behind them. */
 static void on_gone(struct loop *loop, struct loop_task *task)
 {
     struct note *n = CONTAINER(task, struct note, task);
     struct exec_loop *at = n->exec->ends[loop_index(loop)];
-    for (uint64_t last = at->last;;) {
-        struct backend_call *c = at->caller.backend.running.first;
-        while (c && session_of(CONTAINER(c, struct call, place))->number > last)
-            c = c->next;
-        if (!c)
-            break;
-        call_fail(CONTAINER(c, struct call, place), BACKEND_ERROR, "the program ended",
-                  BACKEND_FAILED);
-    }
+    uint64_t last = at->last;
+    for (struct call *call; (call = asked_of(at, n->worker, last)) != NULL;)
+        call_fail(call, BACKEND_ERROR, "the program ended", BACKEND_FAILED);
     note_free(n);
 }
 
 /* ---- on the program's loop */
+
+/* Only one that has had the time to answer: it may have been started again meanwhile. */
+static void count_failure(struct exec_worker *w, uint64_t now_ms)
+{
+    if (++w->failures < BACKEND_FAILURES_MAX || !w->child.pid ||
+        now_ms - w->child.started_ms <= w->of->patience_ms)
+        return;
+    LOG(LOG_WARN, "exec_killed", LOG_N("pid", w->child.pid),
+        LOG_S("why", "it does not answer as it should"));
+    exec_child_kill(&w->child);
+}
 
 static void on_ask(struct loop *loop, struct loop_task *task)
 {
     struct note *n = CONTAINER(task, struct note, task);
     struct exec *x = n->exec;
     unsigned from = (unsigned)(n->number % LOOPS_MAX);
-    (void)loop;
-    if (!exec_child_write(&x->child, (struct span){n->text, n->len}) && n->number)
+    struct exec_worker *w = &x->workers[n->worker];
+    bool written = exec_child_write(&w->child, (struct span){n->text, n->len});
+    if (!written && n->number)
+        count_failure(w, loop_now_ms(loop));
+    if (!written && n->number)
         (void)!note_post(x, x->loops[from], n->number / LOOPS_MAX, NONE, (struct note){.len = 0},
                          on_refused);
     note_free(n);
 }
 
-/* Only one that has had the time to answer: it may have been started again meanwhile. */
-static void on_down(struct loop *loop, struct loop_task *task)
+static void on_late(struct loop *loop, struct loop_task *task)
 {
     struct note *n = CONTAINER(task, struct note, task);
-    struct exec_child *child = &n->exec->child;
-    if (child->pid && loop_now_ms(loop) - child->started_ms > n->exec->patience_ms) {
-        LOG(LOG_WARN, "exec_killed", LOG_N("pid", child->pid),
-            LOG_S("why", "it does not answer as it should"));
-        exec_child_kill(child);
-    }
+    count_failure(&n->exec->workers[n->worker], loop_now_ms(loop));
     note_free(n);
 }
 
@@ -180,46 +204,51 @@ static bool parse_id(const char *id, const struct exec *x, unsigned *loop, uint6
     return true;
 }
 
-static void garbage(struct exec *x, size_t len)
+static void garbage(struct exec_worker *w, size_t len)
 {
-    if (++x->garbage == 1)
+    if (++w->garbage == 1)
         LOG(LOG_WARN, "exec_garbage", LOG_N("bytes", len),
             LOG_S("do", "the program must write nothing but answers to stdout"));
-    if (x->garbage > GARBAGE_MAX) {
+    if (w->garbage > GARBAGE_MAX) {
         LOG(LOG_WARN, "exec_killed", LOG_S("why", "what it writes are no answers"));
-        exec_child_kill(&x->child);
+        exec_child_kill(&w->child);
     }
 }
 
 static void on_line(struct exec_child *child, struct span line)
 {
-    struct exec *x = CONTAINER(child, struct exec, child);
+    struct exec_worker *w = CONTAINER(child, struct exec_worker, child);
+    struct exec *x = w->of;
     struct reply r;
     unsigned loop;
     uint64_t number;
     if (line.len == 0)
         return;
-    if (reply_read(line, &x->room, &r) != TEDDY_OK) {
-        garbage(x, line.len);
+    if (reply_read(line, &w->room, &r) != TEDDY_OK) {
+        garbage(w, line.len);
         return;
     }
     if (parse_id(r.id, x, &loop, &number)) {
-        x->child.backoff_ms = 0;
+        child->backoff_ms = 0;
+        w->failures = 0;
         (void)!note_post(x, x->loops[loop], number, r.text,
                          (struct note){.done = r.done, .error = r.error}, on_answer);
     } else {
-        garbage(x, line.len);
+        garbage(w, line.len);
     }
     reply_fini(&r);
 }
 
 static void on_child_gone(struct exec_child *child)
 {
-    struct exec *x = CONTAINER(child, struct exec, child);
-    x->garbage = 0;
+    struct exec_worker *w = CONTAINER(child, struct exec_worker, child);
+    struct exec *x = w->of;
+    w->garbage = 0;
+    w->failures = 0;
     for (unsigned i = 0; i < LOOPS_MAX; i++)
         if (x->loops[i])
-            (void)!note_post(x, x->loops[i], 0, NONE, (struct note){.len = 0}, on_gone);
+            (void)!note_post(x, x->loops[i], 0, NONE,
+                             (struct note){.worker = (unsigned)(w - x->workers)}, on_gone);
 }
 
 static const struct exec_handler HANDLER = {on_line, on_child_gone};
@@ -236,7 +265,16 @@ static bool post_line(struct exec_session *s, uint64_t number, const char *line)
 {
     struct exec *x = s->at->of;
     uint64_t from = number ? number * LOOPS_MAX + loop_index(s->at->caller.loop) : 0;
-    return note_post(x, x->home, from, span_of(line), (struct note){.len = 0}, on_ask);
+    return note_post(x, x->home, from, span_of(line), (struct note){.worker = s->worker}, on_ask);
+}
+
+/* A name is as good as a random number. */
+static unsigned worker_of(const struct exec *x, const char *speaker)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < 4; i++)
+        n = n << 4 | (unsigned)(speaker[i] <= '9' ? speaker[i] - '0' : speaker[i] - 'a' + 10);
+    return n % x->worker_count;
 }
 
 static void ask(struct call *call)
@@ -246,6 +284,7 @@ static void ask(struct call *call)
     s->number = ++s->at->last;
     id_of(s, id);
     speaker_name(s->at->of->key, &s->who, speaker);
+    s->worker = worker_of(s->at->of, speaker);
     char *line = asked_turn(id, speaker, call->turn);
     if (!line || !post_line(s, s->number, line))
         call_fail(call, BACKEND_ERROR, "out of memory", BACKEND_NEITHER);
@@ -261,13 +300,14 @@ static void give_up(struct call *call)
     (void)!post_line(s, 0, line);
 }
 
-static void down(struct caller *caller)
+static void late(struct call *call)
 {
-    struct exec_loop *at = CONTAINER(caller, struct exec_loop, caller);
-    (void)!note_post(at->of, at->of->home, 0, NONE, (struct note){.len = 0}, on_down);
+    struct exec_session *s = session_of(call);
+    struct exec *x = s->at->of;
+    (void)!note_post(x, x->home, 0, NONE, (struct note){.worker = s->worker}, on_late);
 }
 
-static const struct caller_ops OPS = {ask, give_up, down};
+static const struct caller_ops OPS = {ask, give_up, late};
 
 /* ---- the processor */
 
@@ -276,9 +316,27 @@ static void exec_close(void *shared)
     struct exec *x = shared;
     for (unsigned i = 0; i < LOOPS_MAX; i++)
         free(x->ends[i]);
-    buffer_fini(&x->room);
-    exec_child_fini(&x->child);
+    for (unsigned i = 0; i < x->worker_count; i++) {
+        buffer_fini(&x->workers[i].room);
+        exec_child_fini(&x->workers[i].child);
+    }
+    free(x->workers);
     free(x);
+}
+
+static int open_workers(struct exec *x, const struct process_config *config, char *err, size_t cap)
+{
+    unsigned count = config->exec.workers ? config->exec.workers : 1;
+    int rc = TEDDY_OK;
+    x->workers = calloc(count, sizeof *x->workers);
+    if (!x->workers)
+        return TEDDY_ENOMEM;
+    while (rc == TEDDY_OK && x->worker_count < count) {
+        struct exec_worker *w = &x->workers[x->worker_count++];
+        w->of = x;
+        rc = exec_child_init(&w->child, config->exec.command, &HANDLER, err, cap);
+    }
+    return rc;
 }
 
 static int exec_open(const struct process_config *config, void **shared, char *err, size_t cap)
@@ -288,7 +346,7 @@ static int exec_open(const struct process_config *config, void **shared, char *e
     if (!x)
         return TEDDY_ENOMEM;
     struct writer w = writer_on(x->key, sizeof x->key);
-    int rc = exec_child_init(&x->child, config->exec.command, &HANDLER, err, cap);
+    int rc = open_workers(x, config, err, cap);
     x->config = *config;
     x->patience_ms = config->backend.first_token_ms;
     if (rc == TEDDY_OK && getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
@@ -316,7 +374,8 @@ static int exec_start(void *shared, struct loop *loop)
     x->loops[i] = loop;
     if (i == 0) {
         x->home = loop;
-        exec_child_start(&x->child, loop);
+        for (unsigned n = 0; n < x->worker_count; n++)
+            exec_child_start(&x->workers[n].child, loop);
     }
     return TEDDY_OK;
 }
@@ -328,8 +387,8 @@ static void exec_stop(void *shared, struct loop *loop)
     x->stopped = true;
     if (x->ends[i])
         caller_stop(&x->ends[i]->caller);
-    if (i == 0)
-        exec_child_stop(&x->child);
+    for (unsigned n = 0; i == 0 && n < x->worker_count; n++)
+        exec_child_stop(&x->workers[n].child);
 }
 
 static int exec_session_new(void *shared, struct loop *loop, const struct process_session *who,

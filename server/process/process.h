@@ -61,6 +61,8 @@ struct process_turn {
                         do not answer anew. For the fallback only */
 };
 
+#define EXEC_WORKERS_MAX 64 /* as the configuration allows */
+
 /* A word of the configuration that is not set is NULL. */
 struct process_config {
     unsigned loops;
@@ -78,6 +80,7 @@ struct process_config {
     } webhook;
     struct {
         const char *command; /* a program's absolute path and its arguments, split at spaces */
+        unsigned workers;    /* how many of it run, EXEC_WORKERS_MAX at most; 0: one */
     } exec;
     struct {
         uint32_t first_token_ms, idle_ms, total_ms;

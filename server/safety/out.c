@@ -15,10 +15,15 @@ void safety_out_init(struct safety_out *o, const struct safety *safety,
     o->turn = turn;
     o->tail = o->len = o->seen = 0;
     o->blocked = o->ended = false;
-    o->secret_count = 0;
+    o->secret = NULL;
 }
 
 /* --- what is not to be said: runs of words of the system prompt --- */
+
+struct safety_secret {
+    unsigned count;
+    uint32_t runs[]; /* hashes, sorted */
+};
 
 /* Hashes of each run of SECRET_WORDS words; returns how many. */
 static unsigned hash_runs(const struct folded *f, uint32_t *out, unsigned max)
@@ -52,8 +57,16 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-void safety_out_secret(struct safety_out *o, struct span text)
+void safety_out_secret(struct safety_out *o, const struct safety_secret *secret)
 {
+    o->secret = secret;
+}
+
+struct safety_secret *safety_secret_new(const struct safety *safety, struct span text)
+{
+    struct safety_secret *secret;
+    uint32_t runs[SAFETY_SENTENCE_MAX];
+    unsigned count = 0;
     union {
         struct folded f;
         char room[sizeof(struct folded) + GLYPHS_MAX * sizeof(struct glyph)];
@@ -63,19 +76,25 @@ void safety_out_secret(struct safety_out *o, struct span text)
         text.len = SAFETY_IN_MAX;
     while (text.len > 0 && text.len == SAFETY_IN_MAX && ((uint8_t)text.p[text.len - 1] & 0x80))
         text.len--; /* not in the middle of a character */
-    if (!fold_text(&o->safety->map, text, &store.f, GLYPHS_MAX))
-        return;
-    o->secret_count = hash_runs(&store.f, o->secret, SAFETY_SENTENCE_MAX);
-    qsort(o->secret, o->secret_count, sizeof *o->secret, by_value);
+    if (fold_text(&safety->map, text, &store.f, GLYPHS_MAX))
+        count = hash_runs(&store.f, runs, SAFETY_SENTENCE_MAX);
+    secret = malloc(sizeof *secret + count * sizeof *runs);
+    if (!secret)
+        return NULL;
+    secret->count = count;
+    memcpy(secret->runs, runs, count * sizeof *runs);
+    qsort(secret->runs, count, sizeof *runs, by_value);
+    return secret;
 }
 
 static bool tells_secret(const struct safety_out *o, const struct folded *f)
 {
     uint32_t runs[SAFETY_TAIL_MAX + SAFETY_SENTENCE_MAX];
-    unsigned count = o->secret_count ? hash_runs(f, runs, sizeof runs / sizeof *runs) : 0;
+    const struct safety_secret *secret = o->secret;
+    unsigned count = secret ? hash_runs(f, runs, sizeof runs / sizeof *runs) : 0;
 
     for (unsigned i = 0; i < count; i++)
-        if (bsearch(&runs[i], o->secret, o->secret_count, sizeof *runs, by_value))
+        if (bsearch(&runs[i], secret->runs, secret->count, sizeof *runs, by_value))
             return true;
     return false;
 }

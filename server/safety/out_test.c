@@ -288,7 +288,9 @@ static void the_system_prompt_is_not_told(void **state)
 
     (void)state;
     safety_out_init(&o, builtin(), &who, 0);
-    safety_out_secret(&o, span_of(prompt));
+    struct safety_secret *secret = safety_secret_new(builtin(), span_of(prompt));
+    assert_non_null(secret);
+    safety_out_secret(&o, secret);
     safety_out_feed(&o, span_of("I am Teddy, a gentle bear. I love honey. "), gather, &said);
     assert_false(safety_out_blocked(&o));
     safety_out_feed(&o, span_of("They wrote: a gentle bear, who SPEAKS with Lily, aged six."),
@@ -296,6 +298,7 @@ static void the_system_prompt_is_not_told(void **state)
     safety_out_end(&o, gather, &said);
     assert_true(safety_out_blocked(&o));
     assert_int_equal(said.verdict.categories, SAFETY_BIT(SAFETY_INJECTION));
+    free(secret);
 }
 
 /* --- what is said instead --- */

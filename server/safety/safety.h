@@ -118,6 +118,8 @@ struct safety_sentence {
     struct safety_verdict verdict;
 };
 
+struct safety_secret;
+
 /* One answer's state, in the caller's storage; its members are private. */
 struct safety_out {
     const struct safety *safety;
@@ -127,8 +129,7 @@ struct safety_out {
     uint16_t seen;      /* of the sentence: bytes in which no end was found */
     bool blocked;
     bool ended;
-    unsigned secret_count;
-    uint32_t secret[SAFETY_SENTENCE_MAX]; /* hashes of runs of words that are not said, sorted */
+    const struct safety_secret *secret; /* NULL: none */
     char buf[SAFETY_TAIL_MAX + SAFETY_SENTENCE_MAX];
     char said[SAFETY_SPOKEN_MAX];
 };
@@ -136,9 +137,11 @@ struct safety_out {
 /* who->language and safety must outlive o. turn varies replacements. */
 void safety_out_init(struct safety_out *o, const struct safety *safety,
                      const struct safety_who *who, uint32_t turn);
-/* The system prompt, or anything else of which no eight words in a row may be said. Call it before
- * the first text; text need not outlive the call. Up to SAFETY_SENTENCE_MAX runs are kept. */
-void safety_out_secret(struct safety_out *o, struct span text);
+/* The system prompt, or anything else of which no eight words in a row may be said; text need not
+ * outlive the call. Up to SAFETY_SENTENCE_MAX runs are kept. To be free()d; NULL: out of memory. */
+struct safety_secret *safety_secret_new(const struct safety *safety, struct span text);
+/* It is not said. Call it before the first text; secret must outlive o. */
+void safety_out_secret(struct safety_out *o, const struct safety_secret *secret);
 
 /* Takes from *rest, as much as it can use, and gives one sentence when it has one: TEDDY_OK, call
  * again with the same rest; TEDDY_AGAIN: all is taken, more text is needed. A sentence that awaits

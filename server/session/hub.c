@@ -311,6 +311,13 @@ void session_set_key(struct hub *hub, uint64_t session_id, uint8_t key)
         s->key = key & 63u;
 }
 
+void session_set_own(struct hub *hub, uint64_t session_id)
+{
+    struct session *s = hub_find(hub, session_id);
+    if (s)
+        s->own = true;
+}
+
 void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid,
                           uint16_t code, const char *word)
 {
@@ -414,6 +421,7 @@ void hub_post_close(struct hub *hub, const char *device_id, const uint8_t *keep_
 struct waking {
     struct loop_task task;
     struct hub *hub;
+    void (*tell)(struct session *s);
     char device_id[LIMIT_ID_LEN + 1];
 };
 
@@ -423,21 +431,37 @@ static void wake_here(struct loop *loop, struct loop_task *task)
     (void)loop;
     for (struct session *s = *device_bucket(w->hub, w->device_id); s; s = s->next)
         if (strcmp(session_device(s), w->device_id) == 0)
-            downlink_go(s);
+            w->tell(s);
     free(w);
 }
 
-void hub_post_downlink(struct hub *hub, const char *device_id)
+static void post_waking(struct hub *hub, const char *device_id, void (*tell)(struct session *s))
 {
     struct waking *w = calloc(1, sizeof *w);
     if (!w) {
-        LOG(LOG_WARN, "out_of_memory", LOG_S("at", "hub_post_downlink"));
+        LOG(LOG_WARN, "out_of_memory", LOG_S("at", "hub"));
         return;
     }
     w->task.run = wake_here;
     w->hub = hub;
+    w->tell = tell;
     snprintf(w->device_id, sizeof w->device_id, "%s", device_id);
     loop_post(hub->loop, &w->task);
+}
+
+void hub_post_downlink(struct hub *hub, const char *device_id)
+{
+    post_waking(hub, device_id, downlink_go);
+}
+
+static void set_own(struct session *s)
+{
+    s->own = true;
+}
+
+void hub_post_own(struct hub *hub, const char *device_id)
+{
+    post_waking(hub, device_id, set_own);
 }
 
 void hub_drain(struct hub *hub, uint16_t code, const char *word)

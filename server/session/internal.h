@@ -100,6 +100,7 @@ struct session {
     uint64_t loop : 8;     /* the hub's */
     uint64_t child_at : 8; /* of the child's id in ids */
     uint64_t client : 2;   /* enum session_client */
+    uint64_t own : 1;      /* the toy has a processor of its own */
     uint64_t seq : SESSION_SEQ_BITS;
     uint64_t close_code : 16;
     uint32_t heard_ms, ping_ms /* the next one */;

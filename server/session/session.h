@@ -75,6 +75,14 @@ void session_refreshed(struct hub *hub, uint64_t session_id, const char *access,
 /* The key that signs what session_refreshed is about to hand it. */
 void session_set_key(struct hub *hub, uint64_t session_id, uint8_t key);
 
+/* The toy has a processor of its own: even where the configuration's is the echo alone, whoever
+ * that is answers from now on. It stays so for the session: without one again, the echo is still
+ * all that is said. */
+void session_set_own(struct hub *hub, uint64_t session_id);
+/* The same for the device's session, if it has one. Out of memory: from its next session on.
+ * Threads: any. */
+void hub_post_own(struct hub *hub, const char *device_id);
+
 /* Closes the device's session whose family is not keep_sid (NULL: any), also one that is only
  * registered. word: a literal, kept by address. */
 void session_close_device(struct hub *hub, const char *device_id, const uint8_t *keep_sid,

@@ -240,7 +240,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     }
     metric_add(loop_index(session_hub(s)->loop), METRIC_UTTERANCES, 1);
     check_id(s, id, &u);
-    bool echo_only = minds_echo_only(session_hub(s)->config->minds);
+    bool echo_only = !s->own && minds_echo_only(session_hub(s)->config->minds);
     send_echo(s, u.seq, id, text, echo_only);
     if (echo_only)
         metric_answered_at_once(s->loop);

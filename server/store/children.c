@@ -39,6 +39,9 @@ static const struct {
     {"blocked", STMT_CHILD_FORGET_BLOCKED,
      "DELETE FROM blocked WHERE child_id = ?1 AND day - 1 <= ?2 / 86400"},
     {"alert", STMT_CHILD_FORGET_ALERTS, "DELETE FROM alert WHERE child_id = ?1 AND at_s <= ?2"},
+    {"limits", STMT_CHILD_FORGET_LIMITS, "DELETE FROM limits WHERE child_id = ?1 AND set_s <= ?2"},
+    {"blocked_words", STMT_CHILD_FORGET_BLOCKED_WORDS,
+     "DELETE FROM blocked_words WHERE child_id = ?1 AND at_s <= ?2"},
 };
 
 int store_child_forget(struct store_tx *tx, const char *child_id, uint64_t up_to_s,
@@ -63,8 +66,16 @@ int store_child_latest(struct store_tx *tx, const char *child_id, uint64_t *at_s
 {
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_CHILD_LATEST,
-                "SELECT max(coalesce((SELECT max(claimed_s) FROM device WHERE " OF_CHILD "), 0),"
-                " coalesce((SELECT made_s FROM child WHERE child_id = ?1), 0))");
+                "SELECT coalesce(max(at), 0) FROM"
+                " (SELECT max(claimed_s) AS at FROM device WHERE " OF_CHILD
+                "  UNION ALL SELECT made_s FROM child WHERE child_id = ?1"
+                "  UNION ALL SELECT max(set_s) FROM profile WHERE child_id = ?1"
+                "  UNION ALL SELECT set_s FROM limits WHERE child_id = ?1"
+                "  UNION ALL SELECT max(at_s) FROM turn WHERE child_id = ?1"
+                "  UNION ALL SELECT max(at_s) FROM alert WHERE child_id = ?1"
+                "  UNION ALL SELECT max(at_s) FROM blocked_words WHERE child_id = ?1"
+                "  UNION ALL SELECT (max(day) - 1) * 86400 FROM played WHERE child_id = ?1"
+                "  UNION ALL SELECT (max(day) - 1) * 86400 FROM blocked WHERE child_id = ?1)");
     bind_text(st, 1, child_id);
     int err = tx_row(tx, st);
     if (err == TEDDY_OK)

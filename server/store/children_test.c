@@ -169,6 +169,7 @@ static int fill_body(struct store_tx *tx, void *arg)
                                                              .child_id = i < 2 ? "kid-of-this-test"
                                                                                : "kid-of-another"}),
                          TEDDY_OK);
+        talk_with(tx, ids[i], i < 2 ? "kid-of-this-test" : "kid-of-another");
     }
     return TEDDY_OK;
 }
@@ -189,6 +190,12 @@ static uint64_t rows_of(const struct child_erased *e, const char *table)
     return 0;
 }
 
+#define TALK_ROWS                                                                                  \
+    "SELECT (SELECT count(*) FROM profile) + (SELECT count(*) FROM turn)"                          \
+    " + (SELECT count(*) FROM played) + (SELECT count(*) FROM blocked)"                            \
+    " + (SELECT count(*) FROM alert) + (SELECT count(*) FROM blocked_words)"                       \
+    " + (SELECT count(*) FROM limits)"
+
 static void nothing_of_it_is_left(void **state)
 {
     struct child_erased erased;
@@ -204,6 +211,11 @@ static void nothing_of_it_is_left(void **state)
     assert_int_equal(rows_of(&erased, "telemetry"), 2);
     assert_int_equal(rows_of(&erased, "past_session"), 2);
     assert_int_equal(rows_of(&erased, "child"), 1);
+    assert_int_equal(rows_of(&erased, "limits"), 1);
+    static const char *const talks[] = {"profile", "turn",  "played",
+                                        "blocked", "alert", "blocked_words"};
+    for (size_t i = 0; i < sizeof talks / sizeof talks[0]; i++)
+        assert_int_equal(rows_of(&erased, talks[i]), 2);
     each_column(assert_without, (void *)(uintptr_t) "kid-of-this-test");
     assert_false(files_have("kid-of-this-test", 16)); /* at once: the log is cut */
     uint8_t jti[2 * STORE_JTI_LEN];
@@ -219,6 +231,7 @@ static void nothing_of_it_is_left(void **state)
     assert_int_equal(raw_number("SELECT count(*) FROM child"), 1);
     assert_true(files_have("kid-of-another", 14));
     assert_int_equal(raw_number("SELECT count(*) FROM audit"), 3);
+    assert_int_equal(raw_number(TALK_ROWS), 7);
 
     run(forget_body, &erased);
     for (unsigned i = 0; i < CHILD_TABLES; i++)
@@ -420,6 +433,7 @@ static void a_restored_database_is_brought_up_to_the_list(void **state)
     store = must_open(&(struct store_options){.path = place.path});
     assert_bound("a", false);
     assert_bound("c", true);
+    assert_int_equal(raw_number(TALK_ROWS), 7); /* the other child's */
 }
 
 static void write_list(const char *text)

@@ -220,7 +220,9 @@ static int next_child(struct store_tx *tx, char after[LIMIT_ID_LEN + 1])
                 " UNION ALL SELECT min(child_id) FROM turn WHERE child_id > ?1"
                 " UNION ALL SELECT min(child_id) FROM played WHERE child_id > ?1"
                 " UNION ALL SELECT min(child_id) FROM blocked WHERE child_id > ?1"
-                " UNION ALL SELECT min(child_id) FROM alert WHERE child_id > ?1)");
+                " UNION ALL SELECT min(child_id) FROM alert WHERE child_id > ?1"
+                " UNION ALL SELECT min(child_id) FROM limits WHERE child_id > ?1"
+                " UNION ALL SELECT min(child_id) FROM blocked_words WHERE child_id > ?1)");
     bind_text(st, 1, after);
     char next[LIMIT_ID_LEN + 1] = "";
     int err = tx_row(tx, st);

@@ -74,6 +74,7 @@ static int read_row(struct store_tx *tx, sqlite3_stmt *st, const uint8_t *sid,
 {
     out->device_row = sqlite3_column_int64(st, 0);
     out->device_enabled = sqlite3_column_int(st, 1) != 0;
+    out->own_processor = sqlite3_column_int(st, 12) != 0;
     out->revoked = true;
     if (column_text(tx, st, 2, out->child_id, sizeof out->child_id) != TEDDY_OK)
         return TEDDY_ESTORE;
@@ -90,7 +91,8 @@ int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_FAMILY_GET,
                 "SELECT row, enabled, child_id, sid, access_jti, refresh_jti, iat_s, access_exp_s,"
-                " refresh_exp_s, presented, spent_jti, spent_s FROM device WHERE device_id = ?1");
+                " refresh_exp_s, presented, spent_jti, spent_s, processor <> '' FROM device"
+                " WHERE device_id = ?1");
     bind_text(st, 1, device_id);
     int err = tx_row(tx, st);
     if (err == TEDDY_OK) {

@@ -66,8 +66,25 @@ static const char pseudonyms[] = "DELETE FROM child WHERE NOT EXISTS (SELECT 1 F
 #define LEFT(table)                                                                                \
     "DELETE FROM " table " AS t WHERE NOT EXISTS (SELECT 1 FROM device d JOIN former.device f"     \
     " ON f.device_id = d.device_id WHERE d.row = t.device_row AND f.child_id = t.child_id);"
+#define GONE(table)                                                                                \
+    "DELETE FROM " table " AS t WHERE NOT EXISTS (SELECT 1 FROM device d JOIN former.device f"     \
+    " ON f.device_id = d.device_id JOIN former." table " o ON (o.device_row, o.child_id, o.n) ="   \
+    " (f.row, t.child_id, t.n) WHERE d.row = t.device_row AND o.at_s = t.at_s);"
 static const char conversations[] =
-    LEFT("profile") LEFT("turn") LEFT("played") LEFT("blocked") LEFT("alert");
+    LEFT("profile") LEFT("turn") LEFT("played") LEFT("blocked") LEFT("alert")
+        LEFT("blocked_words") "DELETE FROM limits AS t WHERE NOT EXISTS"
+                              " (SELECT 1 FROM former.device f WHERE f.child_id = t.child_id);"
+    /* Words that the former one has let go do not come back … */
+    GONE("turn") GONE("blocked_words")
+    /* … and what was set since the backup stays set. */
+    "INSERT OR REPLACE INTO limits SELECT f.* FROM former.limits f LEFT JOIN limits t"
+    " ON t.child_id = f.child_id WHERE f.set_s >= coalesce(t.set_s, 0);"
+    "INSERT OR REPLACE INTO profile (device_row, child_id, name, language, age, memory,"
+    " alert_words, set_s) SELECT d.row, p.child_id, p.name, p.language, p.age, p.memory,"
+    " p.alert_words, p.set_s FROM former.profile p JOIN former.device f ON f.row = p.device_row"
+    " JOIN device d ON d.device_id = f.device_id AND d.child_id = p.child_id"
+    " LEFT JOIN profile t ON t.device_row = d.row AND t.child_id = p.child_id"
+    " WHERE p.set_s >= coalesce(t.set_s, 0);";
 
 /* A toy's past, the same. */
 #define STRANGE(table)                                                                             \

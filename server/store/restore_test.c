@@ -4,10 +4,14 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "store/children.h"
+#include "store/erasures.h"
 #include "store/fleet.h"
 #include "store/history.h"
+#include "store/internal.h"
 #include "store/older_schema.h"
 #include "store/restore.h"
+#include "store/talk.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -24,6 +28,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    char list[96];
+    snprintf(list, sizeof list, "%s/" ERASURES_FILE, place.dir);
+    unlink(list);
     unlink(copy);
     place_remove(&place);
     return 0;
@@ -280,6 +287,140 @@ static void test_rotated(void **state)
     in_store(copy, used_body, &(struct claims){"backup", 200, 210});
 }
 
+/* ---- What conversations left ---- */
+
+struct said {
+    const char *device, *words;
+    uint64_t at_s;
+    enum profile_switch memory;
+    unsigned minutes;
+};
+
+static struct talk_pair pair_of(struct store_tx *tx, const char *device, struct profile_row *p)
+{
+    struct talk_pair pair;
+    assert_int_equal(store_profile_get(tx, device, "kid", &pair, p), TEDDY_OK);
+    return pair;
+}
+
+static int bind_body(struct store_tx *tx, void *arg)
+{
+    assert_int_equal(bind_child(tx, arg, "kid", 1, 100), TEDDY_OK);
+    return TEDDY_OK;
+}
+
+static int bind_again_body(struct store_tx *tx, void *arg)
+{
+    assert_int_equal(bind_child(tx, arg, "kid", 2, 300), TEDDY_OK);
+    return TEDDY_OK;
+}
+
+static int turn_body(struct store_tx *tx, void *arg)
+{
+    const struct said *s = arg;
+    struct profile_row p;
+    struct span words = {s->words, strlen(s->words)};
+    struct talk_pair pair = pair_of(tx, s->device, &p);
+    assert_int_equal(
+        store_turn_add(tx, &pair, "kid",
+                       &(struct talk_turn){.at_s = s->at_s, .heard = words, .said = words},
+                       &(struct talk_bounds){2, 900}),
+        TEDDY_OK);
+    assert_int_equal(store_blocked_words_add(tx, &pair, "kid", "other", words, s->at_s), TEDDY_OK);
+    return TEDDY_OK;
+}
+
+static int profile_body(struct store_tx *tx, void *arg)
+{
+    const struct said *s = arg;
+    struct profile_row p;
+    struct talk_pair pair = pair_of(tx, s->device, &p);
+    snprintf(p.name, sizeof p.name, "%s", s->words);
+    p.memory = s->memory;
+    p.minutes = s->minutes;
+    assert_int_equal(store_profile_put(tx, &pair, "kid", &p, s->at_s), TEDDY_OK);
+    return TEDDY_OK;
+}
+
+static int forget_body(struct store_tx *tx, void *arg)
+{
+    struct child_erased erased;
+    (void)arg;
+    assert_int_equal(erasures_append(tx, "kid", 200), TEDDY_OK);
+    assert_int_equal(store_child_forget(tx, "kid", UINT64_MAX, &erased), TEDDY_OK);
+    return TEDDY_OK;
+}
+
+static void each_turn(void *arg, const struct talk_turn *turn)
+{
+    strncat(arg, turn->heard.p, turn->heard.len);
+}
+
+struct expected {
+    const char *turns, *name;
+    unsigned minutes;
+    enum profile_switch memory;
+};
+
+static int is_body(struct store_tx *tx, void *arg)
+{
+    const struct expected *e = arg;
+    char turns[256] = "";
+    struct profile_row p;
+    struct talk_pair pair = pair_of(tx, "toy", &p);
+    assert_int_equal(store_turn_list(tx, &pair, "kid", each_turn, turns), TEDDY_OK);
+    assert_string_equal(turns, e->turns);
+    assert_string_equal(p.name, e->name);
+    assert_int_equal(p.minutes, e->minutes);
+    assert_int_equal(p.memory, e->memory);
+    return TEDDY_OK;
+}
+
+static void conversations_until_the_backup(void)
+{
+    add(place.path, "toy", 1, 100);
+    in_store(place.path, bind_body, "toy");
+    in_store(place.path, profile_body, &(struct said){"toy", "Mia", 110, PROFILE_ON, 30});
+    in_store(place.path, turn_body, &(struct said){"toy", "one,", 120, 0, 0});
+    in_store(place.path, turn_body, &(struct said){"toy", "two,", 130, 0, 0});
+    back_up();
+}
+
+/* Without the former one, all is as in the backup; with it, what was set since stays, and words
+ * that were let go since do not come back. */
+static void test_conversations(void **state)
+{
+    (void)state;
+    conversations_until_the_backup();
+    (void)must_restore();
+    in_store(copy, is_body, &(struct expected){"one,two,", "Mia", 30, PROFILE_ON});
+    in_store(place.path, turn_body, &(struct said){"toy", "three,", 140, 0, 0});
+    in_store(place.path, profile_body, &(struct said){"toy", "Zoe", 150, PROFILE_ON, 10});
+    (void)must_restore();
+    in_store(copy, is_body, &(struct expected){"two,", "Zoe", 10, PROFILE_ON});
+}
+
+static void test_memory_switched_off_since(void **state)
+{
+    (void)state;
+    conversations_until_the_backup();
+    in_store(place.path, profile_body, &(struct said){"toy", "Mia", 150, PROFILE_OFF, 30});
+    (void)must_restore();
+    in_store(copy, is_body, &(struct expected){"", "Mia", 30, PROFILE_OFF});
+}
+
+/* Its toy has been claimed for a child of the same id again since: that is another one. */
+static void test_forgotten_since(void **state)
+{
+    (void)state;
+    conversations_until_the_backup();
+    in_store(place.path, forget_body, NULL);
+    in_store(place.path, bind_again_body, "toy");
+    (void)must_restore();
+    in_store(copy, bind_again_body, "toy");
+    in_store(copy, is_body, &(struct expected){"", "", 0, PROFILE_DEFAULT});
+}
+
 /* A list whose ids were off by one line was removed and imported anew: each secret is another's. */
 static void test_secrets_that_changed_hands(void **state)
 {
@@ -390,6 +531,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_claims_of_both, setup, teardown),
         cmocka_unit_test_setup_teardown(test_of_an_older_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotated, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_conversations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_memory_switched_off_since, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forgotten_since, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secrets_that_changed_hands, setup, teardown),
         cmocka_unit_test_setup_teardown(test_of_a_toys_past, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_keys, setup, teardown),

@@ -305,44 +305,49 @@ static int retain_children(struct store_tx *tx, const struct retention_bounds *b
 static int retain_talk(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
                        uint64_t *pruned)
 {
+    const uint64_t turns = before(now_s, b->memory_days), reports = before(now_s, b->reports_days);
+    const uint64_t words = b->blocked_words_days > 0 ? before(now_s, b->blocked_words_days) : now_s;
     const struct {
         enum stmt_id id;
         const char *sql;
+        uint64_t bound; /* 0: none goes */
         enum retention_kind kind;
-        uint32_t keep_days;
-        bool days; /* the table counts in days */
     } tables[] = {
         {STMT_RETAIN_TURNS,
          "DELETE FROM turn WHERE (device_row, child_id, n) IN (SELECT device_row, child_id, n"
          " FROM turn WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
-         RETENTION_TURNS, b->memory_days, false},
+         turns, RETENTION_TURNS},
         {STMT_RETAIN_PLAYED,
          "DELETE FROM played WHERE (device_row, child_id, day) IN (SELECT device_row, child_id, day"
          " FROM played WHERE day < ?1 ORDER BY day LIMIT ?2)",
-         RETENTION_REPORTS, b->reports_days, true},
+         reports / DAY_S, RETENTION_REPORTS},
         {STMT_RETAIN_BLOCKED,
          "DELETE FROM blocked WHERE (device_row, child_id, day, category) IN (SELECT device_row,"
          " child_id, day, category FROM blocked WHERE day < ?1 ORDER BY day LIMIT ?2)",
-         RETENTION_REPORTS, b->reports_days, true},
+         reports / DAY_S, RETENTION_REPORTS},
         {STMT_RETAIN_ALERTS,
          "DELETE FROM alert WHERE n IN (SELECT n FROM alert WHERE at_s <= ?1 ORDER BY n LIMIT ?2)",
-         RETENTION_REPORTS, b->reports_days, false},
+         reports, RETENTION_REPORTS},
+        {STMT_RETAIN_BLOCKED_WORDS,
+         "DELETE FROM blocked_words WHERE (device_row, child_id, n) IN (SELECT device_row,"
+         " child_id, n FROM blocked_words WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
+         words, RETENTION_BLOCKED_WORDS},
         {STMT_RETAIN_TELEMETRY,
          "DELETE FROM telemetry WHERE (device_row, n) IN (SELECT device_row, n FROM telemetry"
          " WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
-         RETENTION_TELEMETRY, b->telemetry_days, false},
+         before(now_s, b->telemetry_days), RETENTION_TELEMETRY},
         {STMT_RETAIN_SESSIONS,
          "DELETE FROM past_session WHERE (device_row, n) IN (SELECT device_row, n"
          " FROM past_session WHERE closed_s <= ?1 ORDER BY closed_s LIMIT ?2)",
-         RETENTION_SESSIONS, b->sessions_days, false},
+         before(now_s, b->sessions_days), RETENTION_SESSIONS},
     };
     bool more = false;
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        uint64_t gone = 0, bound = before(now_s, tables[i].keep_days);
-        if (tables[i].keep_days == 0)
+        uint64_t gone = 0;
+        if (tables[i].bound == 0)
             continue;
         sqlite3_stmt *st = tx_stmt(tx, tables[i].id, tables[i].sql);
-        bind_u64(st, 1, tables[i].days ? bound / DAY_S : bound);
+        bind_u64(st, 1, tables[i].bound);
         bind_u64(st, 2, PIECE);
         int err = count(tx, st, &gone);
         if (err != TEDDY_OK)

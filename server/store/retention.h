@@ -19,7 +19,8 @@
     X(TURNS, "turns")                                                                              \
     X(REPORTS, "reports")                                                                          \
     X(TELEMETRY, "telemetry")                                                                      \
-    X(SESSIONS, "sessions")
+    X(SESSIONS, "sessions")                                                                        \
+    X(BLOCKED_WORDS, "blocked_words")
 
 enum retention_kind {
 #define RETENTION_ENUM(id, name) RETENTION_##id,
@@ -36,11 +37,12 @@ struct retention_bounds {
     uint32_t bindings_days; /* a binding of a toy that neither claims nor refreshes */
     uint32_t children_days; /* the pseudonym's key of a child without a toy */
     uint32_t batches_days;
-    uint32_t admin_tokens_days; /* after they expired or were revoked */
-    uint32_t memory_days;       /* a remembered turn */
-    uint32_t reports_days;      /* what was played and blocked, and alerts nobody took */
-    uint32_t telemetry_days;    /* how a toy was */
-    uint32_t sessions_days;     /* when it was here */
+    uint32_t admin_tokens_days;  /* after they expired or were revoked */
+    uint32_t memory_days;        /* a remembered turn */
+    uint32_t reports_days;       /* what was played and blocked, and alerts nobody took */
+    uint32_t telemetry_days;     /* how a toy was */
+    uint32_t sessions_days;      /* when it was here */
+    uint32_t blocked_words_days; /* 0: they go at once, as none are to be kept */
 };
 
 enum retention_step {

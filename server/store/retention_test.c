@@ -68,7 +68,7 @@ static int piece_body(struct store_tx *tx, void *arg)
     return store_retain(tx, &w->bounds, w->now_s, &w->at, &w->next, w->piece);
 }
 
-static const struct retention_bounds bounds = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100};
+static const struct retention_bounds bounds = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110};
 
 /* A walk at that time; it is left with what went. */
 static struct walk walk(const struct retention_bounds *b, uint64_t now_s)

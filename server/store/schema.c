@@ -181,15 +181,19 @@ static const char *const steps[] = {
     " child_id TEXT NOT NULL,"
     " name TEXT NOT NULL,"
     " language TEXT NOT NULL,"
-    " zone TEXT NOT NULL,"
     " age INTEGER NOT NULL,"
-    " quiet_from INTEGER NOT NULL,"
-    " quiet_to INTEGER NOT NULL,"
-    " minutes INTEGER NOT NULL,"
     " memory INTEGER NOT NULL CHECK (memory IN (-1, 0, 1)),"
     " alert_words INTEGER NOT NULL CHECK (alert_words IN (0, 1)),"
     " set_s INTEGER NOT NULL,"
     " PRIMARY KEY (device_row, child_id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE limits (" /* the child's, with whichever toy it plays */
+    " child_id TEXT NOT NULL PRIMARY KEY,"
+    " zone TEXT NOT NULL,"
+    " quiet_from INTEGER NOT NULL,"
+    " quiet_to INTEGER NOT NULL,"
+    " minutes INTEGER NOT NULL,"
+    " set_s INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;"
     "CREATE TABLE turn ("
     " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
@@ -234,7 +238,18 @@ static const char *const steps[] = {
     "CREATE INDEX turn_child ON turn (child_id);"
     "CREATE INDEX played_child ON played (child_id);"
     "CREATE INDEX blocked_child ON blocked (child_id);"
-    "CREATE INDEX alert_child ON alert (child_id);",
+    "CREATE INDEX alert_child ON alert (child_id);"
+    "CREATE TABLE blocked_words ("
+    " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
+    " child_id TEXT NOT NULL,"
+    " n INTEGER NOT NULL,"
+    " at_s INTEGER NOT NULL,"
+    " category TEXT NOT NULL,"
+    " words TEXT NOT NULL,"
+    " PRIMARY KEY (device_row, child_id, n)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX blocked_words_age ON blocked_words (at_s);"
+    "CREATE INDEX blocked_words_child ON blocked_words (child_id);",
 
     /* A toy's past (history.h), as two rings, and its events as a list: device.event is the number
      * of the newest, audit.prev of each the one before; 0: none. An index of the audit trail by toy

@@ -131,6 +131,7 @@ struct family_row {
     int64_t device_row;
     char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
     bool device_enabled;
+    bool own_processor;               /* the toy has one */
     struct pair_row pair;             /* the newest */
     bool presented;                   /* the newest pair was presented once */
     bool has_spent;                   /* there was a rotation */

@@ -1,7 +1,8 @@
 /* What the server keeps of conversations, per pair of toy and child, because a child id alone
  * proves nothing: a profile, the last turns, how long was played a day, what was blocked a day, and
- * alerts that wait to be delivered. Within a job's run. Wherever a pair stands, the toy must be
- * bound to that child: otherwise TEDDY_ENOTFOUND. */
+ * alerts that wait to be delivered. Limits are the child's: no second toy escapes them. Within a
+ * job's run. Wherever a pair stands, the toy must be bound to that child: otherwise
+ * TEDDY_ENOTFOUND. */
 #ifndef STORE_TALK_H
 #define STORE_TALK_H
 
@@ -13,7 +14,8 @@
 #define PROFILE_ZONE_LEN     47
 #define PROCESSOR_LEN        23
 #define CATEGORY_LEN         15
-#define ALERT_WORDS_MAX      1024 /* bytes */
+#define ALERT_WORDS_MAX      1024 /* bytes; of what was blocked, too */
+#define BLOCKED_WORDS_KEPT   100
 
 /* Three ways a switch can stand. */
 enum profile_switch { PROFILE_DEFAULT = -1, PROFILE_OFF = 0, PROFILE_ON = 1 };
@@ -21,12 +23,14 @@ enum profile_switch { PROFILE_DEFAULT = -1, PROFILE_OFF = 0, PROFILE_ON = 1 };
 struct profile_row {
     char name[PROFILE_NAME_LEN + 1];         /* "": not known */
     char language[PROFILE_LANGUAGE_LEN + 1]; /* BCP 47; "": not known */
-    char zone[PROFILE_ZONE_LEN + 1];         /* of the IANA's database; "": UTC */
     unsigned age;                            /* years; 0: not known */
-    unsigned quiet_from, quiet_to;           /* minutes of the day; the same: no quiet hours */
-    unsigned minutes;                        /* a day; 0: no limit */
-    enum profile_switch memory;              /* default: the configuration's */
-    bool alert_words;                        /* an alert may quote the child */
+    /* The limits: of the child, whichever toy it is. */
+    char zone[PROFILE_ZONE_LEN + 1]; /* of the IANA's database; "": UTC */
+    unsigned quiet_from, quiet_to;   /* minutes of the day; the same: no quiet hours */
+    unsigned minutes;                /* a day, of all toys together; 0: no limit */
+
+    enum profile_switch memory; /* default: the configuration's */
+    bool alert_words;           /* an alert may quote the child */
 };
 
 struct talk_pair {
@@ -34,15 +38,19 @@ struct talk_pair {
     char processor[PROCESSOR_LEN + 1]; /* the toy's own; "": the configuration's */
 };
 
-/* The pair, and its profile: all defaults when it has none. */
+/* The pair, and its profile. One that has none of its own is as the child's other toys say, but for
+ * what only the child's own toy may tell: no name, and memory only ever switched off. */
 int store_profile_get(struct store_tx *tx, const char *device_id, const char *child_id,
                       struct talk_pair *pair, struct profile_row *out);
-/* Memory that is off is also erased. */
+/* Memory that is off is also erased. The limits become those of all the child's toys. */
 int store_profile_put(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
                       const struct profile_row *profile, uint64_t now_s);
 /* The only toy that is bound to the child. TEDDY_ENOTFOUND: none is; TEDDY_EDUP: several are. */
 int store_child_only_device(struct store_tx *tx, const char *child_id,
                             char device_id[LIMIT_ID_LEN + 1]);
+/* Any toy that is bound to the child: for what is the child's. TEDDY_ENOTFOUND: none is. */
+int store_child_any_device(struct store_tx *tx, const char *child_id,
+                           char device_id[LIMIT_ID_LEN + 1]);
 /* "": the configuration's. TEDDY_ENOTFOUND: there is no such device. */
 int store_device_processor(struct store_tx *tx, const char *device_id, const char *processor);
 
@@ -68,13 +76,16 @@ int store_turn_add(struct store_tx *tx, const struct talk_pair *pair, const char
  * its toy was released or its child forgotten, is not written. */
 int store_talk_pair(struct store_tx *tx, const char *device_id, const char *child_id,
                     const uint8_t sid[STORE_JTI_LEN], struct talk_pair *out);
-/* day: local, counted from 1970-01-01. */
-int store_played_get(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
-                     int64_t day, uint64_t *seconds);
+/* day: local, counted from 1970-01-01. With all toys that said they were this child's. */
+int store_played_get(struct store_tx *tx, const char *child_id, int64_t day, uint64_t *seconds);
 int store_played_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
                      int64_t day, uint64_t seconds);
 int store_blocked_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
                       int64_t day, const char *category);
+/* The child's words that were blocked, or that led to what was; the newest BLOCKED_WORDS_KEPT of a
+ * pair are kept. */
+int store_blocked_words_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
+                            const char *category, struct span words, uint64_t now_s);
 
 /* ---- The parents' view. ---- */
 
@@ -91,9 +102,30 @@ struct talk_day {
 int store_report(struct store_tx *tx, const char *child_id, const char *device_id, int64_t from_day,
                  bool (*each)(void *arg, const struct talk_day *day), void *arg);
 
+struct talk_words {
+    const char *device_id, *category; /* during the call, as are the words */
+    uint64_t at_s;
+    struct span words;
+};
+
+/* The words that were kept of what was blocked, in order of time. Toys and days as above. */
+int store_report_words(struct store_tx *tx, const char *child_id, const char *device_id,
+                       int64_t from_day, bool (*each)(void *arg, const struct talk_words *words),
+                       void *arg);
+
 /* ---- All of it that is kept of a child, bound or not, toy by toy. ---- */
 
-enum talk_kept { KEPT_PROFILE, KEPT_TURN, KEPT_PLAYED, KEPT_BLOCKED, KEPT_ALERT };
+/* The child's limits alone: TEDDY_ENOTFOUND: none were ever set. */
+int store_limits_get(struct store_tx *tx, const char *child_id, struct profile_row *out);
+
+enum talk_kept {
+    KEPT_PROFILE,
+    KEPT_TURN,
+    KEPT_PLAYED,
+    KEPT_BLOCKED,
+    KEPT_ALERT,
+    KEPT_BLOCKED_WORDS
+};
 
 struct talk_kept_row {
     enum talk_kept what;

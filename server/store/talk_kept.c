@@ -12,7 +12,9 @@ int store_talk_toy(struct store_tx *tx, const char *child_id, int64_t after_row,
         "   UNION ALL SELECT min(device_row) FROM turn WHERE child_id = ?1 AND device_row > ?2"
         "   UNION ALL SELECT min(device_row) FROM played WHERE child_id = ?1 AND device_row > ?2"
         "   UNION ALL SELECT min(device_row) FROM blocked WHERE child_id = ?1 AND device_row > ?2"
-        "   UNION ALL SELECT min(device_row) FROM alert WHERE child_id = ?1 AND device_row > ?2))");
+        "   UNION ALL SELECT min(device_row) FROM alert WHERE child_id = ?1 AND device_row > ?2"
+        "   UNION ALL SELECT min(device_row) FROM blocked_words"
+        "    WHERE child_id = ?1 AND device_row > ?2))");
     bind_text(st, 1, child_id);
     bind_u64(st, 2, (uint64_t)after_row);
     int err = tx_row(tx, st);
@@ -33,9 +35,11 @@ static int kept_profile(struct store_tx *tx, const char *child_id, int64_t row,
                         bool (*each)(void *arg, const struct talk_kept_row *kept), void *arg)
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_TALK_KEPT_PROFILE,
-                               "SELECT name, language, zone, age, quiet_from, quiet_to, minutes,"
-                               " memory, alert_words FROM profile"
-                               " WHERE device_row = ?1 AND child_id = ?2");
+                               "SELECT name, language, age, memory, alert_words,"
+                               " coalesce(l.zone, ''), coalesce(quiet_from, 0),"
+                               " coalesce(quiet_to, 0), coalesce(minutes, 0)"
+                               " FROM profile p LEFT JOIN limits l ON l.child_id = p.child_id"
+                               " WHERE p.device_row = ?1 AND p.child_id = ?2");
     struct profile_row profile;
     bind_u64(st, 1, (uint64_t)row);
     bind_text(st, 2, child_id);
@@ -61,7 +65,10 @@ int store_talk_kept(struct store_tx *tx, const char *child_id, int64_t row,
                                " UNION ALL SELECT 3, 0, day, count, category, '', day FROM blocked"
                                "  WHERE device_row = ?1 AND child_id = ?2"
                                " UNION ALL SELECT 4, at_s, 0, 0, category, words, n FROM alert"
-                               "  WHERE device_row = ?1 AND child_id = ?2 ORDER BY 1, o");
+                               "  WHERE device_row = ?1 AND child_id = ?2"
+                               " UNION ALL SELECT 5, at_s, 0, 0, category, words, n FROM"
+                               "  blocked_words WHERE device_row = ?1 AND child_id = ?2"
+                               " ORDER BY 1, o");
     bind_u64(st, 1, (uint64_t)row);
     bind_text(st, 2, child_id);
     while ((err = tx_row(tx, st)) == TEDDY_OK) {

@@ -15,6 +15,7 @@
 
 #include "store/seal.h"
 #include "store/store.h"
+#include "store/talk.h"
 
 struct place {
     char dir[32];
@@ -126,6 +127,23 @@ static inline int bind_child(struct store_tx *tx, const char *device_id, const c
     memset(f.pair.refresh_jti, n + 2, sizeof f.pair.refresh_jti);
     snprintf(f.child_id, sizeof f.child_id, "%s", child);
     return claim_by(tx, device_id, nonce, count, &f, now_s);
+}
+
+/* What conversations leave: something in each of their tables, as of second 90. */
+static inline void talk_with(struct store_tx *tx, const char *device, const char *child)
+{
+    struct talk_pair pair;
+    struct profile_row p;
+    struct span words = {"words of theirs", 15};
+    struct talk_turn turn = {.at_s = 90, .heard = words, .said = words};
+    assert_int_equal(store_profile_get(tx, device, child, &pair, &p), TEDDY_OK);
+    assert_int_equal(store_profile_put(tx, &pair, child, &p, 90), TEDDY_OK);
+    assert_int_equal(store_turn_add(tx, &pair, child, &turn, &(struct talk_bounds){9, 900}),
+                     TEDDY_OK);
+    assert_int_equal(store_played_add(tx, &pair, child, 0, 60), TEDDY_OK);
+    assert_int_equal(store_blocked_add(tx, &pair, child, 0, "other"), TEDDY_OK);
+    assert_int_equal(store_blocked_words_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
+    assert_int_equal(store_alert_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
 }
 
 /* A secret that is n's alone. */

@@ -88,7 +88,7 @@ class WithMind(WithBackend):
 
 
 class Memory(WithMind):
-    CONFIG = {"memory_turns": 3, "memory_bytes": 400}
+    CONFIG = {"memory": "true", "memory_turns": 3, "memory_bytes": 400}
 
     def turns(self, toy):
         return self.rows("select heard, said from turn join device on row = device_row where device_id = ? order by n", toy.device_id)
@@ -221,7 +221,131 @@ class Profile(WithMind):
         self.server.log.wait("event=processor_unknown .*" + toy.device_id)
 
 
+class EchoAlone(WithMind):
+    """The default says nothing but the echo; a toy's own processor answers nonetheless."""
+
+    @classmethod
+    def processor(cls):
+        return {**super().processor(), "processor": "echo"}
+
+    async def own(self, toy, name):
+        await asyncio.to_thread(self.server.ctl, "device", "set", toy.device_id, "--processor", name)
+
+    async def echoed(self, text, ws):
+        """The echo is all there is, and says so."""
+        ws.seq += 1
+        await ws.send(json.dumps({"type": "text", "text": text}))
+        message = json.loads(await asyncio.wait_for(ws.recv(), PATIENCE))
+        self.assertEqual((message["type"], message["text"], message["done"]), ("echo", text, True))
+
+    async def test_a_toys_own(self):
+        toy, ws = await self.talk()
+        await self.echoed("ping", ws)
+        await self.own(toy, "script")  # of a session that is open
+        self.assertEqual(await self.say("ping", ws), "pong")
+        await self.echoed("ping", self.ws)  # another's
+        await ws.close()
+        ws = await self.join(toy)
+        self.assertEqual(await self.say("ping", ws), "pong")
+        await self.own(toy, "chat")
+        self.assertEqual(await self.say("ping", ws), "re: ping")
+        await self.own(toy, "")
+        self.assertEqual(await self.say("ping", ws), "", "the session goes on; what is said is the echo")
+        await ws.close()
+        await self.echoed("ping", await self.join(toy))
+
+
+class BlockedWords(WithMind):
+    CONFIG = {"blocked_words": "true"}
+    SCRIPTS = {"knives please": deltas("You should kill yourself with a knife.")}
+
+    async def until_words(self, toy, count):
+        end = time.monotonic() + PATIENCE
+        while len(words := json.loads(self.server.ctl("--json", "child", "report", toy.child_id).stdout)["blocked_words"]) != count:
+            self.assertLess(time.monotonic(), end, words)
+            await asyncio.sleep(0.01)
+        return words
+
+    async def test_for_the_report_alone(self):
+        toy, ws = await self.talk()
+        mark = secrets.token_hex(6)
+        await self.say(f"I will kill you {mark} call 030 12345678", ws)
+        (kept,) = await self.until_words(toy, 1)
+        self.assertIn(mark, kept["words"])
+        self.assertNotIn("12345678", kept["words"])
+        self.assertEqual((kept["device_id"], kept["category"]), (toy.device_id, "violence"))
+        await self.say("knives please", ws)  # what a model said is not the child's words
+        kept = await self.until_words(toy, 2)
+        self.assertEqual(kept[1]["words"], "knives please")
+        await self.say("all is well", ws)
+        self.assertIn(mark, self.server.ctl("child", "report", toy.child_id).stdout)
+        exported = json.loads(self.server.ctl("child", "export", toy.child_id).stdout)
+        self.assertEqual([w["words"] for w in exported["conversations"][0]["blocked_words"]], [w["words"] for w in kept])
+        for text in (self.server.all_logs(), self.server.ctl("--json", "audit", "tail", "-n", "50").stdout):
+            self.assertNotIn(mark, text)
+        await asyncio.to_thread(self.server.ctl, "child", "forget", toy.child_id)
+        self.assertEqual(self.rows("select * from blocked_words"), [])
+        with open(os.path.join(self.server.data, "teddy.db"), "rb") as f:
+            self.assertNotIn(mark.encode(), f.read())
+
+    async def test_switched_off(self):
+        toy, ws = await self.talk()
+        await self.say("I will kill you", ws)
+        await self.until_words(toy, 1)
+        await ws.close()
+        self.server.config["blocked_words"] = "false"
+        try:
+            await asyncio.to_thread(self.server.restart)  # retention runs at each start
+            await self.until_words(toy, 0)
+            _, ws = await self.talk()
+            await self.say("I will kill you", ws)
+            await self.say("good night", ws)
+            self.assertEqual(self.rows("select * from blocked_words"), [])
+        finally:
+            self.server.config["blocked_words"] = "true"
+            await asyncio.to_thread(self.server.restart)
+
+
 class Limits(WithMind):
+    async def test_a_second_toy_escapes_none(self):
+        clear_of_midnight(self)
+        toy, ws = await self.talk()
+        other, ws2 = await self.talk(toy.child_id)
+        await asyncio.to_thread(self.server.ctl, "child", "set", toy.child_id, self.window(-10, 10))  # no toy named
+        for each in (ws, ws2):
+            self.assertIn("quiet time", await self.say("hello", each))
+        await self.settings(toy, "quiet=", "minutes=10", "name=Mia", "age=6")
+        self.assertEqual(await self.say("hello you", ws2), "re: hello you")
+        prompt = self.asked("hello you")[0]["content"]
+        self.assertIn("10 minutes", prompt)
+        self.assertIn("Age: 6", prompt)
+        self.assertNotIn("Mia", prompt, "whoever says the child's id is not told its name")
+        with closing(self.server.database()) as db:
+            for device, seconds in ((toy, 400), (other, 200)):
+                db.execute("insert or replace into played select row, ?, ?, ? from device where device_id = ?",
+                           (toy.child_id, day_number(), seconds, device.device_id))
+            db.commit()
+        for each in (ws, ws2):  # both sessions are open: what the other has used up counts at once
+            self.assertIn("played so much", await self.say("more", each))
+        third, ws3 = await self.talk(toy.child_id)
+        self.assertIn("played so much", await self.say("more", ws3))
+        await self.settings(third, "name=Zoe")  # a profile of its own is no way out
+        self.assertIn("played so much", await self.say("more", ws3))
+        exported = json.loads(self.server.ctl("child", "export", toy.child_id).stdout)
+        self.assertEqual(exported["limits"], {"quiet": None, "tz": None, "minutes": 10})
+
+    async def test_nothing_is_remembered_unless_asked_for(self):
+        toy, ws = await self.talk()
+        word = "word" + secrets.token_hex(6)
+        await self.say(word, ws)
+        await self.say("second", ws)
+        self.assertEqual([m["content"] for m in self.asked("second")[1:]], ["second"])
+        self.assertEqual(self.rows("select * from turn"), [])
+        await self.settings(toy, "memory=on")
+        await self.say("third", ws)
+        await self.say("fourth", ws)
+        self.assertEqual([m["content"] for m in self.asked("fourth")[1:]], ["third", "re: third", "fourth"])
+
     def window(self, begin, end):
         return f"quiet={(now() + timedelta(minutes=begin)):%H:%M}-{(now() + timedelta(minutes=end)):%H:%M}"
 
@@ -249,7 +373,7 @@ class Limits(WithMind):
         self.assertIn("quiet time", await self.say("hello", ws))
         await self.settings(toy, self.window(5, 15), "tz=Europe/Berlin")
         with closing(self.server.database()) as db:
-            db.execute("update profile set zone = 'Gone/Away' where child_id = ?", (toy.child_id,))
+            db.execute("update limits set zone = 'Gone/Away' where child_id = ?", (toy.child_id,))
             db.commit()
         self.assertIn("quiet time", await self.say("hello", await self.join(toy)))
 
@@ -282,6 +406,7 @@ class Limits(WithMind):
 
         self.backend.scripts["slowly now"] = takes_a_while
         await self.say("slowly now", ws)
+        await ws.close()  # a few seconds are written at the end alone
         end = time.monotonic() + PATIENCE
         while self.rows("select seconds from played where child_id = ?", toy.child_id) != [(1,)]:
             self.assertLess(time.monotonic(), end)
@@ -289,6 +414,7 @@ class Limits(WithMind):
 
 
 class Judged(WithMind):
+    CONFIG = {"memory": "true"}
     SCRIPTS = {
         "tell me": deltas("Bears like honey. You should kill your", "self with a kni", "fe. Then we dance."),
         "link": deltas("Look at www.exa", "mple.com/toys now!"),

@@ -136,6 +136,8 @@ for line in sys.stdin:
         os._exit(1)
     elif text == "hang":
         pass
+    elif text == "who":
+        say(id=id, text="".join(chr(97 + int(d)) for d in str(os.getpid())), done=True)
     elif text == "stop reading":
         signal.pause()
     elif text == "close":
@@ -284,6 +286,46 @@ class Exec(WithBackend):
             self.assertLess(server.log.text().count("exec_started"), 5, "started again and again")
         finally:
             server.close()
+
+
+class Workers(WithBackend):
+    CONFIG = {**QUICK, "backend_first_token_ms": 500, "exec_workers": 3}
+    loops = 2
+
+    @classmethod
+    def processor(cls):
+        cls.lives = os.path.join(cls.dir.name, "lives")
+        return {"processor": "exec", "exec_command": f"{cls.file('program', PROGRAM, 0o700)} {cls.lives}"}
+
+    async def who(self, ws):
+        return int("".join(str(ord(c) - 97) for c in await self.say("who", ws)))
+
+    async def test_several(self):
+        toys = [await self.join() for _ in range(16)]
+        for ws in toys:
+            await self.recovered(ws)
+        pids = [await self.who(ws) for ws in toys]
+        self.assertEqual(len(set(pids)), 3)
+        self.assertEqual([await self.who(ws) for ws in toys], pids, "a toy is always asked of the same one")
+        # One dies: those of the others notice nothing.
+        victim = pids[0]
+        waiting = next(ws for ws, pid in zip(toys[1:], pids[1:]) if pid != victim)
+        waiting.seq += 1
+        await waiting.send("half")
+        await receive_type(waiting, "reply")
+        self.assertEqual(await self.say("die", toys[0]), "FALLBACK")
+        await waiting.send(json.dumps({"type": "cancel", "seq": waiting.seq}))
+        self.assertEqual([m["done"] for m in (await answer(waiting, waiting.seq))[-1:]], [True])
+        for ws, pid in zip(toys, pids):
+            await self.recovered(ws)
+            self.assertEqual(await self.who(ws) == pid, pid != victim)
+        # One that hangs while the others answer is found, too.
+        victim = await self.who(toys[1])
+        for n in range(5):
+            self.assertEqual(await self.say("hang", toys[1]), "FALLBACK")
+            await self.recovered(next(ws for ws, pid in zip(toys, pids) if pid not in (victim, pids[1])))
+        self.server.log.wait(f"event=exec_killed pid={victim} ")
+        await self.recovered(toys[1])
 
 
 del Case, WithBackend

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 
 from harness import PATIENCE, Case, Server, answer, main, receive, receive_type
 from openai_server import Backend, as_openai
@@ -220,6 +221,24 @@ class Forms(WithBackend):
         self.backend.release.set()
         rest = await answer(self.ws, self.ws.seq)
         self.assertEqual("".join(m["text"] for m in rest), " Second.")
+
+
+class AskedForTime(WithBackend):
+    SCRIPTS = {"too much": lambda x: x.whole("{}", status="429 Too Many Requests", extra="Retry-After: 1\r\n"),
+               "too much, no word when": lambda x: x.whole("{}", status="429 Too Many Requests")}
+
+    async def test_retry_after(self):
+        self.assertEqual(await self.say("too much, no word when"), "FALLBACK")
+        self.assertEqual(await self.say("at once"), "re: at once")
+        self.assertEqual(await self.say("too much"), "FALLBACK")
+        end = time.monotonic() + 0.5
+        self.assertEqual(await self.say("not yet"), "FALLBACK")
+        if time.monotonic() < end:  # else the machine was too slow to tell
+            self.assertNotIn("not yet", [x.said for x in self.backend.seen])
+            self.assertEqual(self.counted("down"), 1)
+        self.server.log.wait("event=backend_down")
+        await self.recovered()
+        self.server.log.wait("event=backend_up")
 
 
 class Failures(WithBackend):

@@ -27,7 +27,8 @@ TABLES = {
     "claim_key": "stays",  # what makes an old claim of it a replay
     "downlink": "gone",
     "telemetry": "gone", "past_session": "gone",
-    "profile": "gone", "turn": "gone", "played": "gone", "blocked": "gone", "alert": "gone",
+    "profile": "gone", "turn": "gone", "played": "gone", "blocked": "gone", "alert": "gone", "blocked_words": "gone",
+    "limits": "stays",  # the child's, with whichever toy, until it is forgotten
     # They have nothing of a toy or of a child.
     "server": "stays", "admin_token": "stays", "batch": "stays", "seal_key": "stays",
     # Events stay, and with them the key of a child's pseudonym, until the child is forgotten.
@@ -67,7 +68,9 @@ class Released(Case):
             send(self.server, toy, f"words for the child {n}")
         with closing(self.server.database()) as db:  # what conversations leave
             (row,) = db.execute("select row from device where device_id = ?", (toy.device_id,)).fetchone()
-            db.execute("insert into profile values (?, ?, 'Mia', 'en', '', 5, 0, 0, 60, 1, 1, 1)", (row, child))
+            db.execute("insert into profile values (?, ?, 'Mia', 'en', 5, 1, 1, 1)", (row, child))
+            db.execute("insert or replace into limits values (?, '', 0, 0, 60, 1)", (child,))
+            db.execute("insert into blocked_words values (?, ?, 1, 1, 'violence', 'words of its')", (row, child))
             db.execute("insert into turn values (?, ?, 1, 1, 'heard', 'said')", (row, child))
             db.execute("insert into played values (?, ?, 20000, 60)", (row, child))
             db.execute("insert into blocked values (?, ?, 20000, 'violence', 2)", (row, child))
