@@ -59,6 +59,7 @@ class Console(harness.Case):
         return self.server.ctl("console", "link", *options).stdout.strip()
 
     def audit(self, event):
+        self.server.add()  # what the store was given before is committed when this is
         events = self.server.ask_admin("GET", "/audit?limit=1000", self.tokens["owner"]).json()["events"]
         return [e for e in events if e["event"] == event]
 
