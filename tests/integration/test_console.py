@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import socket
+import time
 import urllib.parse
 
 import harness
@@ -439,7 +440,9 @@ class Stream:
     def until(self, kind, /, **members):
         """The first event of that name and members; those before it are in self.seen."""
         self.seen = []
+        end = time.monotonic() + harness.PATIENCE
         while True:
+            assert time.monotonic() < end, f"no {kind} {members}"  # others may come for ever
             name, n, data = self.next()
             if name == kind and all(data.get(k) == v for k, v in members.items()):
                 return n, data
