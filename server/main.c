@@ -317,6 +317,20 @@ static void close_loops(struct server *s)
         hub_free(a->hubs[i]);
 }
 
+/* Its files only where they may be seen: on the administration's own listener. */
+static int open_console(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    s->console.files = c->console && c->tls && console_files[0].path ? console_files : NULL;
+    s->console.sessions = console_sessions_new();
+    s->console.events = console_events_new(&s->admin, s->app.loops[0]);
+    if (s->console.sessions && s->console.events)
+        return TEDDY_OK;
+    snprintf(s->error, sizeof s->error, "cannot make the console: %s",
+             teddy_err_text(TEDDY_ENOMEM));
+    return TEDDY_ENOMEM;
+}
+
 static int open_admin(struct server *s)
 {
     s->admin = (struct admin_context){
@@ -336,6 +350,8 @@ static int open_admin(struct server *s)
         .processes = &s->processes,
         .minds = s->minds,
         .audit_key = s->trail.key,
+        .console = &s->console,
+        .cookie = s->console.files ? console_cookie : NULL,
     };
     int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
     if (rc != TEDDY_OK)
@@ -409,6 +425,8 @@ static int serve(struct server *s)
     if (rc == TEDDY_OK)
         rc = open_loops(s);
     if (rc == TEDDY_OK)
+        rc = open_console(s);
+    if (rc == TEDDY_OK)
         rc = serve_open(s);
     if (rc == TEDDY_OK)
         rc = open_admin(s);
@@ -427,6 +445,8 @@ static int serve(struct server *s)
 
     notify("STOPPING=1\nSTATUS=Closing the store");
     watchdog_stop(s);
+    if (s->console.events)
+        console_events_stop(s->console.events);
     /* The store first: what it still has to say, it says to loops that are there. */
     for (unsigned i = 0; i < s->app.loop_count; i++)
         hub_flush(s->app.hubs[i]);
@@ -451,6 +471,8 @@ static int serve(struct server *s)
     processes_close(&s->processes);
     limits_close(&s->app.limits);
     admin_tokens_free(s->admin.tokens);
+    console_events_free(s->console.events);
+    console_sessions_free(s->console.sessions);
     tls_context_free(s->tls);
     tls_tickets_free(s->tickets);
     jwt_keys_close(s);
