@@ -335,7 +335,7 @@ static char *put_utf8(char *end, uint32_t c)
     return end;
 }
 
-/* Up to the first escape or NUL, as far as there is room: most strings have neither. */
+/* Up to the first escape, as far as there is room: most strings have none. A NUL was refused. */
 static size_t copy_plain(struct reader *r, char *out, size_t room)
 {
     size_t n = (size_t)(r->end - r->p);
@@ -343,8 +343,6 @@ static size_t copy_plain(struct reader *r, char *out, size_t room)
         n = room;
 
     const char *stop = memchr(r->p, '\\', n);
-    n = stop != NULL ? (size_t)(stop - r->p) : n;
-    stop = memchr(r->p, '\0', n);
     n = stop != NULL ? (size_t)(stop - r->p) : n;
     memcpy(out, r->p, n);
     r->p += n;
