@@ -375,6 +375,7 @@ def _limit(bench, series, group):
 
 
 GROUP_MAX = 512  # of the daemon's writer
+CLAIMERS = 1024  # connections: half of them wait in a group while the others are parsed
 
 
 @contextlib.contextmanager
@@ -401,7 +402,7 @@ def claims(bench):
             for series, server in servers:
                 with _anew(bench, server, data):
                     before = _group(bench, data)
-                    _claims(bench, series, server, 256, data)
+                    _claims(bench, series, server, CLAIMERS, data)
                     commits, jobs = _group(bench, data, before)
                 groups.append(round(jobs / max(commits, 1)))
                 bench.book.add("claim group", series, "all", groups[-1])

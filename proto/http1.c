@@ -228,12 +228,11 @@ bool http1_next_field(const struct http_head *head, size_t *at, struct span *nam
 size_t http1_field(const struct http_head *head, const char *name, struct span *value)
 {
     struct span n, v;
-    size_t at = 0;
-    size_t count = 0;
+    size_t at = 0, count = 0, len = strlen(name);
 
     *value = (struct span){"", 0};
     while (http1_next_field(head, &at, &n, &v)) {
-        if (span_ieq(n, name) && count++ == 0)
+        if (n.len == len && span_ieq(n, name) && count++ == 0)
             *value = v;
     }
     return count;
@@ -253,10 +252,10 @@ static bool list_has(struct span list, const char *token)
 bool http1_field_has(const struct http_head *head, const char *name, const char *token)
 {
     struct span n, v;
-    size_t at = 0;
+    size_t at = 0, len = strlen(name);
 
     while (http1_next_field(head, &at, &n, &v)) {
-        if (span_ieq(n, name) && list_has(v, token))
+        if (n.len == len && span_ieq(n, name) && list_has(v, token))
             return true;
     }
     return false;

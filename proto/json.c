@@ -335,6 +335,20 @@ static char *put_utf8(char *end, uint32_t c)
     return end;
 }
 
+/* Up to the first escape, as far as there is room: most strings have none. A NUL was refused. */
+static size_t copy_plain(struct reader *r, char *out, size_t room)
+{
+    size_t n = (size_t)(r->end - r->p);
+    if (n > room)
+        n = room;
+
+    const char *stop = memchr(r->p, '\\', n);
+    n = stop != NULL ? (size_t)(stop - r->p) : n;
+    memcpy(out, r->p, n);
+    r->p += n;
+    return n;
+}
+
 int json_unescape(const struct json_member *m, char *out, size_t cap, size_t *len)
 {
     struct reader r = {.p = m->value.p, .end = m->value.p + m->value.len};
@@ -343,6 +357,8 @@ int json_unescape(const struct json_member *m, char *out, size_t cap, size_t *le
 
     if (cap == 0)
         return TEDDY_ENOSPC;
+    if (err == TEDDY_OK && m->value.len > 0)
+        n = copy_plain(&r, out, cap - 1);
     while (err == TEDDY_OK && r.p < r.end) {
         char utf8[4];
         char *end = utf8 + sizeof utf8, *from = end - 1;

@@ -72,22 +72,25 @@ int base64url_decode(struct span text, uint8_t *out, size_t cap, size_t *out_len
 /* Returns the number of characters written: without padding, as many as the data needs. */
 static size_t encode(const uint8_t *data, size_t len, char *out, const char alphabet[64])
 {
-    size_t n = 0;
+    char *to = out;
 
-    for (; len > 0; data += 3) {
-        size_t take = len < 3 ? len : 3;
-        uint32_t bits = (uint32_t)data[0] << 16 | (take > 1 ? (uint32_t)data[1] << 8 : 0) |
-                        (take > 2 ? data[2] : 0);
+    for (; len >= 3; data += 3, len -= 3, to += 4) {
+        uint32_t bits = (uint32_t)data[0] << 16 | (uint32_t)data[1] << 8 | data[2];
 
-        out[n++] = alphabet[bits >> 18];
-        out[n++] = alphabet[bits >> 12 & 63];
-        if (take > 1)
-            out[n++] = alphabet[bits >> 6 & 63];
-        if (take > 2)
-            out[n++] = alphabet[bits & 63];
-        len -= take;
+        to[0] = alphabet[bits >> 18];
+        to[1] = alphabet[bits >> 12 & 63];
+        to[2] = alphabet[bits >> 6 & 63];
+        to[3] = alphabet[bits & 63];
     }
-    return n;
+    if (len > 0) {
+        uint32_t bits = (uint32_t)data[0] << 16 | (len > 1 ? (uint32_t)data[1] << 8 : 0);
+
+        *to++ = alphabet[bits >> 18];
+        *to++ = alphabet[bits >> 12 & 63];
+        if (len > 1)
+            *to++ = alphabet[bits >> 6 & 63];
+    }
+    return (size_t)(to - out);
 }
 
 void base64_encode(const uint8_t *data, size_t len, char *out)

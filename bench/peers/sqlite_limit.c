@@ -17,12 +17,11 @@
 enum { NONCE = 24, MAC = 32, ID = 16, TTL_S = 86400 };
 enum { ENTRY = 5 + NONCE + MAC, RECENT = 511 / ENTRY }; /* as server/store/claims.c packs them */
 
-/* With no reader, checkpointing at each commit from 16,000 pages on is what the writer does. */
 static const char settings[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
                                "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=WAL;"
                                "PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;"
-                               "PRAGMA secure_delete=ON;"
-                               "PRAGMA wal_autocheckpoint=16000;";
+                               "PRAGMA secure_delete=ON;";
+#define CHECKPOINT_BYTES (64000 * 1024)
 
 static sqlite3 *db;
 
@@ -159,6 +158,8 @@ static struct statements begin_with(const char *path)
     check(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
           SQLITE_OK);
     check(sqlite3_exec(db, settings, NULL, NULL, NULL) == SQLITE_OK);
+    /* With no reader, checkpointing at each commit from there on is what the writer does. */
+    sqlite3_wal_autocheckpoint(db, (int)(CHECKPOINT_BYTES / number("PRAGMA page_size")));
     return (struct statements){
         prepare("BEGIN IMMEDIATE"),
         prepare("INSERT INTO claim_key (device_row, kind, key, accepted_s)"

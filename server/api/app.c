@@ -40,6 +40,11 @@ void app_unavailable(struct http_request *req)
                        "The store cannot take this now; nothing was changed. Try again.", 1);
 }
 
+struct loop *app_loop_of(const struct app *app, const char *device_id)
+{
+    return app->loops[hub_index(device_id, app->loop_count)];
+}
+
 void app_close_device(struct app *app, const char *device_id, const uint8_t *keep_sid,
                       uint16_t code, const char *word)
 {

@@ -47,6 +47,8 @@ void app_fail(struct http_request *req, enum limit failures, int status, const c
 /* 503 + Retry-After: the store did not take or could not do the work; nothing was changed. */
 void app_unavailable(struct http_request *req);
 
+/* The loop that has the device's sessions. Threads: any. */
+struct loop *app_loop_of(const struct app *app, const char *device_id);
 /* Closes, on its own loop, the open session of a device whose family is not keep_sid (NULL: any).
  * Threads: any. */
 void app_close_device(struct app *app, const char *device_id, const uint8_t *keep_sid,

@@ -18,10 +18,10 @@ struct claim_job {
     uint64_t now_s;
     uint64_t now_ms; /* the loop's, for the limits */
     struct claim claim;
-    struct device_row device;
     struct family_row family;
     enum verdict verdict;
-    bool counted; /* against the device's limit */
+    bool supersedes; /* the device's session is this loop's, and ends before the answer */
+    bool counted;    /* against the device's limit */
     bool limited;
     uint32_t retry_after_s;
 };
@@ -69,11 +69,14 @@ static void refuse_by_verdict(struct claim_job *j)
 }
 
 /* On the writer's thread, so that the closes of one device's claims come in the order of their
- * commits: a late one would end the session of a family newer than its own. */
+ * commits: a late one would end the session of a family newer than its own. Where the session's
+ * loop is the request's, what is posted for the answer is in that order, too, and does both. */
 static void committed(struct store_job *job)
 {
     struct claim_job *j = JOB_OF(job, job);
-    if (job->result == TEDDY_OK && j->verdict == VERDICT_OK && !j->limited)
+    bool accepted = job->result == TEDDY_OK && j->verdict == VERDICT_OK && !j->limited;
+    j->supersedes = accepted && app_loop_of(j->app, j->claim.device_id) == j->req->loop;
+    if (accepted && !j->supersedes)
         app_close_device(j->app, j->claim.device_id, j->family.sid, WS_CLOSE_POLICY, "superseded");
     loop_post(j->req->loop, &j->task);
 }
@@ -99,6 +102,9 @@ static void answer(struct loop *loop, struct loop_task *task)
 {
     struct claim_job *j = JOB_OF(task, task);
     bool refused = j->verdict != VERDICT_OK;
+    if (j->supersedes)
+        session_close_device(hub_of(loop), j->claim.device_id, j->family.sid, WS_CLOSE_POLICY,
+                             "superseded");
     /* What the store has lost may be what this claim was refused for. */
     if (j->job.result == TEDDY_ESTORE || (j->job.result != TEDDY_OK && !refused)) {
         refund(j);
@@ -130,15 +136,16 @@ static bool within_limit(struct claim_job *j)
 static int run_claim(struct store_tx *tx, struct store_job *job)
 {
     struct claim_job *j = JOB_OF(job, job);
+    struct device_row device; /* here, not in the job: many of those wait at once */
     j->verdict = VERDICT_OK;
     j->limited = false;
-    int err = claim_check(tx, &j->claim, j->app->claim_policy, &j->device, &j->verdict);
+    int err = claim_check(tx, &j->claim, j->app->claim_policy, &device, &j->verdict);
     if (err != TEDDY_OK || j->verdict != VERDICT_OK)
         return err;
     j->limited = !within_limit(j);
     if (j->limited)
-        return claim_replayed(tx, &j->claim, &j->device, &j->verdict);
-    err = claim_commit(tx, &j->claim, &j->device, &j->family, j->now_s, &j->verdict);
+        return claim_replayed(tx, &j->claim, &device, &j->verdict);
+    err = claim_commit(tx, &j->claim, &device, &j->family, j->now_s, &j->verdict);
     if (j->verdict == VERDICT_NONCE_REPLAYED)
         refund(j); /* before the next job: a flood of replays uses nothing up */
     return err;
@@ -148,11 +155,12 @@ static int run_claim(struct store_tx *tx, struct store_job *job)
 static int run_vet(struct store_tx *tx, struct store_job *job)
 {
     struct claim_job *j = JOB_OF(job, job);
+    struct device_row device;
     j->verdict = VERDICT_OK;
-    int err = claim_check(tx, &j->claim, j->app->claim_policy, &j->device, &j->verdict);
+    int err = claim_check(tx, &j->claim, j->app->claim_policy, &device, &j->verdict);
     if (err != TEDDY_OK || j->verdict != VERDICT_OK)
         return err;
-    return claim_replayed(tx, &j->claim, &j->device, &j->verdict);
+    return claim_replayed(tx, &j->claim, &device, &j->verdict);
 }
 
 static int commit(struct claim_job *j)

@@ -35,9 +35,9 @@ struct request {
     bool body_left; /* some of its body was not read: the connection cannot go on */
     bool in_flight; /* a handler has it */
     bool offer_upgrade;
-    size_t fields_len;
-    char fields[FIELDS_CAP];
     size_t head_len;
+    size_t fields_len;
+    char fields[FIELDS_CAP]; /* from here on nothing is set before it is used */
     char head[];
 };
 

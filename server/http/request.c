@@ -48,9 +48,10 @@ static void copy_head(struct request *r, const char *bytes, size_t len,
 struct request *request_new(struct serving *s, const char *bytes, size_t len,
                             const struct http_head *head)
 {
-    struct request *r = calloc(1, sizeof *r + len);
+    struct request *r = malloc(sizeof *r + len);
     if (!r)
         return NULL;
+    memset(r, 0, offsetof(struct request, fields));
     r->serving = s;
     r->pub.internal = r;
     r->pub.loop = conn_loop(s->conn);
@@ -79,7 +80,9 @@ void request_free(struct request *r)
         wipe(r->body, r->body_want);
         free(r->body);
     }
-    wipe(r, sizeof *r + r->head_len);
+    wipe(r->fields, r->fields_len);
+    wipe(r->head, r->head_len);
+    wipe(r, offsetof(struct request, fields));
     free(r);
 }
 

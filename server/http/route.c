@@ -22,10 +22,21 @@ static bool is_param(struct span segment)
     return segment.len >= 2 && segment.p[0] == '{' && segment.p[segment.len - 1] == '}';
 }
 
+/* Most routes are another's by their first words: nobody needs to take those apart. */
+static bool may_fit(const char *pattern, struct span path)
+{
+    size_t at = 0;
+    while (pattern[at] != 0 && pattern[at] != '{' && at < path.len && pattern[at] == path.p[at])
+        at++;
+    return pattern[at] == '{' || (pattern[at] == 0 && at == path.len);
+}
+
 static bool fits(const char *pattern, struct span path, struct span *params, size_t params_max)
 {
     struct span rest = span_of(pattern), want, got;
     size_t n = 0;
+    if (!may_fit(pattern, path))
+        return false;
     while (next_segment(&rest, &want)) {
         if (!next_segment(&path, &got))
             return false;

@@ -192,8 +192,8 @@ int family_new(const struct token_policy *p, const char *device_id, const char *
 {
     uint8_t drawn[3][STORE_JTI_LEN];
     *out = (struct family_row){0};
-    snprintf(out->device_id, sizeof out->device_id, "%s", device_id);
-    snprintf(out->child_id, sizeof out->child_id, "%s", child_id);
+    memcpy(out->device_id, device_id, strnlen(device_id, sizeof out->device_id - 1));
+    memcpy(out->child_id, child_id, strnlen(child_id, sizeof out->child_id - 1));
     pair_begin(p, now_s, &out->pair);
     int err = identity_random(drawn[0], sizeof drawn);
     for (int i = 0; i < SID_TIME; i++)

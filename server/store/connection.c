@@ -213,6 +213,8 @@ static int make_private(const char *path, char *err, size_t cap)
  */
 static bool pragmas(struct store_tx *tx, const struct store_options *o, bool writer)
 {
+    char page_size[40]; /* of a database that is still empty; of another it changes nothing */
+    snprintf(page_size, sizeof page_size, "PRAGMA page_size=%d", PAGE_LEN);
     static const char common[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA "
                                  "temp_store=MEMORY;";
     const char *own =
@@ -220,29 +222,32 @@ static bool pragmas(struct store_tx *tx, const struct store_options *o, bool wri
         : o->unsafe_no_sync
             ? "PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA secure_delete=ON;"
             : "PRAGMA synchronous=FULL; PRAGMA cache_size=-32768; PRAGMA secure_delete=ON;";
-    return sqlite3_exec(tx->db, common, NULL, NULL, NULL) == SQLITE_OK &&
+    return (!writer || sqlite3_exec(tx->db, page_size, NULL, NULL, NULL) == SQLITE_OK) &&
+           sqlite3_exec(tx->db, common, NULL, NULL, NULL) == SQLITE_OK &&
            sqlite3_exec(tx->db, own, NULL, NULL, NULL) == SQLITE_OK;
 }
 
-/* database_file.c knows pages of this size, and no others than a database without auto_vacuum has:
- * it would leave what was erased, or zero what is in use. */
+/* database_file.c knows pages of these sizes, and no others than a database without auto_vacuum
+ * has: it would leave what was erased, or zero what is in use. */
 static int check_pages(struct store_tx *tx, const char *path, char *err, size_t cap)
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(tx->db,
-                                "SELECT s.page_size = 4096 AND v.auto_vacuum = 0"
+                                "SELECT s.page_size, v.auto_vacuum"
                                 " FROM pragma_page_size s, pragma_auto_vacuum v",
                                 -1, &st, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(st);
-    bool fit = rc == SQLITE_ROW && sqlite3_column_int(st, 0) != 0;
+    tx->page_len = rc == SQLITE_ROW ? (unsigned)sqlite3_column_int(st, 0) : 0;
+    bool fit = (tx->page_len == PAGE_LEN || tx->page_len == PAGE_LEN_FORMER) &&
+               sqlite3_column_int(st, 1) == 0;
     if (rc != SQLITE_ROW)
         tx_explain(tx, path, err, cap);
     else if (!fit)
         snprintf(err, cap,
                  "store %s: its pages are not as teddyd makes them; sqlite3 %s 'PRAGMA "
-                 "journal_mode=DELETE; PRAGMA auto_vacuum=NONE; PRAGMA page_size=4096; VACUUM'",
-                 path, path);
+                 "journal_mode=DELETE; PRAGMA auto_vacuum=NONE; PRAGMA page_size=%d; VACUUM'",
+                 path, path, PAGE_LEN);
     sqlite3_finalize(st);
     return fit ? TEDDY_OK : TEDDY_ESTORE;
 }

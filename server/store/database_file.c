@@ -7,8 +7,7 @@
 
 #include "store/internal.h"
 
-#define PAGE        4096 /* SQLite's default, which no schema of ours changes */
-#define FIRST_HEAD  100  /* bytes before the first page's own head */
+#define FIRST_HEAD  100 /* bytes before the first page's own head */
 #define LEAF_HEAD   8
 #define INNER_HEAD  12
 #define INDEX_INNER 2 /* the four kinds of pages of a tree */
@@ -32,14 +31,14 @@ static size_t head_len(uint8_t kind)
 }
 
 /* The free room of a tree's page: from *begin to its end; false: it is no such page. */
-static bool free_room(const uint8_t page[PAGE], size_t head, size_t *begin, size_t *end)
+static bool free_room(const uint8_t *page, size_t len, size_t head, size_t *begin, size_t *end)
 {
     size_t own = head_len(page[head]);
     if (own == 0)
         return false;
     *begin = head + own + 2 * number_at(page + head + 3);
     *end = number_at(page + head + 5);
-    return *begin <= *end && *end <= PAGE;
+    return *begin <= *end && *end <= len;
 }
 
 static struct log_vfs *vfs_of(sqlite3_file *f)
@@ -50,12 +49,12 @@ static struct log_vfs *vfs_of(sqlite3_file *f)
 static int database_write(sqlite3_file *f, const void *data, int len, sqlite3_int64 at)
 {
     const sqlite3_io_methods *real = vfs_of(f)->database_real;
-    uint8_t page[PAGE];
+    uint8_t page[PAGE_LEN_FORMER];
     size_t begin, end;
-    if (len != PAGE || at >= FILE_BYTES_MAX ||
-        !free_room(data, at == 0 ? FIRST_HEAD : 0, &begin, &end))
+    if ((len != PAGE_LEN && len != PAGE_LEN_FORMER) || at >= FILE_BYTES_MAX ||
+        !free_room(data, (size_t)len, at == 0 ? FIRST_HEAD : 0, &begin, &end))
         return real->xWrite(f, data, len, at);
-    memcpy(page, data, PAGE);
+    memcpy(page, data, (size_t)len);
     memset(page + begin, 0, end - begin);
     return real->xWrite(f, page, len, at);
 }

@@ -120,15 +120,52 @@ static void assert_intact(void)
     sqlite3_close(db);
 }
 
+static void raw(const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static int page_len(void)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA page_size", -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int len = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return len;
+}
+
 static void released_toys_leave_nothing(void **state)
 {
     struct store_options o = {.readers = 1};
     (void)state;
     run(o, add_all);
+    assert_int_equal(page_len(), 2048);
     run(o, bind_all);
     assert_in_range(marks_in_file(), DEVICES, 10 * DEVICES);
     run(o, release_all);
     assert_int_equal(marks_in_file(), 0);
+    assert_intact();
+}
+
+/* In a database of an earlier release, which keeps its pages' size. */
+static void nor_do_they_in_larger_pages(void **state)
+{
+    struct store_options o = {.readers = 1};
+    (void)state;
+    run(o, add_all);
+    raw("PRAGMA journal_mode=DELETE; PRAGMA page_size=4096; VACUUM");
+    run(o, bind_all);
+    assert_in_range(marks_in_file(), DEVICES, 10 * DEVICES);
+    run(o, release_all);
+    assert_int_equal(marks_in_file(), 0);
+    assert_int_equal(page_len(), 4096);
     assert_intact();
 }
 
@@ -251,20 +288,13 @@ static void a_former_database_keeps_nothing(void **state)
     assert_int_equal(marks_in(kept), 0);
 }
 
-static void raw(const char *sql)
-{
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-}
-
 /* The pages by which auto_vacuum finds others begin as those of a tree do. */
 static void other_pages_are_refused(void **state)
 {
     static const char *const made[] = {"PRAGMA auto_vacuum=FULL; VACUUM",
                                        "PRAGMA auto_vacuum=INCREMENTAL; VACUUM",
-                                       "PRAGMA journal_mode=DELETE; PRAGMA page_size=8192; VACUUM"};
+                                       "PRAGMA journal_mode=DELETE; PRAGMA page_size=8192; VACUUM",
+                                       "PRAGMA journal_mode=DELETE; PRAGMA page_size=1024; VACUUM"};
     struct store_options o = {.path = place.path, .master = test_master()};
     (void)state;
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
@@ -275,7 +305,7 @@ static void other_pages_are_refused(void **state)
         s = NULL;
         assert_int_equal(store_open(&o, &s, err, sizeof err), TEDDY_ESTORE);
         assert_non_null(strstr(err, "its pages are not as teddyd makes them"));
-        raw("PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=NONE; PRAGMA page_size=4096; VACUUM");
+        raw("PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=NONE; PRAGMA page_size=2048; VACUUM");
     }
     store_close(must_open(&o));
     assert_intact();
@@ -290,6 +320,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restore_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_former_database_keeps_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(released_toys_leave_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(nor_do_they_in_larger_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(without_the_filter_they_do, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

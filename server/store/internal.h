@@ -179,9 +179,16 @@ enum stmt_id {
     STMT_COUNT
 };
 
+/* Bytes of a page of the database. A claim changes one, which is copied, checksummed and written:
+ * less of it in a small page, while few rows fill one. What an earlier release made keeps its own.
+ */
+#define PAGE_LEN        2048
+#define PAGE_LEN_FORMER 4096
+
 struct store_tx {
     sqlite3 *db;
-    int why; /* SQLite's code for the first call that failed, until it is reported */
+    unsigned page_len; /* of the writer's connection: one of the two */
+    int why;           /* SQLite's code for the first call that failed, until it is reported */
     void (*failed)(const char *what, const char *advice, int code);
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
@@ -347,10 +354,10 @@ struct reader {
     pthread_t thread;
 };
 
-/* How far the write-ahead log has grown, in pages, where it is next copied back, and how much
- * further it grows when it then cannot be cut off. */
+/* How far the write-ahead log has grown, in KiB of pages, where it is next copied back, and how
+ * much further it grows when it then cannot be cut off. */
 struct wal {
-    unsigned pages, checkpoint_at, retry;
+    unsigned kib, checkpoint_at, retry;
 };
 
 struct store {

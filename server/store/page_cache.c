@@ -1,38 +1,91 @@
 /* SQLite's own page cache, but for one page's number. When SQLite splits a page of a tree, it may
  * give one for a moment the number of the lock-byte page, which no page of a database has: the
- * 262,145th. The cache keeps the highest number that it has seen, so that each commit behind such a
- * split looks at all its pages for those behind the database's end, thousands that are in no
- * processor's cache. Here that number is 0, which no page has either. */
+ * 524,289th of 2 KiB. The cache keeps the highest number that it has seen, so that each commit
+ * behind such a split looks at all its pages for those behind the database's end, thousands that
+ * are in no processor's cache. Here that number is 0, which no page has either. */
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "store/internal.h"
 
-#define LOCK_BYTE_PAGE (0x40000000 / 4096 + 1) /* of pages of 4 KiB, which ours are */
+#define LOCK_BYTE 0x40000000u
 
 static sqlite3_pcache_methods2 real;
 
-static unsigned number_of(unsigned key)
+/* What SQLite has for a cache. */
+struct cache {
+    sqlite3_pcache *of;
+    unsigned lock_byte_page; /* numbered from 1 */
+};
+
+static struct cache *cache_of(sqlite3_pcache *cache)
 {
-    return key == LOCK_BYTE_PAGE ? 0 : key;
+    return (struct cache *)(void *)cache;
 }
 
-static sqlite3_pcache_page *fetch(sqlite3_pcache *cache, unsigned key, int create)
+static unsigned number_of(const struct cache *c, unsigned key)
 {
-    return real.xFetch(cache, number_of(key), create);
+    return key == c->lock_byte_page ? 0 : key;
+}
+
+static sqlite3_pcache *create(int page_len, int extra, int purgeable)
+{
+    struct cache *c = malloc(sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->lock_byte_page = LOCK_BYTE / (unsigned)page_len + 1;
+    c->of = real.xCreate(page_len, extra, purgeable);
+    if (c->of != NULL)
+        return (sqlite3_pcache *)(void *)c;
+    free(c);
+    return NULL;
+}
+
+static void destroy(sqlite3_pcache *cache)
+{
+    real.xDestroy(cache_of(cache)->of);
+    free(cache);
+}
+
+static void set_size(sqlite3_pcache *cache, int pages)
+{
+    real.xCachesize(cache_of(cache)->of, pages);
+}
+
+static int count(sqlite3_pcache *cache)
+{
+    return real.xPagecount(cache_of(cache)->of);
+}
+
+static sqlite3_pcache_page *fetch(sqlite3_pcache *cache, unsigned key, int create_it)
+{
+    const struct cache *c = cache_of(cache);
+    return real.xFetch(c->of, number_of(c, key), create_it);
+}
+
+static void unpin(sqlite3_pcache *cache, sqlite3_pcache_page *page, int discard)
+{
+    real.xUnpin(cache_of(cache)->of, page, discard);
 }
 
 static void rekey(sqlite3_pcache *cache, sqlite3_pcache_page *page, unsigned from, unsigned to)
 {
-    real.xRekey(cache, page, number_of(from), number_of(to));
+    const struct cache *c = cache_of(cache);
+    real.xRekey(c->of, page, number_of(c, from), number_of(c, to));
 }
 
-/* Where pages are smaller or larger, that number may be a page's like others. */
 static void truncate_at(sqlite3_pcache *cache, unsigned limit)
 {
-    sqlite3_pcache_page *page = limit <= LOCK_BYTE_PAGE ? real.xFetch(cache, 0, 0) : NULL;
+    const struct cache *c = cache_of(cache);
+    sqlite3_pcache_page *page = limit <= c->lock_byte_page ? real.xFetch(c->of, 0, 0) : NULL;
     if (page != NULL)
-        real.xUnpin(cache, page, 1);
-    real.xTruncate(cache, limit);
+        real.xUnpin(c->of, page, 1);
+    real.xTruncate(c->of, limit);
+}
+
+static void shrink(sqlite3_pcache *cache)
+{
+    real.xShrink(cache_of(cache)->of);
 }
 
 static void set_up(void)
@@ -41,9 +94,15 @@ static void set_up(void)
     if (sqlite3_config(SQLITE_CONFIG_GETPCACHE2, &real) != SQLITE_OK)
         return; /* SQLite is in use already: it goes without */
     ours = real;
+    ours.xCreate = create;
+    ours.xDestroy = destroy;
+    ours.xCachesize = set_size;
+    ours.xPagecount = count;
     ours.xFetch = fetch;
+    ours.xUnpin = unpin;
     ours.xRekey = rekey;
     ours.xTruncate = truncate_at;
+    ours.xShrink = shrink;
     (void)sqlite3_config(SQLITE_CONFIG_PCACHE2, &ours);
 }
 

@@ -3,7 +3,11 @@
 #include "store/internal.h"
 #include "store/test_store.h"
 
-#define LOCK_BYTE_PAGE 262145
+/* The page at the first GiB's end. */
+static const struct {
+    int page_len;
+    unsigned number;
+} sizes[] = {{2048, 524289}, {4096, 262145}};
 
 static sqlite3_pcache_methods2 methods;
 
@@ -37,12 +41,11 @@ static bool has(sqlite3_pcache *cache, unsigned key)
     return true;
 }
 
-static void test_truncate(void **state)
+static void truncate_all(int page_len, unsigned number)
 {
-    static const unsigned keys[] = {1, 2, LOCK_BYTE_PAGE - 1, LOCK_BYTE_PAGE, LOCK_BYTE_PAGE + 1};
-    (void)state;
+    const unsigned keys[] = {1, 2, number - 1, number, number + 1};
     for (size_t i = 0; i < 5; i++) {
-        sqlite3_pcache *cache = methods.xCreate(512, 64, 1);
+        sqlite3_pcache *cache = methods.xCreate(page_len, 64, 1);
         assert_non_null(cache);
         methods.xCachesize(cache, 100);
         for (size_t k = 0; k < 5; k++)
@@ -53,27 +56,61 @@ static void test_truncate(void **state)
         for (size_t k = 0; k < 5; k++)
             if (has(cache, keys[k]) != (k < i))
                 fail_msg("page %u after a truncation at %u", keys[k], keys[i]);
-        put(cache, LOCK_BYTE_PAGE);
+        put(cache, number);
         methods.xDestroy(cache);
     }
+}
+
+static void test_truncate(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        truncate_all(sizes[i].page_len, sizes[i].number);
+}
+
+static void rekey_one(int page_len, unsigned number)
+{
+    sqlite3_pcache *cache = methods.xCreate(page_len, 64, 1);
+    sqlite3_pcache_page *page;
+    assert_non_null(cache);
+    methods.xCachesize(cache, 100);
+    page = methods.xFetch(cache, 7, 2);
+    methods.xRekey(cache, page, 7, number);
+    assert_false(has(cache, 7));
+    methods.xRekey(cache, page, number, 9);
+    methods.xUnpin(cache, page, 0);
+    put(cache, 9);
+    assert_true(has(cache, 9));
+    assert_false(has(cache, number));
+    methods.xDestroy(cache);
 }
 
 static void test_rekey(void **state)
 {
     (void)state;
-    sqlite3_pcache *cache = methods.xCreate(512, 64, 1);
-    sqlite3_pcache_page *page;
-    assert_non_null(cache);
-    methods.xCachesize(cache, 100);
-    page = methods.xFetch(cache, 7, 2);
-    methods.xRekey(cache, page, 7, LOCK_BYTE_PAGE);
-    assert_false(has(cache, 7));
-    methods.xRekey(cache, page, LOCK_BYTE_PAGE, 9);
-    methods.xUnpin(cache, page, 0);
-    put(cache, 9);
-    assert_true(has(cache, 9));
-    assert_false(has(cache, LOCK_BYTE_PAGE));
-    methods.xDestroy(cache);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        rekey_one(sizes[i].page_len, sizes[i].number);
+}
+
+/* It stands at 0; a page that has another size's number is a page like others. */
+static void test_sizes_differ(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        sqlite3_pcache *cache = methods.xCreate(sizes[i].page_len, 64, 1);
+        assert_non_null(cache);
+        methods.xCachesize(cache, 100);
+        put(cache, sizes[i].number);
+        put(cache, sizes[1 - i].number);
+        assert_true(has(cache, sizes[i].number));
+        assert_true(has(cache, sizes[1 - i].number));
+        sqlite3_pcache_page *page = methods.xFetch(cache, 0, 0);
+        assert_non_null(page);
+        assert_memory_equal(page->pBuf, &sizes[i].number, sizeof sizes[i].number);
+        methods.xUnpin(cache, page, 0);
+        assert_int_equal(methods.xPagecount(cache), 2);
+        methods.xDestroy(cache);
+    }
 }
 
 int main(void)
@@ -81,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_rekey),
+        cmocka_unit_test(test_sizes_differ),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

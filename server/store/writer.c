@@ -4,33 +4,35 @@
 
 #include "store/internal.h"
 
-/* The log is copied back into the database each time it has grown by CHECKPOINT_PAGES (of 4 KiB),
- * without waiting for readers; past WAL_PAGES_MAX it waits for them and cuts the log off. Our own
- * hold a snapshot for one batch; for another program's, that lasts for longer than all the tries,
- * the log grows on, at first by RETRY_PAGES until it is tried again and each time by twice as many,
- * so that claims are not kept waiting for nothing. */
-#define CHECKPOINT_PAGES 16000
-#define WAL_PAGES_MAX    24000
-#define RETRY_PAGES      250
-#define CUT_TRIES        4
-#define CUT_BUSY_MS      50
-#define NORMAL_BUSY_MS   5000
+/* The log is copied back into the database each time it has grown by CHECKPOINT_KIB, without
+ * waiting for readers; past WAL_KIB_MAX it waits for them and cuts the log off. Our own hold a
+ * snapshot for one batch; for another program's, that lasts for longer than all the tries, the log
+ * grows on, at first by RETRY_KIB until it is tried again and each time by twice as many, so that
+ * claims are not kept waiting for nothing. */
+#define CHECKPOINT_KIB 64000
+#define WAL_KIB_MAX    96000
+#define RETRY_KIB      1000
+#define CUT_TRIES      4
+#define CUT_BUSY_MS    50
+#define NORMAL_BUSY_MS 5000
 
 static int count_pages(void *arg, sqlite3 *db, const char *name, int pages)
 {
-    struct wal *wal = arg;
+    struct store *s = arg;
+    struct wal *wal = &s->wal;
+    unsigned kib = (unsigned)pages * (s->writer.page_len / 1024);
     (void)db;
     (void)name;
-    if ((unsigned)pages < wal->pages) /* the log began anew */
-        *wal = (struct wal){0, CHECKPOINT_PAGES, RETRY_PAGES};
-    wal->pages = (unsigned)pages;
+    if (kib < wal->kib) /* the log began anew */
+        *wal = (struct wal){0, CHECKPOINT_KIB, RETRY_KIB};
+    wal->kib = kib;
     return SQLITE_OK;
 }
 
 void writer_watch_wal(struct store *s)
 {
-    s->wal = (struct wal){0, CHECKPOINT_PAGES, RETRY_PAGES};
-    sqlite3_wal_hook(s->writer.db, count_pages, &s->wal);
+    s->wal = (struct wal){0, CHECKPOINT_KIB, RETRY_KIB};
+    sqlite3_wal_hook(s->writer.db, count_pages, s);
 }
 
 /* Several short tries do what a long one cannot. Who reads without a pause keeps its place in the
@@ -50,16 +52,16 @@ static bool cut_log(sqlite3 *db, int tries, int busy_ms)
 static void checkpoint(struct store *s)
 {
     struct wal *wal = &s->wal;
-    unsigned step = CHECKPOINT_PAGES;
-    if (wal->pages < wal->checkpoint_at)
+    unsigned step = CHECKPOINT_KIB;
+    if (wal->kib < wal->checkpoint_at)
         return;
-    if (wal->pages < WAL_PAGES_MAX) {
+    if (wal->kib < WAL_KIB_MAX) {
         (void)sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     } else if (!cut_log(s->writer.db, CUT_TRIES, CUT_BUSY_MS)) {
         step = wal->retry;
-        wal->retry = step < CHECKPOINT_PAGES / 2 ? 2 * step : CHECKPOINT_PAGES;
+        wal->retry = step < CHECKPOINT_KIB / 2 ? 2 * step : CHECKPOINT_KIB;
     }
-    wal->checkpoint_at = wal->pages + step;
+    wal->checkpoint_at = wal->kib + step;
 }
 
 /* After a job whose deletions have to be true of the files before it is answered: the log is copied
