@@ -1,0 +1,71 @@
+// The audit trail: what was done, by whom, and whether it stands as it was written.
+import {announce, button, el, field, heading, problem, table} from "./dom.js";
+import {api, query as withQuery} from "./api.js";
+import {detailOf, deviceLink, kindOf} from "./events.js";
+
+const PAGE = 50;
+
+function verdictOf(v) {
+    if (!v.whole)
+        return el("p", {class: "verdict bad", role: "alert"}, el("b", {}, `Not intact: event ${v.event}. `), `${v.fault}.`);
+    return el("p", {class: "verdict good"}, el("b", {}, "Intact. "),
+        `${v.events} events recomputed, up to number ${v.last}; ${v.heads} signed heads match; `,
+        v.unsigned ? `${v.unsigned} are newer than the last head, which nothing proves yet.` : "every event is covered by one.");
+}
+
+function verification() {
+    const result = el("div", {id: "verdict"});
+    const check = button("Verify the trail", async () => {
+        check.disabled = true;
+        result.replaceChildren(el("p", {class: "quiet"}, "Recomputing…"));
+        try {
+            const verdict = verdictOf(await api("GET", "audit/verify"));
+            result.replaceChildren(verdict);
+            announce(verdict.textContent);
+        } catch (error) {
+            result.replaceChildren(problem(error));
+        }
+        check.disabled = false;
+        check.focus();
+    }, "main");
+    return el("section", {class: "card"}, el("h2", {}, "Verification"),
+        el("p", {}, "Each event carries a hash of itself and the one before it; signed heads hold the end fast. ",
+            "Verifying recomputes all of it."), el("p", {class: "buttons"}, check), result);
+}
+
+const hrefOf = (asked) => `#/${withQuery("audit", asked)}`;
+
+function form(asked) {
+    const text = (name) => el("input", {name, type: "search", value: asked[name], maxlength: "64", autocomplete: "off",
+        spellcheck: "false", autocapitalize: "none"});
+    const [device, event] = ["device_id", "event"].map(text);
+    const go = (e) => {
+        e.preventDefault();
+        location.hash = hrefOf({device_id: device.value.trim(), event: event.value.trim()});
+    };
+    return el("form", {role: "search", class: "filters", onsubmit: go},
+        field("Toy", device), field("Event", event), el("button", {class: "main"}, "Show"));
+}
+
+const row = (e) => [String(e.n), el("time", {datetime: new Date(e.at_ms).toISOString()}, new Date(e.at_ms).toLocaleString()),
+    el("span", {class: `badge ${kindOf(e.event)}`}, e.event), deviceLink(e.device_id) || "–", e.actor, detailOf(e)];
+
+export async function audit(main, {query, signal}) {
+    const asked = Object.fromEntries(["device_id", "event", "before"].map((name) => [name, query.get(name) ?? ""]));
+    const found = el("div", {class: "card list", "aria-busy": "true"}, el("p", {class: "quiet"}, "Looking…"));
+    main.append(heading("Audit trail"), verification(), form(asked), found);
+    try {
+        const page = await api("GET", withQuery("audit", {...asked, limit: PAGE}), {signal});
+        const events = page.events.reverse();
+        found.replaceChildren(
+            el("p", {class: "quiet", id: "found"}, events.length ? `${events.length} events, the newest first` : "No event is like this."),
+            events.length ? table("Events", ["Number", "When", "Event", "Toy", "By", "Details"], events.map(row)) : "",
+            el("nav", {class: "buttons", "aria-label": "Pages of the trail"},
+                asked.before && el("a", {class: "button", href: hrefOf({...asked, before: ""})}, "Newest"),
+                events.length === PAGE && events.at(-1).n > 1 &&
+                    el("a", {class: "button", href: hrefOf({...asked, before: events.at(-1).n})}, "Older")));
+    } catch (error) {
+        if (!signal.aborted) found.replaceChildren(problem(error));
+    }
+    found.removeAttribute("aria-busy");
+}
