@@ -4,6 +4,8 @@
 
 #include "admin/token.h"
 #include "cli/ctl.h"
+#include "console/console.h"
+#include "proto/endpoints.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 
@@ -37,21 +39,24 @@ static void add_text(struct writer *w, const char *before, const char *text)
     writer_json_string(w, span_of(text));
 }
 
-static int write_body(const struct ctl *ctl, char *body, size_t cap)
+/* role, name: what is meant when the line says nothing; NULL: it has to, or there is none. */
+static int write_body(const struct ctl *ctl, const char *usual_role, const char *usual_name,
+                      uint64_t ttl_s, char *body, size_t cap)
 {
     struct writer w = writer_on(body, cap);
-    uint64_t ttl_s = ADMIN_TOKEN_TTL_S;
+    const char *role_name = ctl->role != NULL ? ctl->role : usual_role;
     enum route_role role;
 
-    if (ctl->role == NULL || !route_role_parse(span_of(ctl->role), &role))
-        return usage("admin-token create takes --role viewer, operator or owner");
+    if (role_name == NULL || !route_role_parse(span_of(role_name), &role))
+        return usage("%s %s takes --role viewer, operator or owner", ctl->command->group,
+                     ctl->command->verb);
     if (ctl->ttl != NULL &&
         (!read_ttl(ctl->ttl, &ttl_s) || ttl_s < 1 || ttl_s > ADMIN_TOKEN_TTL_MAX))
         return usage("--ttl takes seconds, or a number with m, h, d or w behind it, up to 365d");
     writer_text(&w, "{\"role\":");
-    writer_json_string(&w, span_of(ctl->role));
+    writer_json_string(&w, span_of(role_name));
     add_text(&w, ",\"prefix\":", ctl->prefix);
-    add_text(&w, ",\"name\":", ctl->name);
+    add_text(&w, ",\"name\":", ctl->name != NULL ? ctl->name : usual_name);
     writer_text(&w, ",\"expires_in\":");
     writer_u64(&w, ttl_s);
     writer_text(&w, "}");
@@ -75,7 +80,7 @@ int run_admin_token_create(struct ctl *ctl, const char *arg)
     struct ctl_call call = {.verb = ADMIN_TOKEN_CREATE};
     json_t *reply = NULL;
     char body[1024];
-    int rc = write_body(ctl, body, sizeof body);
+    int rc = write_body(ctl, NULL, NULL, ADMIN_TOKEN_TTL_S, body, sizeof body);
 
     (void)arg;
     call.text = span_of(body);
@@ -83,6 +88,38 @@ int run_admin_token_create(struct ctl *ctl, const char *arg)
         rc = link_call(ctl, &call, "", &reply);
     if (rc == CTL_DONE)
         rc = ctl->json ? print_json(reply) : print_token(reply);
+    json_decref(reply);
+    return rc;
+}
+
+static void no_server(const struct ctl *ctl, void *arg, struct admin_answer *out)
+{
+    (void)ctl;
+    (void)arg;
+    *out = (struct admin_answer){.status = 409, .code = "no_server"};
+    (void)snprintf(out->detail, sizeof out->detail,
+                   "No server is running here, and so no console; start teddyd.");
+}
+
+int run_console_link(struct ctl *ctl, const char *arg)
+{
+    char body[1024];
+    const struct ctl_work work = {.method = "POST",
+                                  .path = ENDPOINT_ADMIN "/console/links",
+                                  .json = body,
+                                  .offline = no_server};
+    json_t *reply = NULL;
+    int rc = write_body(ctl, "owner", "console link", CONSOLE_LINK_TTL, body, sizeof body);
+
+    (void)arg;
+    if (rc == CTL_DONE)
+        rc = link_work(ctl, &work, &reply);
+    if (rc == CTL_DONE && ctl->json)
+        rc = print_json(reply);
+    else if (rc == CTL_DONE && json_is_string(json_object_get(reply, "url")))
+        (void)printf("%s\n", json_string_value(json_object_get(reply, "url")));
+    else if (rc == CTL_DONE)
+        rc = fail("the server's answer was not understood");
     json_decref(reply);
     return rc;
 }

@@ -83,8 +83,12 @@ int run_key_retire(struct ctl *ctl, const char *kid);
 int run_admin_token_create(struct ctl *ctl, const char *arg);
 int run_admin_token_list(struct ctl *ctl, const char *arg);
 int run_admin_token_revoke(struct ctl *ctl, const char *id);
+int run_console_link(struct ctl *ctl, const char *arg);
 /* clang-format off */
 #define CTL_ADMIN_TOKENS \
+    {"console", "link", "", 0, run_console_link, ADMIN_TOKEN_CREATE, false, false, \
+     "Print a link that signs in to the web console: once, and within five minutes", \
+     "  teddyctl console link\n  teddyctl console link --role viewer --prefix Teddy-ESP32-\n"}, \
     {"admin-token", "create", "", 0, run_admin_token_create, ADMIN_TOKEN_CREATE, false, false, \
      "Make a token for the admin API over HTTPS; prints it, this once", \
      "  teddyctl admin-token create --role viewer --name dashboard --ttl 90d\n" \

@@ -72,6 +72,8 @@ static const char *options_of(const struct ctl_command *c)
     if (c->takes_message)
         return " [--expires SECONDS]\n"
                "       teddyctl send ID --object JSON [--expires SECONDS]";
+    if (c->run == run_console_link)
+        return " [--role ROLE] [--ttl TIME] [--prefix P] [--name NAME]";
     if (c->admin == ADMIN_TOKEN_CREATE)
         return " --role ROLE [--ttl TIME] [--prefix P] [--name NAME]";
     if (c->run == run_backup)

@@ -20,6 +20,7 @@ const char *link_hint(const char *code)
         {"admin_token_not_found", " teddyctl admin-token list shows those that are."},
         {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
         {"master_key_file", " The old key is still good."},
+        {"console_off", " Set admin_listen, and leave console on."},
         {"forbidden", " Run teddyctl as that user."},
     };
 

@@ -306,6 +306,19 @@ static void close_loops(struct server *s)
         hub_free(a->hubs[i]);
 }
 
+/* Its files only where they may be seen: on the administration's own listener. */
+static int open_console(struct server *s)
+{
+    const struct config *c = &s->app.config;
+    s->console.files = c->console && c->tls && console_files[0].path ? console_files : NULL;
+    s->console.sessions = console_sessions_new();
+    if (s->console.sessions)
+        return TEDDY_OK;
+    snprintf(s->error, sizeof s->error, "cannot make the console: %s",
+             teddy_err_text(TEDDY_ENOMEM));
+    return TEDDY_ENOMEM;
+}
+
 static int open_admin(struct server *s)
 {
     s->admin = (struct admin_context){
@@ -325,6 +338,8 @@ static int open_admin(struct server *s)
         .processes = &s->processes,
         .minds = s->minds,
         .audit_key = s->trail.key,
+        .console = &s->console,
+        .cookie = s->console.files ? console_cookie : NULL,
     };
     int rc = admin_tokens_load(s->app.store, &s->admin.tokens);
     if (rc != TEDDY_OK)
@@ -398,6 +413,8 @@ static int serve(struct server *s)
     if (rc == TEDDY_OK)
         rc = open_loops(s);
     if (rc == TEDDY_OK)
+        rc = open_console(s);
+    if (rc == TEDDY_OK)
         rc = serve_open(s);
     if (rc == TEDDY_OK)
         rc = open_admin(s);
@@ -438,6 +455,7 @@ static int serve(struct server *s)
     processes_close(&s->processes);
     limits_close(&s->app.limits);
     admin_tokens_free(s->admin.tokens);
+    console_sessions_free(s->console.sessions);
     tls_context_free(s->tls);
     tls_tickets_free(s->tickets);
     jwt_keys_close(s);

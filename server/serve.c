@@ -46,11 +46,10 @@ static int open_tcp(struct server *s, const char *listen, char *host, size_t cap
     return listen_tcp(host, port, fd, s->error, sizeof s->error);
 }
 
-static bool admit(const struct http_plane *plane, const struct sockaddr_storage *client,
-                  uint64_t now_ms, uint32_t *retry_after_s)
+static bool admit(const struct http_request *req, uint32_t *retry_after_s)
 {
-    const struct app *app = plane->context;
-    return ratelimit_take_address(app->limits.of[LIMITS_REQUESTS], client, now_ms, retry_after_s);
+    return ratelimit_take_address(app_of(req)->limits.of[LIMITS_REQUESTS], &req->client,
+                                  loop_now_ms(req->loop), retry_after_s);
 }
 
 /* What http refuses of a claim or refresh counts as the handlers' own refusals do. */
@@ -64,6 +63,48 @@ static bool may_fail(const struct http_request *req, uint32_t *retry_after_s)
     app_refused(req, "bad_request");
     return limits_fail(&app_of(req)->limits, failures, &req->client, loop_now_ms(req->loop),
                        retry_after_s);
+}
+
+/* On the console's plane a toy's paths are as open as on the public one; who administers by a token
+ * is not counted. */
+static bool admit_beside(const struct http_request *req, uint32_t *retry_after_s)
+{
+    static const char admin[] = ENDPOINT_ADMIN "/";
+    bool is_admin =
+        req->path.len >= sizeof admin - 1 && memcmp(req->path.p, admin, sizeof admin - 1) == 0;
+    return is_admin || admit(req, retry_after_s);
+}
+
+static bool gate_beside(struct http_request *req)
+{
+    return req->route->who != ROUTE_ADMIN || admin_gate_body(req);
+}
+
+/* Claims count their own refusals; a page that asks who is signed in, or for a file that is not
+ * there, is none. */
+static void refused_beside(const struct http_request *req, const char *code)
+{
+    bool reads = span_is(req->head.method, "GET") || span_is(req->head.method, "HEAD");
+    if (!req->route || req->route->who == ROUTE_ADMIN ||
+        (req->route->who == ROUTE_CONSOLE && !reads))
+        admin_refused(req, code);
+}
+
+/* The administration over HTTPS, with the console and what its page needs, or without. */
+static void fill_https_plane(struct server *s)
+{
+    struct http_plane *p = &s->admin_https_plane;
+    *p = s->admin_plane;
+    if (!s->console.files)
+        return;
+    p->context = &s->app;
+    p->offers |= ROUTE_CONSOLE | ROUTE_NONE | ROUTE_DEVICE;
+    p->admit = admit_beside;
+    p->may_fail = may_fail;
+    p->gate = gate_beside;
+    p->refused = refused_beside;
+    p->upgraded = &s->public_plane.conn;
+    p->own_origin = true;
 }
 
 static void fill_planes(struct server *s)
@@ -95,12 +136,14 @@ static void fill_planes(struct server *s)
     s->metrics_plane = plane;
     plane.name = "admin";
     plane.offers = ROUTE_ADMIN;
-    plane.context = &s->admin;
+    plane.context = NULL;
+    plane.admin = &s->admin;
     plane.gate = admin_gate_body;
     plane.refused = admin_refused;
     plane.conn.in_max = LIMIT_HTTP_HEAD + ADMIN_BODY_MAX;
     plane.conn.out_max = ADMIN_ANSWER_MAX;
     s->admin_plane = plane;
+    fill_https_plane(s);
 }
 
 static int fill_routes(struct server *s)
@@ -142,19 +185,32 @@ static void raise_descriptor_limit(uint32_t connections)
 }
 
 /* A listener beside the public one: where it is, only the log says. */
-static int open_beside(struct server *s, const char *event, const char *listen, int *fd)
+static int open_beside(struct server *s, const char *event, const char *listen, int *fd,
+                       char host[256], uint16_t *port)
 {
-    char host[256];
-    uint16_t port;
-    int rc = open_tcp(s, listen, host, sizeof host, &port, fd);
+    int rc = open_tcp(s, listen, host, 256, port, fd);
     if (rc == TEDDY_OK)
-        LOG(LOG_INFO, event, LOG_S("host", host), LOG_N("port", port));
+        LOG(LOG_INFO, event, LOG_S("host", host), LOG_N("port", *port));
     return rc;
+}
+
+/* Where a browser on this machine finds the console. */
+static void name_console(struct server *s, const char *host, uint16_t port)
+{
+    bool v6 = strchr(host, ':') != NULL;
+    if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) {
+        host = "localhost";
+        v6 = false;
+    }
+    snprintf(s->console.origin, sizeof s->console.origin, "https://%s%s%s:%u", v6 ? "[" : "", host,
+             v6 ? "]" : "", (unsigned)port);
 }
 
 int serve_open(struct server *s)
 {
     const struct config *c = &s->app.config;
+    char host[256];
+    uint16_t port;
     raise_descriptor_limit(c->connections_max);
     int rc = fill_routes(s);
     if (rc != TEDDY_OK)
@@ -168,9 +224,12 @@ int serve_open(struct server *s)
     rc = open_tcp(s, c->listen, s->listen_host, sizeof s->listen_host, &s->listen_port,
                   &s->public_fd);
     if (rc == TEDDY_OK && (c->metrics_listen[0] || s->metrics_fd >= 0))
-        rc = open_beside(s, "metrics_listening", c->metrics_listen, &s->metrics_fd);
-    if (rc == TEDDY_OK && (c->admin_listen[0] || s->admin_https_fd >= 0))
-        rc = open_beside(s, "admin_listening", c->admin_listen, &s->admin_https_fd);
+        rc = open_beside(s, "metrics_listening", c->metrics_listen, &s->metrics_fd, host, &port);
+    if (rc == TEDDY_OK && (c->admin_listen[0] || s->admin_https_fd >= 0)) {
+        rc = open_beside(s, "admin_listening", c->admin_listen, &s->admin_https_fd, host, &port);
+        if (rc == TEDDY_OK && s->console.files)
+            name_console(s, host, port);
+    }
     if (rc == TEDDY_OK) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/admin.sock", s->data);
@@ -205,7 +264,7 @@ static void accepted_admin_https(struct loop *loop, int fd, const struct sockadd
                                  void *user)
 {
     struct server *s = user;
-    http_serve(loop, fd, s->tls, peer, &s->admin_plane);
+    http_serve(loop, fd, s->tls, peer, &s->admin_https_plane);
 }
 
 static void accepted_metrics(struct loop *loop, int fd, const struct sockaddr_storage *peer,

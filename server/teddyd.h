@@ -8,6 +8,7 @@
 #include "admin/admin.h"
 #include "admin/trail.h"
 #include "api/app.h"
+#include "console/console.h"
 #include "identity/audit_verify.h"
 #include "identity/keyring.h"
 #include "identity/master_key.h"
@@ -83,6 +84,7 @@ struct watchdog {
 struct server {
     struct app app;
     struct admin_context admin;
+    struct console console;
     char data[PATH_MAX - 64];
     char cert[PATH_MAX], key[PATH_MAX]; /* the TLS files in use */
     char error[ERROR_MAX];              /* why a step of the start failed */
@@ -100,7 +102,7 @@ struct server {
 
     struct route *routes; /* the table without what the configuration turns off */
     size_t route_count;
-    struct http_plane public_plane, admin_plane, metrics_plane;
+    struct http_plane public_plane, admin_plane, admin_https_plane, metrics_plane;
     int public_fd, admin_fd, admin_https_fd, metrics_fd; /* -1: not listening */
     char listen_host[256];
     uint16_t listen_port;

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "admin/command.h"
+#include "admin/token.h"
 #include "http/http.h"
 #include "identity/audit_key.h"
 #include "identity/keyring.h"
@@ -25,6 +26,13 @@
 #define ADMIN_MESSAGE_MAX (128u << 10) /* bytes of a JSON body with a message to a toy */
 #define ADMIN_ANSWER_MAX  (16u << 20)  /* bound of the plane's unsent output */
 #define ADMIN_SOCKET      "admin.sock"
+
+/* What a cookie of the console shows. */
+struct admin_cookie {
+    char token[ADMIN_TOKEN_ID_LEN + 1]; /* the id of the admin token that it stands for */
+    int status;                         /* 0: it is good; otherwise why it is not */
+    const char *code, *detail;          /* static text */
+};
 
 struct admin_context {
     struct store *store;
@@ -45,6 +53,10 @@ struct admin_context {
     const struct processes *processes; /* those that a toy may have */
     struct minds *minds;               /* told of what was changed of profiles and toys */
     const struct audit_key *audit_key; /* signs the trail's heads, and receipts */
+    struct console *console;           /* NULL: no web console */
+    /* Asked over HTTPS of a request without Authorization: false when it has no cookie of the
+     * console. NULL: cookies count for nothing. */
+    bool (*cookie)(const struct http_request *req, struct admin_cookie *out);
 };
 
 /* The plane's gate: a stranger's body is not even read. */

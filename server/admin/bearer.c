@@ -51,20 +51,40 @@ bool admin_bearer_in_query(const struct http_request *req)
     return false;
 }
 
-enum admin_token_verdict admin_bearer(const struct http_request *req, struct admin_token_row *out)
+enum admin_token_verdict admin_token_of_text(const struct http_request *req, struct span text,
+                                             struct admin_token_row *out)
 {
     const struct admin_context *a = admin_context_of(req);
     uint64_t now_s = (uint64_t)time(NULL);
     enum admin_token_verdict verdict;
-    struct span value;
     bool record;
+
+    verdict = admin_tokens_check(a->tokens, text, now_s, out, &record);
+    if (record)
+        record_use(a->store, out->id, now_s);
+    return verdict;
+}
+
+enum admin_token_verdict admin_token_of_id(const struct http_request *req, const char *id,
+                                           struct admin_token_row *out)
+{
+    const struct admin_context *a = admin_context_of(req);
+    uint64_t now_s = (uint64_t)time(NULL);
+    enum admin_token_verdict verdict;
+    bool record;
+
+    verdict = admin_tokens_known(a->tokens, id, now_s, out, &record);
+    if (record)
+        record_use(a->store, out->id, now_s);
+    return verdict;
+}
+
+enum admin_token_verdict admin_bearer(const struct http_request *req, struct admin_token_row *out)
+{
+    struct span value;
 
     if (http1_field(&req->head, "Authorization", &value) != 1 || value.len < 7 ||
         !span_ieq((struct span){value.p, 7}, "Bearer "))
         return ADMIN_TOKEN_BAD;
-    verdict = admin_tokens_check(a->tokens, (struct span){value.p + 7, value.len - 7}, now_s, out,
-                                 &record);
-    if (record)
-        record_use(a->store, out->id, now_s);
-    return verdict;
+    return admin_token_of_text(req, (struct span){value.p + 7, value.len - 7}, out);
 }

@@ -9,12 +9,6 @@
 #include "ops/refusals.h"
 #include "proto/text.h"
 
-/* Who came, as far as it was found out. */
-struct caller {
-    enum route_role role;
-    char prefix[LIMIT_ID_LEN + 1]; /* of the devices it may look after; "" for all */
-};
-
 static void log_refused(const struct http_request *req, const char *code)
 {
     LOG(LOG_WARN, "admin_refused", LOG_S("handler", req->route->name), LOG_S("code", code),
@@ -39,7 +33,7 @@ static bool let_in(const struct http_request *req)
 }
 
 /* The Unix socket's peer shows its uid. */
-static bool gate_socket(struct http_request *req, const struct conn *c, struct caller *who)
+static bool gate_socket(struct http_request *req, const struct conn *c, struct admin_caller *who)
 {
     uint32_t uid = 0;
     bool known = conn_peer_uid(c, &uid) == TEDDY_OK;
@@ -57,8 +51,7 @@ static bool gate_socket(struct http_request *req, const struct conn *c, struct c
 
 /* A wrong token costs its address one of its failures; without one left it is not even told that it
  * is wrong. */
-static bool refuse_bearer(struct http_request *req, int status, const char *code,
-                          const char *detail)
+void admin_refuse_token(struct http_request *req, int status, const char *code, const char *detail)
 {
     uint32_t retry_after_s;
 
@@ -67,22 +60,56 @@ static bool refuse_bearer(struct http_request *req, int status, const char *code
                                 loop_now_ms(req->loop), &retry_after_s)) {
         http_problem_retry(req, 429, "rate_limited", "Too many wrong tokens from this address.",
                            retry_after_s);
-        return false;
+        return;
     }
     if (status == 401)
         http_set_field(req, "WWW-Authenticate", "Bearer");
     http_problem(req, status, code, detail);
+}
+
+static bool refuse_bearer(struct http_request *req, int status, const char *code,
+                          const char *detail)
+{
+    admin_refuse_token(req, status, code, detail);
     return false;
 }
 
-static bool gate_https(struct http_request *req, struct caller *who)
+/* By the token that the request bears or, when it bears none, by the one that its cookie stands
+ * for. False: it has been answered. */
+static bool find_token(struct http_request *req, struct admin_token_row *t,
+                       enum admin_token_verdict *verdict)
 {
+    const struct admin_context *a = admin_context_of(req);
+    struct admin_cookie cookie = {.status = 0};
+    struct span value;
+
+    if (a->cookie == NULL || http1_field(&req->head, "Authorization", &value) > 0 ||
+        !a->cookie(req, &cookie)) {
+        *verdict = admin_bearer(req, t);
+        return true;
+    }
+    if (cookie.status == 401)
+        return refuse_bearer(req, 401, cookie.code, cookie.detail);
+    if (cookie.status != 0) { /* some other page asks, and not the one who signed in */
+        log_refused(req, cookie.code);
+        http_problem(req, cookie.status, cookie.code, cookie.detail);
+        return false;
+    }
+    *verdict = admin_token_of_id(req, cookie.token, t);
+    return true;
+}
+
+static bool gate_https(struct http_request *req, struct admin_caller *who)
+{
+    enum admin_token_verdict verdict;
     struct admin_token_row t;
 
     if (admin_bearer_in_query(req))
         return refuse_bearer(req, 400, "token_in_query",
                              "A token never stands in a query, which others log. Revoke it.");
-    switch (admin_bearer(req, &t)) {
+    if (!find_token(req, &t, &verdict))
+        return false;
+    switch (verdict) {
     case ADMIN_TOKEN_BAD:
         break;
     case ADMIN_TOKEN_EXPIRED:
@@ -92,6 +119,7 @@ static bool gate_https(struct http_request *req, struct caller *who)
     case ADMIN_TOKEN_GOOD:
         (void)snprintf(req->actor, sizeof req->actor, "token:%s", t.id);
         (void)snprintf(who->prefix, sizeof who->prefix, "%s", t.prefix);
+        (void)snprintf(who->token, sizeof who->token, "%s", t.id);
         if (!route_role_parse(span_of(t.role), &who->role))
             who->role = ROLE_NONE;
         return true;
@@ -100,7 +128,7 @@ static bool gate_https(struct http_request *req, struct caller *who)
                          "Authorization: Bearer with an admin token in force is needed, once.");
 }
 
-static bool role_ok(struct http_request *req, const struct caller *who)
+static bool role_ok(struct http_request *req, const struct admin_caller *who)
 {
     char detail[96];
 
@@ -114,7 +142,7 @@ static bool role_ok(struct http_request *req, const struct caller *who)
 }
 
 /* Of a route with {device_id} in it, and nothing else, a prefix can tell whether it may. */
-static bool in_scope(const struct http_request *req, const struct caller *who)
+static bool in_scope(const struct http_request *req, const struct admin_caller *who)
 {
     static const char device[] = "{device_id}";
     const char *param = strchr(req->route->pattern, '{');
@@ -124,7 +152,7 @@ static bool in_scope(const struct http_request *req, const struct caller *who)
            req->params[0].len >= len && memcmp(req->params[0].p, who->prefix, len) == 0;
 }
 
-static bool scope_ok(struct http_request *req, const struct caller *who)
+static bool scope_ok(struct http_request *req, const struct admin_caller *who)
 {
     char detail[LIMIT_ID_LEN + 96];
 
@@ -137,11 +165,11 @@ static bool scope_ok(struct http_request *req, const struct caller *who)
     return false;
 }
 
-static bool find_caller(struct http_request *req, struct caller *who)
+static bool find_caller(struct http_request *req, struct admin_caller *who)
 {
     const struct conn *c = http_conn(req);
 
-    *who = (struct caller){.role = ROLE_NONE};
+    *who = (struct admin_caller){.role = ROLE_NONE};
     if (c == NULL) { /* who has left shows nothing any more */
         http_problem(req, 403, "forbidden", "The connection is gone.");
         return false;
@@ -151,26 +179,31 @@ static bool find_caller(struct http_request *req, struct caller *who)
 
 bool admin_gate(struct http_request *req)
 {
-    struct caller who;
+    struct admin_caller who;
 
     return find_caller(req, &who) && role_ok(req, &who) && scope_ok(req, &who) && let_in(req);
 }
 
 bool admin_gate_body(struct http_request *req)
 {
-    struct caller who;
+    struct admin_caller who;
 
     return find_caller(req, &who) && role_ok(req, &who);
 }
 
+bool admin_gate_caller(struct http_request *req, struct admin_caller *who)
+{
+    return find_caller(req, who) && role_ok(req, who) && let_in(req);
+}
+
 bool admin_gate_list(struct http_request *req, char prefix[LIMIT_ID_LEN + 1])
 {
-    struct caller who;
+    struct admin_caller who;
 
-    if (!find_caller(req, &who) || !role_ok(req, &who))
+    if (!admin_gate_caller(req, &who))
         return false;
     memcpy(prefix, who.prefix, sizeof who.prefix);
-    return let_in(req);
+    return true;
 }
 
 void admin_respond_json(struct http_request *req, int status, json_t *json)

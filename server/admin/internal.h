@@ -2,21 +2,8 @@
 #ifndef ADMIN_INTERNAL_H
 #define ADMIN_INTERNAL_H
 
-#include <jansson.h>
+#include "admin/gate.h"
 
-#include "admin/admin.h"
-#include "admin/token.h"
-
-static inline const struct admin_context *admin_context_of(const struct http_request *req)
-{
-    return req->plane->context;
-}
-
-/* True when the caller may use the request's route: by the socket the server's own user or root,
- * who are owners, over HTTPS who bears an admin token of the role that the route needs, and for
- * the device in its path when the token is for some devices only. req->actor then says who it is.
- * Otherwise the request has been answered (400, 401, 403, 429). */
-bool admin_gate(struct http_request *req);
 /* The same for a list that shows only the devices whose id begins with prefix ("": all): what a
  * token for some devices may use too. */
 bool admin_gate_list(struct http_request *req, char prefix[LIMIT_ID_LEN + 1]);
@@ -31,8 +18,6 @@ void admin_submit(struct http_request *req, struct admin_command *command);
 bool admin_path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1]);
 /* What needs only the id in the path: gate, command, answer. */
 void admin_on_device(struct http_request *req, enum admin_verb verb);
-/* Answers with the object, whose reference is taken; NULL: 500. */
-void admin_respond_json(struct http_request *req, int status, json_t *json);
 /* Queues the command, which it takes over, and answers once it is done; NULL: out of memory. */
 void admin_submit(struct http_request *req, struct admin_command *command);
 /* The query's parameter of this name, whose form is an id's, or "" when it is not given; false: the

@@ -17,6 +17,7 @@ struct pending {
     struct http_request *req;
     const struct admin_context *context;
     struct admin_command *command;
+    void (*then)(struct http_request *req, const struct admin_command *c);
 };
 
 static void close_device(const struct admin_context *ctx, const char *device_id, const char *word)
@@ -66,31 +67,40 @@ static void count_message(const struct pending *p)
     metric_add(loop, METRIC_DOWNLINKS_EXPIRED, c->gone);
 }
 
+static void answer_as_usual(const struct pending *p, const struct admin_answer *a)
+{
+    char *text;
+
+    if (a->code != NULL)
+        admin_refused(p->req, a->code);
+    text = admin_answer_text(a, p->req->request_id);
+    if (text == NULL) {
+        http_problem(p->req, 500, "internal", "Out of memory.");
+    } else {
+        http_set_field(p->req, "Cache-Control", "no-store");
+        if (a->status == 503)
+            http_set_field(p->req, "Retry-After", "1");
+        http_respond(p->req, a->status,
+                     a->code != NULL ? "application/problem+json" : "application/json", text,
+                     strlen(text));
+        wipe(text, strlen(text));
+        free(text);
+    }
+}
+
 static void answer(struct loop *loop, struct loop_task *task)
 {
     struct pending *p = (struct pending *)task;
     struct admin_answer a;
-    char *text;
 
     (void)loop;
     admin_command_answer(p->command, &a);
     log_command(p, &a);
     count_message(p);
-    if (a.code != NULL)
-        admin_refused(p->req, a.code);
-    text = admin_answer_text(&a, p->req->request_id);
-    if (text == NULL) {
-        http_problem(p->req, 500, "internal", "Out of memory.");
-    } else {
-        http_set_field(p->req, "Cache-Control", "no-store");
-        if (a.status == 503)
-            http_set_field(p->req, "Retry-After", "1");
-        http_respond(p->req, a.status,
-                     a.code != NULL ? "application/problem+json" : "application/json", text,
-                     strlen(text));
-        wipe(text, strlen(text));
-        free(text);
-    }
+    if (p->then != NULL && a.code == NULL)
+        p->then(p->req, p->command);
+    else
+        answer_as_usual(p, &a);
     admin_answer_fini(&a);
     admin_command_free(p->command);
     free(p);
@@ -127,6 +137,12 @@ static void done_on_store(struct store_job *job)
 
 void admin_submit(struct http_request *req, struct admin_command *command)
 {
+    admin_submit_then(req, command, NULL);
+}
+
+void admin_submit_then(struct http_request *req, struct admin_command *command,
+                       void (*then)(struct http_request *req, const struct admin_command *c))
+{
     const struct admin_context *ctx = admin_context_of(req);
     struct pending *p = command != NULL ? calloc(1, sizeof *p) : NULL;
 
@@ -135,8 +151,12 @@ void admin_submit(struct http_request *req, struct admin_command *command)
         http_problem(req, 500, "internal", "Out of memory; nothing was changed.");
         return;
     }
-    *p = (struct pending){
-        .task = {.run = answer}, .loop = req->loop, .req = req, .context = ctx, .command = command};
+    *p = (struct pending){.task = {.run = answer},
+                          .loop = req->loop,
+                          .req = req,
+                          .context = ctx,
+                          .command = command,
+                          .then = then};
     command->owner = p;
     (void)snprintf(command->actor, sizeof command->actor, "%s", req->actor);
     command->job.done = done_on_store;

@@ -58,5 +58,8 @@ void admin_tokens_take(struct admin_tokens *t, struct admin_token_work *w);
 enum admin_token_verdict admin_tokens_check(struct admin_tokens *t, struct span text,
                                             uint64_t now_s, struct admin_token_row *out,
                                             bool *record);
+/* The same of a token that was shown before, by its id. */
+enum admin_token_verdict admin_tokens_known(struct admin_tokens *t, const char *id, uint64_t now_s,
+                                            struct admin_token_row *out, bool *record);
 
 #endif

@@ -72,10 +72,11 @@ void admin_tokens_take(struct admin_tokens *t, struct admin_token_work *w)
     w->count = w->cap = 0;
 }
 
-static enum admin_token_verdict judge(struct admin_token_row *t, const uint8_t sha256[32],
+/* sha256 NULL: it was looked at before. */
+static enum admin_token_verdict judge(struct admin_token_row *t, const uint8_t *sha256,
                                       uint64_t now_s, bool *record)
 {
-    if (!ct_equal(sha256, t->sha256, sizeof t->sha256) || t->revoked_s > 0)
+    if ((sha256 != NULL && !ct_equal(sha256, t->sha256, sizeof t->sha256)) || t->revoked_s > 0)
         return ADMIN_TOKEN_BAD;
     if (now_s >= t->expires_s)
         return ADMIN_TOKEN_EXPIRED;
@@ -85,17 +86,12 @@ static enum admin_token_verdict judge(struct admin_token_row *t, const uint8_t s
     return ADMIN_TOKEN_GOOD;
 }
 
-enum admin_token_verdict admin_tokens_check(struct admin_tokens *t, struct span text,
-                                            uint64_t now_s, struct admin_token_row *out,
-                                            bool *record)
+static enum admin_token_verdict look_up(struct admin_tokens *t, const char *id,
+                                        const uint8_t *sha256, uint64_t now_s,
+                                        struct admin_token_row *out, bool *record)
 {
     enum admin_token_verdict verdict = ADMIN_TOKEN_BAD;
-    char id[ADMIN_TOKEN_ID_LEN + 1];
-    uint8_t sha256[32];
 
-    *record = false;
-    if (!admin_token_parse(text, id, sha256))
-        return ADMIN_TOKEN_BAD;
     pthread_mutex_lock(&t->lock);
     struct admin_token_row *row = find(t, id);
     if (row != NULL)
@@ -104,4 +100,23 @@ enum admin_token_verdict admin_tokens_check(struct admin_tokens *t, struct span 
         *out = *row;
     pthread_mutex_unlock(&t->lock);
     return verdict;
+}
+
+enum admin_token_verdict admin_tokens_check(struct admin_tokens *t, struct span text,
+                                            uint64_t now_s, struct admin_token_row *out,
+                                            bool *record)
+{
+    char id[ADMIN_TOKEN_ID_LEN + 1];
+    uint8_t sha256[32];
+
+    *record = false;
+    return admin_token_parse(text, id, sha256) ? look_up(t, id, sha256, now_s, out, record)
+                                               : ADMIN_TOKEN_BAD;
+}
+
+enum admin_token_verdict admin_tokens_known(struct admin_tokens *t, const char *id, uint64_t now_s,
+                                            struct admin_token_row *out, bool *record)
+{
+    *record = false;
+    return look_up(t, id, NULL, now_s, out, record);
 }

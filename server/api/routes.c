@@ -2,6 +2,7 @@
 
 #include "admin/admin.h"
 #include "api/handlers.h"
+#include "console/console.h"
 #include "proto/endpoints.h"
 #include "proto/limits.h"
 
@@ -19,5 +20,6 @@ const struct route teddy_routes[] = {
     {"GET", ENDPOINT_READYZ, ROUTE_NONE, "readyz", handle_readyz, 0, NULL, ROLE_NONE},
     {"GET", ENDPOINT_METRICS, ROUTE_METRICS, "metrics", handle_metrics, 0, NULL, ROLE_NONE},
     ADMIN_ROUTES,
+    CONSOLE_ROUTES,
 };
 const size_t teddy_routes_count = sizeof teddy_routes / sizeof teddy_routes[0];

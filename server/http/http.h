@@ -39,6 +39,7 @@ struct http_request {
 struct http_plane {
     const char *name; /* "public", "admin", "metrics" */
     void *context;    /* the composing program's, for its handlers */
+    void *admin;      /* the same for those of ROUTE_ADMIN and ROUTE_CONSOLE */
     unsigned offers;  /* route_who bits: the routes of the table that this plane serves */
     const struct route *routes;
     size_t route_count;
@@ -48,11 +49,13 @@ struct http_plane {
     uint32_t idle_ms;        /* between requests */
     struct conn_limits conn; /* in_max at least LIMIT_HTTP_HEAD: a head that does not fit could not
                                 be refused either */
+    const struct conn_limits *upgraded; /* of a connection that http_upgrade has given away; NULL:
+                                           as before */
+    bool own_origin; /* an upgrade that a page of another origin asks for is refused: 403 */
     const struct trusted_proxies *proxies; /* NULL: X-Forwarded-For is never read */
-    /* Asked for each request before its body is read, with its true client address: false refuses
-     * it with 429 and *retry_after_s. NULL: all may. */
-    bool (*admit)(const struct http_plane *plane, const struct sockaddr_storage *client,
-                  uint64_t now_ms, uint32_t *retry_after_s);
+    /* Asked for each request before its body is read and its route is found: false refuses it with
+     * 429 and *retry_after_s. NULL: all may. */
+    bool (*admit)(const struct http_request *req, uint32_t *retry_after_s);
     /* Asked of a request with a body, once its route is known and before the body is read: false
      * has answered it. NULL: none is asked. */
     bool (*gate)(struct http_request *req);
@@ -86,6 +89,18 @@ void http_problem_retry(struct http_request *req, int status, const char *code, 
  * twice, TEDDY_ENOSPC, TEDDY_EPROTO. */
 TEDDY_MUST_CHECK int http_query(const struct http_request *req, const char *name, char *out,
                                 size_t cap, size_t *len);
+
+/* The value of the cookie of this name, out of the one Cookie field that a request may have (RFC
+ * 6265 section 5.4): TEDDY_OK, TEDDY_ENOTFOUND, TEDDY_EDUP when it, or the field, is there twice.
+ */
+TEDDY_MUST_CHECK int http_cookie(const struct http_head *head, const char *name,
+                                 struct span *value);
+/* Whether Origin, given once, is the origin of the address that the request was sent to. *there:
+ * whether there is one at all. */
+bool http_own_origin(const struct http_request *req, bool *there);
+/* Whether a page of our own origin sent the request, as its browser says by Sec-Fetch-Site or, when
+ * it does not know that, by Origin. What says nothing is no page of ours. */
+bool http_same_origin(const struct http_request *req);
 
 /* Sends 101 with the Sec-WebSocket-Accept for the request's key and gives the connection away: the
  * request is released, the connection is returned (paused) with everything behind the head still

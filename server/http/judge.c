@@ -89,7 +89,7 @@ static bool judge_rate(struct request *r)
 {
     uint32_t retry_after_s = 1;
     const struct http_plane *p = r->pub.plane;
-    if (!p->admit || p->admit(p, &r->pub.client, loop_now_ms(r->pub.loop), &retry_after_s))
+    if (!p->admit || p->admit(&r->pub, &retry_after_s))
         return true;
     http_problem_retry(&r->pub, 429, "rate_limited", "Too many requests from this address.",
                        retry_after_s);

@@ -19,6 +19,7 @@ const char *status_phrase(int status)
         {202, "Accepted"},
         {204, "No Content"},
         {304, "Not Modified"},
+        {308, "Permanent Redirect"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
@@ -113,7 +114,7 @@ static void write_head(struct writer *w, const struct request *r, int status, co
     writer_text(w, status_phrase(status));
     writer_text(w, "\r\n");
     write_date(w);
-    if (status != 204) {
+    if (status != 204 && status != 304) {
         writer_text(w, "Content-Length: ");
         writer_u64(w, len);
         writer_text(w, "\r\n");

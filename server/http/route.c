@@ -146,6 +146,8 @@ const char *route_who_name(enum route_who who)
         return "admin";
     case ROUTE_METRICS:
         return "metrics";
+    case ROUTE_CONSOLE:
+        return "console";
     }
     return "unknown";
 }

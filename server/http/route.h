@@ -18,6 +18,7 @@ enum route_who {
     ROUTE_DEVICE = 1u << 1,  /* a toy, by its access token */
     ROUTE_ADMIN = 1u << 2,   /* an administrator: by the Unix socket, or by an admin token */
     ROUTE_METRICS = 1u << 3, /* the metrics listener */
+    ROUTE_CONSOLE = 1u << 4, /* the web console: its files, and signing in to it */
 };
 
 /* What an administrator's token must at least be good for; each includes those before it. */

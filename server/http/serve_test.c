@@ -345,14 +345,13 @@ static void fields_cannot_split_an_answer(void **state)
     http_testing_stop();
 }
 
-static bool admit_none(const struct http_plane *plane, const struct sockaddr_storage *client,
-                       uint64_t now_ms, uint32_t *retry_after_s)
+static bool admit_none(const struct http_request *req, uint32_t *retry_after_s)
 {
+    const struct sockaddr_storage *client = &req->client;
     const uint8_t *ip =
         (const uint8_t *)&((const struct sockaddr_in *)(const void *)client)->sin_addr;
-    (void)now_ms;
     *retry_after_s = 42;
-    return plane->proxies == NULL || ip[0] != 9;
+    return req->plane->proxies == NULL || ip[0] != 9;
 }
 
 static void limits_by_the_true_client(void **state)

@@ -45,6 +45,9 @@ bool http_upgrade_ok(struct http_request *req)
         return refuse(req, 400, "bad_upgrade", "Connection: Upgrade is missing.");
     if (!version_ok(req))
         return false;
+    bool there;
+    if (req->plane->own_origin && !http_own_origin(req, &there) && there)
+        return refuse(req, 403, "cross_origin", "A page of another origin may not connect here.");
     if (http1_field(&req->head, "Sec-WebSocket-Key", &key) != 1 || !ws_key_ok(key))
         return refuse(req, 400, "bad_upgrade",
                       "Sec-WebSocket-Key must be given once, 16 bytes in base64.");
@@ -111,6 +114,8 @@ struct conn *http_upgrade(struct http_request *req)
         c = s->conn;
         request_log(r, 101);
         send_switch(r);
+        if (s->plane->upgraded)
+            conn_set_limits(c, s->plane->upgraded);
         conn_set_deadline(c, 0);
         conn_set_handler(c, &nobody, NULL);
         serving_free(s);

@@ -270,6 +270,11 @@ const struct conn_handler *conn_handler_of(const struct conn *c)
     return c->handler;
 }
 
+void conn_set_limits(struct conn *c, const struct conn_limits *limits)
+{
+    c->limits = limits;
+}
+
 void *conn_user(const struct conn *c)
 {
     return c->user;

@@ -51,6 +51,7 @@ TEDDY_MUST_CHECK int conn_new(struct loop *loop, int fd, struct tls_context *tls
                               void *user, struct conn **out);
 
 void conn_set_handler(struct conn *c, const struct conn_handler *handler, void *user);
+void conn_set_limits(struct conn *c, const struct conn_limits *limits); /* kept by address */
 void *conn_user(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
 bool conn_is_tls(const struct conn *c);

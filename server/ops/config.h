@@ -26,6 +26,7 @@
     S(listen, "127.0.0.1:8443", "HOST:PORT to serve on; port 0 picks one. PORT in the environment replaces it by 0.0.0.0:PORT") \
     S(metrics_listen, "", "HOST:PORT of /metrics, or PORT for loopback; empty for none. Keep it on loopback or a private network") \
     S(admin_listen, "", "HOST:PORT of the admin API over HTTPS, or PORT for loopback, for bearers of admin tokens (teddyctl admin-token create); empty for none: the admin socket is always there") \
+    B(console, true, "Serve the web console on admin_listen, under /console/, and with it the toys' own paths, so that its page can be a toy") \
     B(tls, true, "Serve TLS. off (--no-tls) beyond loopback needs trusted_proxies") \
     S(tls_cert, "", "PEM chain, leaf first; empty for a development certificate made in the data directory") \
     S(tls_key, "", "PEM private key of tls_cert") \
