@@ -261,6 +261,8 @@ static int open_processors(struct server *s)
         .minds = s->minds,
         .store = s->app.store,
         .downlink_max = c->downlink_max,
+        .telemetry = {c->telemetry_interval_s,
+                      telemetry_rows(c->retention_telemetry_days, c->telemetry_interval_s)},
         .refresh = session_refresh,
         .refresh_context = &s->app,
     };
@@ -434,6 +436,8 @@ static int serve(struct server *s)
     notify("STOPPING=1\nSTATUS=Closing the store");
     watchdog_stop(s);
     /* The store first: what it still has to say, it says to loops that are there. */
+    for (unsigned i = 0; i < s->app.loop_count; i++)
+        hub_flush(s->app.hubs[i]);
     trail_stop(s);
     store_close(s->app.store);
     trail_close(s);

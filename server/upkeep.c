@@ -47,7 +47,9 @@ static void end_walk(struct upkeep *u)
             LOG_N("children", u->walk[RETENTION_CHILDREN]),
             LOG_N("batches", u->walk[RETENTION_BATCHES]),
             LOG_N("admin_tokens", u->walk[RETENTION_ADMIN_TOKENS]),
-            LOG_N("turns", u->walk[RETENTION_TURNS]), LOG_N("reports", u->walk[RETENTION_REPORTS]));
+            LOG_N("turns", u->walk[RETENTION_TURNS]), LOG_N("reports", u->walk[RETENTION_REPORTS]),
+            LOG_N("telemetry", u->walk[RETENTION_TELEMETRY]),
+            LOG_N("sessions", u->walk[RETENTION_SESSIONS]));
     memset(u->walk, 0, sizeof u->walk);
     u->at = (struct retention_place){0};
     plan(u, WALK_EVERY_MS);
@@ -98,7 +100,9 @@ void upkeep_start(struct server *s)
                                           .batches_days = c->retention_batches_days,
                                           .admin_tokens_days = c->retention_admin_tokens_days,
                                           .memory_days = c->retention_memory_days,
-                                          .reports_days = c->retention_reports_days};
+                                          .reports_days = c->retention_reports_days,
+                                          .telemetry_days = c->retention_telemetry_days,
+                                          .sessions_days = c->retention_sessions_days};
     u->timer.fire = due;
     u->task.run = back;
     plan(u, WALK_FIRST_MS);

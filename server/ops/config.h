@@ -107,6 +107,9 @@
     N(retention_children_days, 30, 0, 36500, "days", "A child that no toy is bound to is forgotten after: the key of its pseudonym; 0: never") \
     N(retention_memory_days, 30, 0, 3650, "days", "A remembered turn of talk leaves after; 0: never, it makes room for newer ones") \
     N(retention_reports_days, 90, 0, 3650, "days", "What is counted for parents of a day (minutes of play, what was blocked) leaves after, and an alert that nobody takes; 0: never") \
+    N(telemetry_interval_s, 300, 0, 86400, "seconds", "Of a toy's telemetry one row in so long is kept; 0: none") \
+    N(retention_telemetry_days, 7, 0, 365, "days", "A toy's telemetry leaves after, and beyond its newest 4096 rows; 0: only the last row is kept") \
+    N(retention_sessions_days, 30, 0, 3650, "days", "A toy's past session leaves after, and beyond its newest 50; 0: only then") \
     N(retention_batches_days, 0, 0, 36500, "days", "Records of production batches leave after; 0: never") \
     N(retention_admin_tokens_days, 90, 0, 36500, "days", "Records of admin tokens leave so long after these expired or were revoked; 0: never") \
     N(drain_timeout_ms, 10000, 100, 600000, "ms", "SIGTERM: the longest wait for requests and sessions to end") \

@@ -59,7 +59,13 @@
     X(PRUNED_ADMIN_TOKENS, "teddy_pruned_total", "kind=\"admin_tokens\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(PRUNED_TURNS, "teddy_pruned_total", "kind=\"turns\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(PRUNED_REPORTS, "teddy_pruned_total", "kind=\"reports\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_TELEMETRY, "teddy_pruned_total", "kind=\"telemetry\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(PRUNED_SESSIONS, "teddy_pruned_total", "kind=\"sessions\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
     X(PRUNED_AUDIT, "teddy_pruned_total", "kind=\"audit\"", "Rows removed because of their age, by kind (docs/privacy.md)") \
+    X(HISTORY_WRITTEN_TELEMETRY, "teddy_history_written_total", "kind=\"telemetry\"", "Telemetry and past sessions of toys handed to the store and committed") \
+    X(HISTORY_WRITTEN_SESSIONS, "teddy_history_written_total", "kind=\"sessions\"", "") \
+    X(HISTORY_DROPPED_TELEMETRY, "teddy_history_dropped_total", "kind=\"telemetry\"", "Telemetry and past sessions of toys not kept, because the store had no room for them") \
+    X(HISTORY_DROPPED_SESSIONS, "teddy_history_dropped_total", "kind=\"sessions\"", "") \
     X(MESSAGES_REFUSED, "teddy_messages_refused_total", "", "Messages answered with an error") \
     X(BLOCKED_IN, "teddy_blocked_total", "side=\"in\"", "Utterances (in) and answers (out) replaced by words of our own") \
     X(BLOCKED_OUT, "teddy_blocked_total", "side=\"out\"", "") \

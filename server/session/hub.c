@@ -14,8 +14,8 @@
 #define BUCKETS_MIN 64u
 
 /* A silent session's own part; it grows only on purpose (docs/performance.md). With names of 36
- * bytes, terminators and address included, it takes 152. */
-_Static_assert(sizeof(void *) != 8 || offsetof(struct session, ids) <= 116, "a session has grown");
+ * bytes, terminators and address included, it takes 168. */
+_Static_assert(sizeof(void *) != 8 || offsetof(struct session, ids) <= 128, "a session has grown");
 
 struct hub *hubs[METRIC_LOOPS_MAX];
 
@@ -46,6 +46,13 @@ int hub_new(struct loop *loop, const struct session_config *config, struct hub *
     if (!h->buckets || !h->out || !random_u64(&h->seed) || !random_u64(&h->registered)) {
         hub_free(h);
         return TEDDY_ENOMEM;
+    }
+    if (config->store) {
+        h->history = history_new(loop, config->store, &config->telemetry);
+        if (!h->history) {
+            hub_free(h);
+            return TEDDY_ENOMEM;
+        }
     }
     recent_init(&h->recent, h->seed, RECENT_BYTES_MAX);
     hubs[loop_index(loop)] = h;
@@ -312,8 +319,11 @@ void session_close_device(struct hub *hub, const char *device_id, const uint8_t 
             continue;
         session_close(s, code, word, false);
     }
-    if (!keep_sid)
-        recent_drop(&hub->recent, device_id); /* nothing of its child's words stays behind */
+    if (keep_sid)
+        return;
+    recent_drop(&hub->recent, device_id); /* nothing of its child's words stays behind */
+    if (hub->history)
+        history_forget(hub->history, device_id, NULL);
 }
 
 struct closing {
@@ -335,6 +345,8 @@ static void close_child(struct hub *hub, const char *child_id, uint16_t code, co
             if (strcmp(session_child(s), child_id) == 0)
                 session_close(s, code, word, false);
     recent_drop_child(&hub->recent, child_id);
+    if (hub->history)
+        history_forget(hub->history, NULL, child_id);
 }
 
 static void close_key(struct hub *hub, uint8_t key, uint16_t code, const char *word)
@@ -459,25 +471,50 @@ static void client_text(const struct session *s, char *out, size_t cap)
         snprintf(out, cap, "unix");
 }
 
+static struct session_info info_of(const struct session *s, uint64_t now_s)
+{
+    struct session_info info = {
+        .id = s->id,
+        .device_id = session_device(s),
+        .child_id = session_child(s),
+        .since_s = now_s - (session_now(s) - s->since_ms) / 1000,
+        .seq = s->seq,
+        .received = s->received,
+        .sent = s->sent,
+        .hello = s->hello,
+    };
+    client_text(s, info.address, sizeof info.address);
+    return info;
+}
+
 void hub_each(struct hub *hub, bool (*each)(void *arg, const struct session_info *info), void *arg)
 {
     uint64_t now_s = unix_ms() / 1000;
     for (unsigned i = 0; i < hub->bucket_count; i++)
         for (const struct session *s = hub->buckets[i]; s; s = s->next) {
+            struct session_info info;
             if (s->state != SESSION_LIVE)
                 continue;
-            struct session_info info = {
-                .id = s->id,
-                .device_id = session_device(s),
-                .child_id = session_child(s),
-                .since_s = now_s - (session_now(s) - s->since_ms) / 1000,
-                .seq = s->seq,
-                .hello = s->hello,
-            };
-            client_text(s, info.address, sizeof info.address);
+            info = info_of(s, now_s);
             if (!each(arg, &info))
                 return;
         }
+}
+
+bool hub_device(struct hub *hub, const char *device_id, struct session_info *out)
+{
+    for (const struct session *s = *device_bucket(hub, device_id); s; s = s->next)
+        if (s->state == SESSION_LIVE && strcmp(session_device(s), device_id) == 0) {
+            *out = info_of(s, unix_ms() / 1000);
+            return true;
+        }
+    return false;
+}
+
+void hub_flush(struct hub *hub)
+{
+    if (hub)
+        history_flush(hub->history);
 }
 
 void session_reason(const struct session_config *config, const char *word, bool retry, char *out,
@@ -522,6 +559,7 @@ void hub_free(struct hub *hub)
         if (hubs[i] == hub)
             hubs[i] = NULL;
     recent_fini(&hub->recent);
+    history_free(hub->history);
     free(hub->buckets);
     if (hub->out)
         wipe(hub->out, hub->out_cap);

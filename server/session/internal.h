@@ -9,6 +9,7 @@
 #include "ops/metrics.h"
 #include "proto/json.h"
 #include "proto/writer.h"
+#include "session/history.h"
 #include "session/recent.h"
 #include "session/session.h"
 #include "session/wsio.h"
@@ -100,9 +101,11 @@ struct session {
     uint64_t seq : SESSION_SEQ_BITS;
     uint64_t close_code : 16;
     uint32_t heard_ms, ping_ms /* the next one */;
-    int32_t allowance;    /* thousandths of messages; negative: over the limit */
-    uint32_t allowed_ms;  /* when it was counted */
-    uint32_t replaced_ms; /* when the present run of replacements began */
+    int32_t allowance;       /* thousandths of messages; negative: over the limit */
+    uint32_t allowed_ms;     /* when it was counted */
+    uint32_t replaced_ms;    /* when the present run of replacements began */
+    uint32_t received, sent; /* messages */
+    uint32_t telemetry_s;    /* when some is kept again; 0: the first is */
     uint8_t sid[STORE_JTI_LEN];
     char ids[]; /* device, child, each terminated; the client's address, 4 or 16 bytes */
 };
@@ -114,7 +117,8 @@ struct hub {
     unsigned bucket_count;
     unsigned count;
     struct recent recent;
-    char *out; /* where messages are written */
+    struct history *history; /* NULL: nothing is kept */
+    char *out;               /* where messages are written */
     size_t out_cap;
     uint64_t seed;
     uint64_t registered;    /* sessions so far, from a random number on */

@@ -1,7 +1,12 @@
 /* What a toy says in a session: one function per message. */
+#include <stdlib.h>
+
 #include "ops/log.h"
 #include "proto/text.h"
 #include "session/internal.h"
+
+#define TELEMETRY_VALUE_MAX                                                                        \
+    1e15 /* what a number in JSON holds exactly, and more than any toy has */
 
 static const struct span NONE = {"", 0};
 
@@ -110,9 +115,42 @@ static void take_refresh(struct session *s, const struct json_object *json)
     wipe(token, sizeof token);
 }
 
-/* Free members; message_take has counted it. */
+/* A number of telemetry, whose form the parser has checked. */
+static bool read_number(const struct json_object *json, const char *name, double *out)
+{
+    const struct json_member *m = json_find(json, name);
+    char text[32];
+    if (!m || m->type != JSON_NUMBER || m->value.len >= sizeof text)
+        return false;
+    memcpy(text, m->value.p, m->value.len);
+    text[m->value.len] = '\0';
+    *out = strtod(text, NULL);
+    return *out >= -TELEMETRY_VALUE_MAX && *out <= TELEMETRY_VALUE_MAX;
+}
+
+static void keep_telemetry(struct session *s, const struct json_object *json)
+{
+    const struct hub *h = session_hub(s);
+    uint32_t now_s = (uint32_t)(session_now(s) / 1000),
+             interval_s = h->config->telemetry.interval_s;
+    struct telemetry_row row = {.at_s = unix_ms() / 1000};
+    if (!h->history || interval_s == 0 ||
+        (s->telemetry_s != 0 && (int32_t)(now_s - s->telemetry_s) < 0))
+        return;
+    for (unsigned i = 0; i < TELEMETRY_FIELDS; i++)
+        if (read_number(json, telemetry_names[i], &row.value[i]))
+            row.has |= 1u << i;
+    if (row.has == 0)
+        return;
+    s->telemetry_s = (now_s + interval_s) | 1u;
+    history_telemetry(h->history,
+                      &(struct history_owner){session_device(s), session_child(s), s->sid}, &row);
+}
+
+/* Free members, of which some numbers are kept now and then; message_take has counted it. */
 static void take_telemetry(struct session *s, const struct json_object *json)
 {
+    keep_telemetry(s, json);
     LOG(LOG_DEBUG, "telemetry", LOG_S("device", session_device(s)), LOG_N("members", json->count));
 }
 

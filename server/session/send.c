@@ -48,6 +48,7 @@ static void end(struct session *s, struct writer *w)
         wsio_fail(&s->ws, WS_CLOSE_INTERNAL, "internal");
     } else {
         metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_OUT, 1);
+        s->sent++;
         wsio_text(&s->ws, w->buf, w->len);
     }
     wipe(w->buf, w->len); /* what was said does not wait here for the next message */

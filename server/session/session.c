@@ -1,4 +1,5 @@
 /* One session's life: its connection's callbacks, its times, its end. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -143,6 +144,7 @@ static bool assemble(struct wsio_mid *m, const uint8_t *data, size_t len)
 static void take_whole(struct session *s, char *text, size_t len)
 {
     metric_add(loop_index(session_hub(s)->loop), METRIC_MESSAGES_IN, 1);
+    s->received++;
     message_take(s, text, len);
 }
 
@@ -222,6 +224,23 @@ void session_free(struct session *s)
                                                          : 0));
 }
 
+static void leave_history(const struct session *s, const char *word)
+{
+    struct history *h = session_hub(s)->history;
+    if (!h)
+        return;
+    uint64_t now_ms = unix_ms();
+    struct past_session past = {
+        .opened_s = (now_ms - (session_now(s) - s->since_ms)) / 1000,
+        .closed_s = now_ms / 1000,
+        .received = s->received,
+        .sent = s->sent,
+        .close = s->close_code ? (uint16_t)s->close_code : s->ws.peer_code,
+    };
+    snprintf(past.reason, sizeof past.reason, "%s", word);
+    history_session(h, &(struct history_owner){session_device(s), session_child(s), s->sid}, &past);
+}
+
 static void on_closed(struct conn *c, enum conn_end why)
 {
     struct session *s = conn_user(c);
@@ -233,6 +252,7 @@ static void on_closed(struct conn *c, enum conn_end why)
         LOG_S("reason", end_word(s, why)), LOG_N("close", s->close_code),
         LOG_N("peer_close", s->ws.peer_code), LOG_N("utterances", s->seq),
         LOG_N("lasted_ms", session_now(s) - s->since_ms));
+    leave_history(s, end_word(s, why));
     metric_add(loop_index(session_hub(s)->loop), METRIC_SESSIONS_CLOSED, 1);
     session_silence(s);
     hub_forget(s);

@@ -9,6 +9,7 @@
 #include "mind/mind.h"
 #include "net/loop.h"
 #include "proto/ws.h"
+#include "store/history.h"
 
 struct hub;
 struct session;
@@ -26,6 +27,8 @@ struct session_config {
     struct minds *minds;   /* what answers */
     struct store *store;   /* where messages to toys wait; NULL: there are none */
     uint32_t downlink_max; /* bytes of the longest message to a toy */
+    /* How much telemetry of a toy is kept; interval_s 0: none. */
+    struct telemetry_bounds telemetry;
     /* In-session refresh: the owner runs the rotation and calls session_refreshed with the result
      * on this loop, later or before it returns. token is NUL-terminated and valid during the call.
      */
@@ -100,10 +103,16 @@ struct session_info {
     uint64_t id;
     const char *device_id, *child_id;
     uint64_t since_s, seq;
+    uint64_t received, sent; /* messages */
     bool hello;
     char address[64];
 };
 void hub_each(struct hub *hub, bool (*each)(void *arg, const struct session_info *info), void *arg);
+/* The live session of the device; what out points to is valid until the loop goes on. False: it has
+ * none. */
+bool hub_device(struct hub *hub, const char *device_id, struct session_info *out);
+/* Writes what its sessions left to be kept. The loop stands still, the store is still open. */
+void hub_flush(struct hub *hub);
 /* "code" or "code retry_ms=N" with N random in the configured bounds. */
 void session_reason(const struct session_config *config, const char *word, bool retry, char *out,
                     size_t cap);

@@ -80,12 +80,40 @@ static int find_end(struct store_tx *tx, struct audit_chain *c)
     return TEDDY_OK;
 }
 
+/* The toy's list of events (schema.c) gets this one. A toy that is not registered has none. */
+static int enlist(struct store_tx *tx, const struct audit_row *row, uint64_t *prev)
+{
+    *prev = 0;
+    if (row->device_id.len == 0)
+        return TEDDY_OK;
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_AUDIT_TOY, "SELECT row, event FROM device WHERE device_id = ?1");
+    bind_text(st, 1, row->device_id.p);
+    int64_t device = 0;
+    int err = tx_row(tx, st);
+    if (err == TEDDY_OK) {
+        device = sqlite3_column_int64(st, 0);
+        *prev = column_u64(st, 1);
+    }
+    (void)tx_end(st, err);
+    if (err != TEDDY_OK)
+        return err == TEDDY_ENOTFOUND ? TEDDY_OK : err;
+    st = tx_stmt(tx, STMT_AUDIT_TOY_SET, "UPDATE device SET event = ?2 WHERE row = ?1");
+    bind_u64(st, 1, (uint64_t)device);
+    bind_u64(st, 2, (uint64_t)row->n);
+    return tx_run(tx, st);
+}
+
 static int insert(struct store_tx *tx, const struct audit_row *row)
 {
+    uint64_t prev = 0;
+    int err = enlist(tx, row, &prev);
+    if (err != TEDDY_OK)
+        return err;
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_AUDIT_ADD,
-                "INSERT INTO audit (n, at_ms, event, device_id, child, actor, detail, hash)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+                "INSERT INTO audit (n, at_ms, event, device_id, child, actor, detail, hash, prev)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
     const struct span texts[] = {row->event, row->device_id, {0}, row->actor, row->detail};
     bind_u64(st, 1, (uint64_t)row->n);
     bind_u64(st, 2, row->at_ms);
@@ -95,6 +123,7 @@ static int insert(struct store_tx *tx, const struct audit_row *row)
     if (row->child != NULL)
         bind_blob(st, 5, row->child, AUDIT_CHILD_LEN);
     bind_blob(st, 8, row->hash, AUDIT_HASH_LEN);
+    bind_u64(st, 9, prev);
     return tx_run(tx, st);
 }
 

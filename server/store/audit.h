@@ -57,6 +57,11 @@ struct audit_head {
  * the call. */
 int audit_rows(struct store_tx *tx, int64_t after,
                bool (*each)(void *arg, const struct audit_row *), void *arg);
+/* The events of a toy that is registered, from the newest on back, or behind that of the number
+ * `before` (0: from the newest), until each returns false. A list beside the chain, which proves
+ * nothing, and begins with the release that keeps it: *listed: there is one of this toy. */
+int audit_of_device(struct store_tx *tx, const char *device_id, int64_t before,
+                    bool (*each)(void *arg, const struct audit_row *), void *arg, bool *listed);
 /* Where the chain ends now; at_ms and signature are not set. */
 int audit_last(struct store_tx *tx, struct audit_head *out);
 /* The signed heads that are kept, in order of n. */

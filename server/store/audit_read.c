@@ -51,6 +51,53 @@ int audit_rows(struct store_tx *tx, int64_t after,
     return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
 }
 
+/* Where the list goes on: the toy's newest event, or the one before `before`. */
+static int list_from(struct store_tx *tx, const char *device_id, int64_t before, int64_t *n)
+{
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_AUDIT_TOY, "SELECT row, event FROM device WHERE device_id = ?1");
+    bind_text(st, 1, device_id);
+    int err = tx_row(tx, st);
+    *n = err == TEDDY_OK ? sqlite3_column_int64(st, 1) : 0;
+    err = tx_end(st, err);
+    if (err != TEDDY_OK || before == 0)
+        return err;
+    st = tx_stmt(tx, STMT_AUDIT_PREV, "SELECT prev FROM audit WHERE n = ?1 AND device_id = ?2");
+    bind_u64(st, 1, (uint64_t)before);
+    bind_text(st, 2, device_id);
+    err = tx_row(tx, st);
+    *n = err == TEDDY_OK ? sqlite3_column_int64(st, 0) : 0;
+    return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
+}
+
+int audit_of_device(struct store_tx *tx, const char *device_id, int64_t before,
+                    bool (*each)(void *arg, const struct audit_row *), void *arg, bool *listed)
+{
+    int64_t n = 0;
+    int err = list_from(tx, device_id, before, &n);
+    *listed = err == TEDDY_OK && (n > 0 || before > 0);
+    bool more = err == TEDDY_OK;
+    while (more && n > 0) {
+        sqlite3_stmt *st = tx_stmt(tx, STMT_AUDIT_ROW,
+                                   "SELECT n, at_ms, event, device_id, child, actor, detail, hash,"
+                                   " prev FROM audit WHERE n = ?1 AND device_id = ?2");
+        bind_u64(st, 1, (uint64_t)n);
+        bind_text(st, 2, device_id);
+        struct audit_row row;
+        err = tx_row(tx, st);
+        more = err == TEDDY_OK;
+        if (more) {
+            int64_t prev = sqlite3_column_int64(st, 8);
+            read_row(st, &row);
+            more =
+                each(arg, &row) && prev < n; /* a list that was tampered with ends all the same */
+            n = prev;
+        }
+        err = tx_end(st, err);
+    }
+    return err == TEDDY_ENOTFOUND ? TEDDY_OK : err; /* what is too old is removed */
+}
+
 /* The number of an event that others may follow. What a file may hold is not counted on from. */
 static int read_n(struct store_tx *tx, sqlite3_stmt *st, int64_t *out)
 {

@@ -11,7 +11,7 @@
     "sid = NULL, access_jti = NULL, refresh_jti = NULL, iat_s = 0, access_exp_s = 0,"              \
     " refresh_exp_s = 0, presented = 0, spent_jti = NULL, spent_s = 0"
 
-/* In this order: what leads to messages goes behind them. */
+/* In this order: what leads to messages and history goes behind them. */
 static const struct {
     const char *table;
     enum stmt_id id;
@@ -19,6 +19,12 @@ static const struct {
 } erasers[CHILD_TABLES] = {
     {"downlink", STMT_CHILD_FORGET_MESSAGES,
      "DELETE FROM downlink WHERE device_row IN"
+     " (SELECT row FROM device WHERE " OF_CHILD " AND claimed_s <= ?2)"},
+    {"telemetry", STMT_CHILD_FORGET_TELEMETRY,
+     "DELETE FROM telemetry WHERE device_row IN"
+     " (SELECT row FROM device WHERE " OF_CHILD " AND claimed_s <= ?2)"},
+    {"past_session", STMT_CHILD_FORGET_SESSIONS,
+     "DELETE FROM past_session WHERE device_row IN"
      " (SELECT row FROM device WHERE " OF_CHILD " AND claimed_s <= ?2)"},
     {"device", STMT_CHILD_FORGET_BINDINGS,
      "UPDATE device SET child_id = '', client_timestamp = '', claimed_s = 0, seen_s = 0, " NO_FAMILY

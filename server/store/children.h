@@ -5,7 +5,7 @@
 #include "store/store.h"
 
 /* Every table with something of a child in it, and how much of it was erased there. */
-#define CHILD_TABLES 8
+#define CHILD_TABLES 10
 
 struct child_erased {
     const char *table[CHILD_TABLES];

@@ -184,5 +184,7 @@ int store_device_release(struct store_tx *tx, const char *device_id)
     err = tx_change(tx, st);
     if (err == TEDDY_OK)
         err = talk_clear_row(tx, row);
+    if (err == TEDDY_OK)
+        err = history_clear_row(tx, row);
     return err != TEDDY_OK ? err : downlink_clear_row(tx, row);
 }

@@ -28,6 +28,8 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
     bool same = strcmp(device->child_id, f->child_id) == 0;
     if (!same && device->child_id[0] != 0) {
         int err = downlink_clear_row(tx, device->row);
+        if (err == TEDDY_OK)
+            err = history_clear_row(tx, device->row);
         if (err != TEDDY_OK)
             return err;
     }

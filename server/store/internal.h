@@ -79,6 +79,10 @@ enum stmt_id {
     STMT_AUDIT_ANCHOR_PUT,
     STMT_AUDIT_PRUNE,
     STMT_AUDIT_HEAD_PRUNE,
+    STMT_AUDIT_TOY,
+    STMT_AUDIT_TOY_SET,
+    STMT_AUDIT_ROW,
+    STMT_AUDIT_PREV,
     STMT_CHILD_KEY,
     STMT_CHILD_ADD,
     /* talk.c */
@@ -117,6 +121,8 @@ enum stmt_id {
     STMT_CHILD_FORGET_PLAYED,
     STMT_CHILD_FORGET_BLOCKED,
     STMT_CHILD_FORGET_ALERTS,
+    STMT_CHILD_FORGET_TELEMETRY,
+    STMT_CHILD_FORGET_SESSIONS,
     STMT_CHILD_REVOKE,
     STMT_CHILD_BINDINGS,
     STMT_CHILD_MESSAGES,
@@ -141,6 +147,25 @@ enum stmt_id {
     STMT_RETAIN_PLAYED,
     STMT_RETAIN_BLOCKED,
     STMT_RETAIN_ALERTS,
+    STMT_RETAIN_TELEMETRY,
+    STMT_RETAIN_TELEMETRY_LAST,
+    STMT_RETAIN_SESSIONS,
+    /* history.c, fleet.c */
+    STMT_HISTORY_OWNER,
+    STMT_HISTORY_TOY,
+    STMT_TELEMETRY_ADD,
+    STMT_TELEMETRY_LAST,
+    STMT_TELEMETRY_BOUND,
+    STMT_TELEMETRY_LIST,
+    STMT_TELEMETRY_CLEAR,
+    STMT_SESSION_ADD,
+    STMT_SESSION_LAST,
+    STMT_SESSION_BOUND,
+    STMT_SESSION_LIST,
+    STMT_SESSION_CLEAR,
+    STMT_FLEET_LIST,
+    STMT_FLEET_GET,
+    STMT_FLEET_LAST,
     STMT_COUNT
 };
 
@@ -278,6 +303,8 @@ int downlink_clear_row(struct store_tx *tx, int64_t device_row);
  * alert_words. */
 int talk_read_profile(struct store_tx *tx, sqlite3_stmt *st, int first, struct profile_row *out);
 int talk_clear_row(struct store_tx *tx, int64_t device_row);
+/* Both rings of a device (history.h). */
+int history_clear_row(struct store_tx *tx, int64_t device_row);
 /* Brings the database up to the list of forgotten children (erasures.h). Before the writer thread
  * starts. TEDDY_ESTORE with err. */
 TEDDY_MUST_CHECK int erasures_start(struct store_tx *tx, char *err, size_t cap);

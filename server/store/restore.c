@@ -69,6 +69,12 @@ static const char pseudonyms[] = "DELETE FROM child WHERE NOT EXISTS (SELECT 1 F
 static const char conversations[] =
     LEFT("profile") LEFT("turn") LEFT("played") LEFT("blocked") LEFT("alert");
 
+/* A toy's past, the same. */
+#define STRANGE(table)                                                                             \
+    "DELETE FROM " table " WHERE device_row NOT IN (SELECT d.row FROM device d JOIN former.device" \
+    " f ON f.device_id = d.device_id WHERE d.child_id != '' AND f.child_id = d.child_id);"
+static const char history[] = STRANGE("telemetry") STRANGE("past_session");
+
 /* No message gets an id that was given already, nor a batch numbers. */
 static const char numbers[] =
     "UPDATE server SET epoch = max(server.epoch, f.epoch) FROM former.server f;"
@@ -187,6 +193,7 @@ static int follow(struct store_tx *tx, const struct restore_job *job, struct res
               run_steps(tx, known, sizeof known / sizeof known[0], out) &&
               sqlite3_exec(tx->db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
               sqlite3_exec(tx->db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(tx->db, history, NULL, NULL, NULL) == SQLITE_OK &&
               sqlite3_exec(tx->db, numbers, NULL, NULL, NULL) == SQLITE_OK;
     return ok ? TEDDY_OK : blame(tx, job, err, cap);
 }

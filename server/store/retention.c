@@ -156,6 +156,25 @@ static int retain_bindings(struct store_tx *tx, uint64_t before_s, int64_t from,
     return err;
 }
 
+/* When only the last is to be kept. A piece with more than that is looked at again. */
+static int retain_last_telemetry(struct store_tx *tx, int64_t from, int64_t *to, uint64_t *pruned)
+{
+    uint64_t gone = 0;
+    sqlite3_stmt *st =
+        between(tx_stmt(tx, STMT_RETAIN_TELEMETRY_LAST,
+                        "DELETE FROM telemetry WHERE (device_row, n) IN"
+                        " (SELECT device_row, n FROM telemetry t WHERE device_row > ?1"
+                        " AND device_row <= ?2 AND n < (SELECT max(n) FROM telemetry"
+                        "  WHERE device_row = t.device_row) LIMIT ?3)"),
+                from, *to);
+    bind_u64(st, 3, PIECE);
+    int err = count(tx, st, &gone);
+    *pruned += gone;
+    if (gone == PIECE)
+        *to = from;
+    return err;
+}
+
 static int retain_devices(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
                           const struct retention_place *from, struct retention_place *to,
                           uint64_t *pruned)
@@ -179,7 +198,10 @@ static int retain_devices(struct store_tx *tx, const struct retention_bounds *b,
     st = tx_stmt(tx, STMT_RETAIN_RELEASED,
                  "UPDATE device SET " NO_HISTORY " WHERE row > ?1 AND row <= ?2 AND child_id = ''"
                  " AND (claimed_s > 0 OR seen_s > 0 OR client_timestamp <> '')");
-    return count(tx, between(st, from->row, to->row), &pruned[RETENTION_RELEASED]);
+    err = count(tx, between(st, from->row, to->row), &pruned[RETENTION_RELEASED]);
+    if (err != TEDDY_OK || b->telemetry_days > 0)
+        return err;
+    return retain_last_telemetry(tx, from->row, &to->row, &pruned[RETENTION_TELEMETRY]);
 }
 
 /* ---- Children without a toy, in the order of their ids. ---- */
@@ -278,37 +300,46 @@ static int retain_children(struct store_tx *tx, const struct retention_bounds *b
     return tx_run(tx, children(st, from->child_id, to->child_id));
 }
 
-/* ---- What conversations left, by age. ---- */
+/* ---- What conversations left, and a toy's past, by age. ---- */
 
 static int retain_talk(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
                        uint64_t *pruned)
 {
-    static const struct {
+    const struct {
         enum stmt_id id;
         const char *sql;
-        bool memory, days; /* days: the table counts in days */
+        enum retention_kind kind;
+        uint32_t keep_days;
+        bool days; /* the table counts in days */
     } tables[] = {
         {STMT_RETAIN_TURNS,
          "DELETE FROM turn WHERE (device_row, child_id, n) IN (SELECT device_row, child_id, n"
          " FROM turn WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
-         true, false},
+         RETENTION_TURNS, b->memory_days, false},
         {STMT_RETAIN_PLAYED,
          "DELETE FROM played WHERE (device_row, child_id, day) IN (SELECT device_row, child_id, day"
          " FROM played WHERE day < ?1 ORDER BY day LIMIT ?2)",
-         false, true},
+         RETENTION_REPORTS, b->reports_days, true},
         {STMT_RETAIN_BLOCKED,
          "DELETE FROM blocked WHERE (device_row, child_id, day, category) IN (SELECT device_row,"
          " child_id, day, category FROM blocked WHERE day < ?1 ORDER BY day LIMIT ?2)",
-         false, true},
+         RETENTION_REPORTS, b->reports_days, true},
         {STMT_RETAIN_ALERTS,
          "DELETE FROM alert WHERE n IN (SELECT n FROM alert WHERE at_s <= ?1 ORDER BY n LIMIT ?2)",
-         false, false},
+         RETENTION_REPORTS, b->reports_days, false},
+        {STMT_RETAIN_TELEMETRY,
+         "DELETE FROM telemetry WHERE (device_row, n) IN (SELECT device_row, n FROM telemetry"
+         " WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",
+         RETENTION_TELEMETRY, b->telemetry_days, false},
+        {STMT_RETAIN_SESSIONS,
+         "DELETE FROM past_session WHERE (device_row, n) IN (SELECT device_row, n"
+         " FROM past_session WHERE closed_s <= ?1 ORDER BY closed_s LIMIT ?2)",
+         RETENTION_SESSIONS, b->sessions_days, false},
     };
     bool more = false;
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        uint32_t days = tables[i].memory ? b->memory_days : b->reports_days;
-        uint64_t gone = 0, bound = before(now_s, days);
-        if (days == 0)
+        uint64_t gone = 0, bound = before(now_s, tables[i].keep_days);
+        if (tables[i].keep_days == 0)
             continue;
         sqlite3_stmt *st = tx_stmt(tx, tables[i].id, tables[i].sql);
         bind_u64(st, 1, tables[i].days ? bound / DAY_S : bound);
@@ -316,7 +347,7 @@ static int retain_talk(struct store_tx *tx, const struct retention_bounds *b, ui
         int err = count(tx, st, &gone);
         if (err != TEDDY_OK)
             return err;
-        pruned[tables[i].memory ? RETENTION_TURNS : RETENTION_REPORTS] += gone;
+        pruned[tables[i].kind] += gone;
         more |= gone == PIECE;
     }
     return more ? TEDDY_OK : TEDDY_ENOTFOUND;

@@ -17,7 +17,9 @@
     X(BATCHES, "batches")                                                                          \
     X(ADMIN_TOKENS, "admin_tokens")                                                                \
     X(TURNS, "turns")                                                                              \
-    X(REPORTS, "reports")
+    X(REPORTS, "reports")                                                                          \
+    X(TELEMETRY, "telemetry")                                                                      \
+    X(SESSIONS, "sessions")
 
 enum retention_kind {
 #define RETENTION_ENUM(id, name) RETENTION_##id,
@@ -26,7 +28,8 @@ enum retention_kind {
         RETENTION_KINDS
 };
 
-/* Days; 0: for ever, but of tokens_days: not a day longer than it is in force. */
+/* Days; 0: for ever, but of tokens_days: not a day longer than it is in force, and of
+ * telemetry_days: a toy's last row alone, as long as it is bound. */
 struct retention_bounds {
     uint32_t messages_days; /* a message to a toy, however long it may wait */
     uint32_t tokens_days;   /* what is known of a token family after its last token has expired */
@@ -36,6 +39,8 @@ struct retention_bounds {
     uint32_t admin_tokens_days; /* after they expired or were revoked */
     uint32_t memory_days;       /* a remembered turn */
     uint32_t reports_days;      /* what was played and blocked, and alerts nobody took */
+    uint32_t telemetry_days;    /* how a toy was */
+    uint32_t sessions_days;     /* when it was here */
 };
 
 enum retention_step {

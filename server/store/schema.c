@@ -235,6 +235,37 @@ static const char *const steps[] = {
     "CREATE INDEX played_child ON played (child_id);"
     "CREATE INDEX blocked_child ON blocked (child_id);"
     "CREATE INDEX alert_child ON alert (child_id);",
+
+    /* A toy's past (history.h), as two rings, and its events as a list: device.event is the number
+     * of the newest, audit.prev of each the one before; 0: none. An index of the audit trail by toy
+     * would cost each claim a page more. */
+    "CREATE TABLE telemetry ("
+    " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
+    " n INTEGER NOT NULL,"
+    " at_s INTEGER NOT NULL,"
+    " battery REAL,"
+    " rssi REAL,"
+    " heap REAL,"
+    " heap_min REAL,"
+    " uptime_s REAL,"
+    " temperature REAL,"
+    " PRIMARY KEY (device_row, n)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX telemetry_age ON telemetry (at_s);"
+    "CREATE TABLE past_session ("
+    " device_row INTEGER NOT NULL REFERENCES device (row) ON DELETE CASCADE,"
+    " n INTEGER NOT NULL,"
+    " opened_s INTEGER NOT NULL,"
+    " closed_s INTEGER NOT NULL,"
+    " close INTEGER NOT NULL,"
+    " reason TEXT NOT NULL,"
+    " received INTEGER NOT NULL,"
+    " sent INTEGER NOT NULL,"
+    " PRIMARY KEY (device_row, n)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX past_session_age ON past_session (closed_s);"
+    "ALTER TABLE device ADD COLUMN event INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE audit ADD COLUMN prev INTEGER NOT NULL DEFAULT 0;",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))
