@@ -56,19 +56,33 @@ export function query(path, parameters) {
     return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
+// Whether somebody signed in from here: only then is it worth asking who. The cookie itself no script can see.
+const MARK = "teddy-signed-in";
+
+function mark(person) {
+    if (person) localStorage.setItem(MARK, "1");
+    else localStorage.removeItem(MARK);
+    return person;
+}
+
 // Who is signed in: {role, name, prefix, expires}; null when nobody is.
 export async function whoami() {
+    if (!localStorage.getItem(MARK)) return null;
     try {
         return await ask("GET", "/console/session");
     } catch (error) {
-        if (error.status === 401) return null;
+        if (error.status === 401) return mark(null);
         throw error;
     }
 }
 
 // With {token} or {once}; the answer is whoami's.
-export const signIn = (credentials) => ask("POST", "/console/session", credentials);
-export const signOut = () => ask("DELETE", "/console/session");
+export const signIn = async (credentials) => mark(await ask("POST", "/console/session", credentials));
+
+export async function signOut() {
+    await ask("DELETE", "/console/session");
+    mark(null);
+}
 
 const roles = ["viewer", "operator", "owner"];
 export const may = (who, role) => roles.indexOf(who.role) >= roles.indexOf(role);

@@ -36,7 +36,7 @@ export async function devices(main, {query, signal}) {
     main.append(heading("Devices"), form(asked), found);
     try {
         const page = await api("GET", withQuery("devices", {...asked, limit: PAGE}), {signal});
-        const told = page.devices.length ? `${page.devices.length} toys${page.next ? ", and there are more" : ""}` : "No toy is like this.";
+        const told = page.devices.length ? `${page.devices.length} ${page.devices.length === 1 ? "toy" : "toys"}${page.next ? ", and there are more" : ""}` : "No toy is like this.";
         found.replaceChildren(
             el("p", {class: "quiet", id: "found"}, told),
             page.devices.length ? table("Devices", ["Id", "State", "Child", "Firmware", "Seen"], page.devices.map(row)) : "",

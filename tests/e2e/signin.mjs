@@ -53,7 +53,7 @@ test("signing out ends the cookie, here and at the server", async (t) => {
 test("who reloads stays signed in, at the same page", async (t) => {
     const page = await signedIn(t, it.browser, it.server, {role: "viewer", hash: "#/devices?q=nobody"});
     await page.reload();
-    await page.getByText("No toy is like this.").waitFor();
+    await page.locator("#found").filter({hasText: "No toy is like this."}).waitFor();
     assert.equal(await page.getByLabel("Id").inputValue(), "nobody");
 });
 

@@ -23,7 +23,7 @@ test("the trail is filtered, verified, and a fault in it is named", async (t) =>
     await page.getByRole("button", {name: "Verify the trail"}).click();
     await announced(page, "Intact.");
 
-    await page.getByLabel("Toy").fill("second-bear");
+    await page.getByLabel("Toy", {exact: true}).fill("second-bear");
     await page.getByRole("button", {name: "Show"}).click();
     await page.getByText("2 events, the newest first").waitFor();
     const events = page.getByRole("table", {name: "Events"}).getByRole("row");

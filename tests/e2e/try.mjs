@@ -8,7 +8,7 @@ const button = (page, name) => page.getByRole("button", {name, exact: true});
 
 test("an owner has a toy made, which claims, connects, talks and hears", async (t) => {
     const page = await signedIn(t, it.browser, it.server, {hash: "#/try"});
-    await page.getByLabel("Toy").fill("page-bear");
+    await page.getByLabel("Toy", {exact: true}).fill("page-bear");
     await button(page, "Start").click();
     await announced(page, "The toy is online.");
     await page.getByLabel("Say something").fill("My name is Mia.");
@@ -39,7 +39,7 @@ test("a toy that is there is played with its secret; a wrong one is refused in w
     const secret = await it.server.add("known-bear");
     const page = await signedIn(t, it.browser, it.server, {role: "viewer", hash: "#/try"});
     page.expected.push(/status of 401.*\/pair\/claim/);
-    await page.getByLabel("Toy").fill("known-bear");
+    await page.getByLabel("Toy", {exact: true}).fill("known-bear");
     await page.getByLabel("Secret").fill("00".repeat(32));
     await button(page, "Start").click();
     await page.getByRole("alert").waitFor();

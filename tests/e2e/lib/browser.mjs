@@ -1,8 +1,10 @@
 // Chromium, and pages of the console that fail their test at any error, refusal of the policy, or exception in them.
 import assert from "node:assert/strict";
-import {chromium} from "playwright-core";
+import {createRequire} from "node:module";
 import {PATIENCE} from "./server.mjs";
 
+// Where npm ci has put it: beside the tests, or where TEST_MODULES says.
+const {chromium} = createRequire(process.env.TEST_MODULES ?? import.meta.url)("playwright-core");
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 export function launch() {
