@@ -21,6 +21,8 @@ static void tell_loop(struct loop *loop, struct loop_task *task)
 {
     struct drain_task *t = (struct drain_task *)task;
     hub_drain(t->server->app.hubs[loop_index(loop)], t->code, t->word);
+    if (loop_index(loop) == 0)
+        console_events_end(t->server->console.events);
     free(t);
 }
 

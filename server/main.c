@@ -314,7 +314,8 @@ static int open_console(struct server *s)
     const struct config *c = &s->app.config;
     s->console.files = c->console && c->tls && console_files[0].path ? console_files : NULL;
     s->console.sessions = console_sessions_new();
-    if (s->console.sessions)
+    s->console.events = console_events_new(&s->admin, s->app.loops[0]);
+    if (s->console.sessions && s->console.events)
         return TEDDY_OK;
     snprintf(s->error, sizeof s->error, "cannot make the console: %s",
              teddy_err_text(TEDDY_ENOMEM));
@@ -435,6 +436,8 @@ static int serve(struct server *s)
 
     notify("STOPPING=1\nSTATUS=Closing the store");
     watchdog_stop(s);
+    if (s->console.events)
+        console_events_stop(s->console.events);
     /* The store first: what it still has to say, it says to loops that are there. */
     for (unsigned i = 0; i < s->app.loop_count; i++)
         hub_flush(s->app.hubs[i]);
@@ -459,6 +462,7 @@ static int serve(struct server *s)
     processes_close(&s->processes);
     limits_close(&s->app.limits);
     admin_tokens_free(s->admin.tokens);
+    console_events_free(s->console.events);
     console_sessions_free(s->console.sessions);
     tls_context_free(s->tls);
     tls_tickets_free(s->tickets);

@@ -30,6 +30,7 @@
 /* What a cookie of the console shows. */
 struct admin_cookie {
     char token[ADMIN_TOKEN_ID_LEN + 1]; /* the id of the admin token that it stands for */
+    uint64_t session;                   /* of the console */
     int status;                         /* 0: it is good; otherwise why it is not */
     const char *code, *detail;          /* static text */
 };

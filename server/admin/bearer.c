@@ -79,6 +79,13 @@ enum admin_token_verdict admin_token_of_id(const struct http_request *req, const
     return verdict;
 }
 
+bool admin_token_in_force(const struct admin_context *a, const char *id)
+{
+    struct admin_token_row row;
+
+    return admin_tokens_known(a->tokens, id, (uint64_t)time(NULL), &row, NULL) == ADMIN_TOKEN_GOOD;
+}
+
 enum admin_token_verdict admin_bearer(const struct http_request *req, struct admin_token_row *out)
 {
     struct span value;

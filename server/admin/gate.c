@@ -77,7 +77,7 @@ static bool refuse_bearer(struct http_request *req, int status, const char *code
 /* By the token that the request bears or, when it bears none, by the one that its cookie stands
  * for. False: it has been answered. */
 static bool find_token(struct http_request *req, struct admin_token_row *t,
-                       enum admin_token_verdict *verdict)
+                       enum admin_token_verdict *verdict, uint64_t *session)
 {
     const struct admin_context *a = admin_context_of(req);
     struct admin_cookie cookie = {.status = 0};
@@ -95,6 +95,7 @@ static bool find_token(struct http_request *req, struct admin_token_row *t,
         http_problem(req, cookie.status, cookie.code, cookie.detail);
         return false;
     }
+    *session = cookie.session;
     *verdict = admin_token_of_id(req, cookie.token, t);
     return true;
 }
@@ -107,7 +108,7 @@ static bool gate_https(struct http_request *req, struct admin_caller *who)
     if (admin_bearer_in_query(req))
         return refuse_bearer(req, 400, "token_in_query",
                              "A token never stands in a query, which others log. Revoke it.");
-    if (!find_token(req, &t, &verdict))
+    if (!find_token(req, &t, &verdict, &who->session))
         return false;
     switch (verdict) {
     case ADMIN_TOKEN_BAD:

@@ -23,6 +23,7 @@ struct admin_caller {
     enum route_role role;
     char prefix[LIMIT_ID_LEN + 1];      /* of the devices it may look after; "" for all */
     char token[ADMIN_TOKEN_ID_LEN + 1]; /* "" on the socket */
+    uint64_t session;                   /* of the console, by whose cookie; 0: by none */
 };
 
 /* True when the caller may use the request's route, whatever its prefix: the handler shows no more
@@ -37,6 +38,8 @@ enum admin_token_verdict admin_token_of_id(const struct http_request *req, const
                                            struct admin_token_row *out);
 enum admin_token_verdict admin_token_of_text(const struct http_request *req, struct span text,
                                              struct admin_token_row *out);
+/* Whether the token of this id is in force. Threads: any. */
+bool admin_token_in_force(const struct admin_context *a, const char *id);
 /* Answers with the object, whose reference is taken; NULL: 500. */
 void admin_respond_json(struct http_request *req, int status, json_t *json);
 /* Queues the command, which it takes over; once it is done and has succeeded then answers the

@@ -58,7 +58,7 @@ void admin_tokens_take(struct admin_tokens *t, struct admin_token_work *w);
 enum admin_token_verdict admin_tokens_check(struct admin_tokens *t, struct span text,
                                             uint64_t now_s, struct admin_token_row *out,
                                             bool *record);
-/* The same of a token that was shown before, by its id. */
+/* The same of a token that was shown before, by its id. record NULL: it is no use of it. */
 enum admin_token_verdict admin_tokens_known(struct admin_tokens *t, const char *id, uint64_t now_s,
                                             struct admin_token_row *out, bool *record);
 

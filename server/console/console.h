@@ -26,9 +26,12 @@ struct console_file {
 };
 extern const struct console_file console_files[]; /* generated: cmake/embed_console.py */
 
+struct console_events;
+
 struct console {
     const struct console_file *files; /* NULL: the console is not served */
     struct console_sessions *sessions;
+    struct console_events *events;
     char origin[CONSOLE_URL_LEN]; /* "https://127.0.0.1:9443", as it is shown; "": nowhere */
 };
 
@@ -44,6 +47,17 @@ void console_sign_in(struct http_request *req);
 void console_sign_out(struct http_request *req);
 void console_signed_in(struct http_request *req); /* GET of the same: who has */
 void console_link(struct http_request *req);
+void console_listen(struct http_request *req);
+
+/* Who listens to what happens (docs/operations.md, "The web console"). Made before the first
+ * request. context is looked at later; loop is the one that serves the administration. NULL: out of
+ * memory. */
+struct console_events *console_events_new(const struct admin_context *context, struct loop *loop);
+/* Ends all streams, and begins no more. That loop's thread. */
+void console_events_end(struct console_events *e);
+/* The loops stand still: what is still to come of the store is dropped. */
+void console_events_stop(struct console_events *e);
+void console_events_free(struct console_events *e); /* behind the loops; NULL is fine */
 
 /* clang-format off */
 #define CONSOLE_ROW(method, pattern, handler, body_max, media) {method, pattern, ROUTE_CONSOLE, #handler, handler, body_max, media, ROLE_NONE}
@@ -54,6 +68,7 @@ void console_link(struct http_request *req);
     CONSOLE_ROW("GET", CONSOLE_PATH "/{directory}/{file}", console_get, 0, NULL), \
     CONSOLE_ROW("POST", CONSOLE_PATH "/session", console_sign_in, CONSOLE_SIGN_IN, "application/json"), \
     CONSOLE_ROW("DELETE", CONSOLE_PATH "/session", console_sign_out, 0, NULL), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ENDPOINT_ADMIN "/events", console_listen, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/console/links", console_link, ADMIN_JSON_MAX, "application/json")
 /* clang-format on */
 

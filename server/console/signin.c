@@ -52,6 +52,7 @@ static bool find(const struct http_request *req, struct admin_cookie *out,
     if (rc == TEDDY_OK &&
         console_session_use(console_of(req)->sessions, value, loop_now_ms(req->loop), session)) {
         memcpy(out->token, session->token, sizeof out->token);
+        out->session = session->number;
         return true;
     }
     out->status = 401;

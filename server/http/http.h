@@ -106,6 +106,10 @@ bool http_same_origin(const struct http_request *req);
  * request is released, the connection is returned (paused) with everything behind the head still
  * held. NULL when the peer has left. */
 struct conn *http_upgrade(struct http_request *req);
+/* Answers 200 with a head of this type and a body that ends when the connection is closed, and
+ * gives the connection away as http_upgrade does: whoever takes it sends the body. NULL: the peer
+ * has left, or asked for the head only. */
+struct conn *http_stream(struct http_request *req, const char *type);
 /* Checks an upgrade request (RFC 6455 section 4.2.1) and answers what is wrong (400, 426 +
  * Sec-WebSocket-Version: 13), releasing the request, or returns true. */
 bool http_upgrade_ok(struct http_request *req);

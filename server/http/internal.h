@@ -62,6 +62,10 @@ bool request_judge(struct request *r);
 void serving_answered(struct serving *s, bool close);
 void serving_free(struct serving *s);
 
+/* upgrade.c: the connection is not http's any more, and nobody's yet; the request is released.
+ * NULL: the peer has left. */
+struct conn *request_give_away(struct request *r);
+
 /* respond.c */
 const char *status_phrase(int status);
 void request_add_field(struct request *r, const char *name, const char *value, size_t cap);

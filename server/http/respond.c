@@ -5,6 +5,7 @@
 #include "proto/writer.h"
 
 enum { HEAD_CAP = 1536, PROBLEM_CAP = 2048 };
+#define ENDLESS SIZE_MAX /* a body's length: until the connection is closed */
 
 const char *status_phrase(int status)
 {
@@ -114,7 +115,7 @@ static void write_head(struct writer *w, const struct request *r, int status, co
     writer_text(w, status_phrase(status));
     writer_text(w, "\r\n");
     write_date(w);
-    if (status != 204 && status != 304) {
+    if (status != 204 && status != 304 && len != ENDLESS) {
         writer_text(w, "Content-Length: ");
         writer_u64(w, len);
         writer_text(w, "\r\n");
@@ -169,6 +170,24 @@ void http_respond(struct http_request *req, int status, const char *type, const 
     if (r->serving)
         send_answer(r, status, type, body, len);
     request_free(r);
+}
+
+struct conn *http_stream(struct http_request *req, const char *type)
+{
+    struct request *r = request_of(req);
+    char head[HEAD_CAP];
+    struct writer w = writer_on(head, sizeof head);
+    if (span_is(req->head.method, "HEAD")) {
+        http_respond(req, 200, type, "", 0);
+        return NULL;
+    }
+    request_log(r, 200);
+    count(r, 200);
+    if (r->serving) {
+        write_head(&w, r, 200, type, ENDLESS, true);
+        conn_send(r->serving->conn, head, w.len);
+    }
+    return request_give_away(r);
 }
 
 static void write_problem(struct writer *w, const struct http_request *req, int status,

@@ -104,16 +104,13 @@ static void nobody_closed(struct conn *c, enum conn_end why)
     (void)why;
 }
 
-struct conn *http_upgrade(struct http_request *req)
+struct conn *request_give_away(struct request *r)
 {
     static const struct conn_handler nobody = {.data = nobody_reads, .closed = nobody_closed};
-    struct request *r = request_of(req);
     struct serving *s = r->serving;
     struct conn *c = NULL;
     if (s) {
         c = s->conn;
-        request_log(r, 101);
-        send_switch(r);
         if (s->plane->upgraded)
             conn_set_limits(c, s->plane->upgraded);
         conn_set_deadline(c, 0);
@@ -122,4 +119,14 @@ struct conn *http_upgrade(struct http_request *req)
     }
     request_free(r);
     return c;
+}
+
+struct conn *http_upgrade(struct http_request *req)
+{
+    struct request *r = request_of(req);
+    if (r->serving) {
+        request_log(r, 101);
+        send_switch(r);
+    }
+    return request_give_away(r);
 }
