@@ -9,9 +9,10 @@
 #include "proto/text.h"
 #include "proto/writer.h"
 
-#define TAIL_DEFAULT 20
-#define FOLLOW_MS    250
-#define PEM_MAX      512
+#define TAIL_DEFAULT    20
+#define FOLLOW_MS       250
+#define PEM_MAX         512
+#define DEVICE_TAIL_MAX 100000
 
 int audit_files_open(struct ctl *ctl, struct audit_files *f)
 {
@@ -211,6 +212,49 @@ static int show(const struct ctl *ctl, struct audit_files *f, struct tail *t)
     return CTL_DONE;
 }
 
+/* The numbers of one toy's last events, newest first. */
+struct listed {
+    int64_t *n;
+    uint64_t count, max;
+};
+
+static bool take_number(void *arg, const struct audit_row *row)
+{
+    struct listed *l = arg;
+
+    l->n[l->count++] = row->n;
+    return l->count < l->max;
+}
+
+static bool print_one(void *arg, const struct audit_row *row)
+{
+    (void)print_event(arg, row);
+    return false;
+}
+
+static int show_device(const struct ctl *ctl, struct audit_files *f, struct tail *t, uint64_t count)
+{
+    struct listed l = {.max = count < DEVICE_TAIL_MAX ? count : DEVICE_TAIL_MAX};
+    bool listed = false;
+
+    if (l.max == 0)
+        return CTL_DONE;
+    l.n = calloc(l.max, sizeof *l.n);
+    if (l.n == NULL)
+        return fail("out of memory");
+    int rc = audit_of_device(f->tx, ctl->talk.device, 0, take_number, &l, &listed);
+    while (rc == TEDDY_OK && !t->failed && l.count > 0)
+        rc = audit_rows(f->tx, l.n[--l.count] - 1, print_one, t);
+    free(l.n);
+    if (rc != TEDDY_OK || t->failed)
+        return fail("the audit trail cannot be read; teddyctl audit verify says more");
+    if (!listed)
+        return fail("%s has no list of events: it is not registered, or has none since the upgrade;"
+                    " teddyctl audit export has those of all",
+                    ctl->talk.device);
+    return CTL_DONE;
+}
+
 int run_audit_tail(struct ctl *ctl, const char *arg)
 {
     struct tail t = {.json = ctl->json, .terminal = isatty(STDOUT_FILENO) == 1};
@@ -223,10 +267,16 @@ int run_audit_tail(struct ctl *ctl, const char *arg)
     if (ctl->audit.last != NULL &&
         (u64_parse(span_of(ctl->audit.last), &count) != TEDDY_OK || count > INT64_MAX))
         return usage("-n takes a whole number of events");
+    if (ctl->talk.device != NULL && ctl->audit.follow)
+        return usage("-f and --device exclude each other");
+    if (ctl->talk.device != NULL && !id_is_good(ctl->talk.device))
+        return CTL_USAGE;
     rc = audit_files_open(ctl, &f);
     if (rc != CTL_DONE)
         return rc;
-    if (audit_last(f.tx, &last) != TEDDY_OK) {
+    if (ctl->talk.device != NULL) {
+        rc = show_device(ctl, &f, &t, count);
+    } else if (audit_last(f.tx, &last) != TEDDY_OK) {
         rc = fail("the audit trail cannot be read");
     } else {
         t.n = last.n > (int64_t)count ? last.n - (int64_t)count : 0;

@@ -128,49 +128,6 @@ static int run_device(struct ctl *ctl, const char *id)
     return rc;
 }
 
-/* All pages as one array. */
-static int list_devices(struct ctl *ctl, json_t *all)
-{
-    char after[LIMIT_ID_LEN + 1] = "";
-    int rc;
-
-    for (;;) {
-        struct ctl_call call = {.verb = ADMIN_LIST, .id = after};
-        json_t *page = NULL;
-        rc = link_call(ctl, &call, "", &page);
-        if (rc == CTL_DONE && json_array_extend(all, json_object_get(page, "devices")) != 0)
-            rc = fail("the server's answer was not understood");
-        const char *next = json_string_value(json_object_get(page, "next"));
-        bool more = rc == CTL_DONE && next != NULL && strcmp(next, after) > 0;
-        if (more)
-            (void)snprintf(after, sizeof after, "%s", next);
-        json_decref(page);
-        if (!more)
-            return rc;
-    }
-}
-
-static int run_list(struct ctl *ctl, const char *arg)
-{
-    static const struct print_column columns[] = {
-        {"DEVICE", "device_id"},          {"ENABLED", "enabled"}, {"CHILD", "child_id"},
-        {"FIRMWARE", "firmware_version"}, {"CREATED", "created"}, {"CLAIMED", "claimed"},
-    };
-    json_t *all = json_array();
-    int rc = all != NULL ? list_devices(ctl, all) : fail("out of memory");
-
-    (void)arg;
-    if (rc == CTL_DONE && ctl->json) {
-        json_t *object = json_pack("{s:O}", "devices", all);
-        rc = object != NULL ? print_json(object) : fail("out of memory");
-        json_decref(object);
-    } else if (rc == CTL_DONE) {
-        rc = print_rows(all, columns, sizeof columns / sizeof columns[0]);
-    }
-    json_decref(all);
-    return rc;
-}
-
 /* {"text": …} or {"data": …}, with "expires_in" or without, into *json, malloc'd. */
 static int message_json(const struct ctl *ctl, struct span words, char **json, size_t *len)
 {
@@ -387,8 +344,7 @@ const struct ctl_command ctl_commands[] = {
      "Register a toy; prints its id and secret as JSON",
      "  teddyctl device add Teddy-ESP32-0001\n"
      "  openssl rand -hex 32 | teddyctl device add Teddy-ESP32-0001 --secret-file -\n"},
-    {"device", "list", "", 0, run_list, ADMIN_LIST, false, false, "List the toys",
-     "  teddyctl device list\n  teddyctl device list | cut -f1\n"},
+    CTL_DEVICES,
     {"device", "show", "ID", 1, run_device, ADMIN_SHOW, false, false, "Show one toy",
      "  teddyctl device show Teddy-ESP32-0001\n"},
     {"device", "enable", "ID", 1, run_device, ADMIN_ENABLE, false, false,

@@ -33,6 +33,12 @@ struct ctl_audit {
     bool follow;
 };
 
+/* What of the toys is shown; "": anything. */
+struct ctl_fleet {
+    const char *q, *part, *state, *from, *to, *limit;
+    bool online, offline;
+};
+
 struct ctl {
     const char *data, *config; /* --data, --config; NULL: not given */
     bool json;                 /* --json */
@@ -48,6 +54,7 @@ struct ctl {
     struct ctl_backup backup;
     struct ctl_talk talk;
     struct ctl_audit audit;
+    struct ctl_fleet fleet;           /* NULL: not given */
     struct admin_downlinks downlinks; /* the server's bounds, for the work on its store */
     const char *alg;                  /* --alg */
     bool now;                         /* --now */
@@ -179,6 +186,32 @@ int print_rows(const json_t *rows, const struct print_column *columns, size_t co
  * followed by a NUL. */
 int read_file(const char *name, size_t max, char **text, size_t *len);
 
+struct ctl_call;
+
+/* devices.c, and its rows of the table */
+int run_device_list(struct ctl *ctl, const char *arg);
+int run_device_telemetry(struct ctl *ctl, const char *device_id);
+int run_device_sessions(struct ctl *ctl, const char *device_id);
+/* The same into a command, for the work on the store itself. */
+void devices_fill(const struct ctl_fleet *fleet, struct admin_command *c);
+/* clang-format off */
+#define CTL_DEVICES \
+    {"device", "list", "", 0, run_device_list, ADMIN_LIST, false, false, "List the toys, or some of them", \
+     "  teddyctl device list\n  teddyctl device list | cut -f1\n" \
+     "  teddyctl device list --prefix Teddy-ESP32-00 --online\n" \
+     "  teddyctl device list --part 1.4.2 --state lapsed\n"}, \
+    {"device", "telemetry", "ID", 1, run_device_telemetry, ADMIN_TELEMETRY, false, false, \
+     "Show how a toy was, a line for each report that is kept", \
+     "  teddyctl device telemetry Teddy-ESP32-0001\n" \
+     "  teddyctl device telemetry Teddy-ESP32-0001 --from $(date -d yesterday +%s) --limit 100\n"}, \
+    {"device", "sessions", "ID", 1, run_device_sessions, ADMIN_SESSIONS, false, false, \
+     "Show when a toy was here, and how that ended, newest first", \
+     "  teddyctl device sessions Teddy-ESP32-0001\n"}
+/* clang-format on */
+
+/* query.c: what stands behind the path. */
+void link_query(const struct ctl_call *call, char *path, size_t cap);
+
 /* families.c */
 int run_family_list(struct ctl *ctl, const char *device_id);
 int run_family_revoke(struct ctl *ctl, const char *device_id); /* the next word is its sid */
@@ -204,7 +237,8 @@ int run_audit_key(struct ctl *ctl, const char *arg);
 #define CTL_AUDIT \
     {"audit", "tail", "", 0, run_audit_tail, ADMIN_LIST, false, false, \
      "Show the last events of the audit trail: -n COUNT of them, -f those to come", \
-     "  teddyctl audit tail -n 50\n  teddyctl --json audit tail -f\n"}, \
+     "  teddyctl audit tail -n 50\n  teddyctl --json audit tail -f\n" \
+     "  teddyctl audit tail --device Teddy-ESP32-0001\n"}, \
     {"audit", "verify", "", 0, run_audit_verify, ADMIN_LIST, false, false, \
      "Recompute the audit trail, and compare it with signed heads; names what was changed", \
      "  teddyctl audit verify\n  teddyctl audit verify --head heads.jsonl --key audit-key.pub\n" \
@@ -233,7 +267,8 @@ struct ctl_call {
     const char *after;    /* of ADMIN_CHILD_EXPORT: where the page begins */
     /* of ADMIN_BATCH_…; what ADMIN_BATCH_LIST is to be of: id, prefix, behind which row */
     const struct batch_row *batch;
-    bool begins; /* ADMIN_BATCH_LIST: makes the registry when there is none */
+    const struct ctl_fleet *fleet; /* of ADMIN_LIST and ADMIN_TELEMETRY; all given */
+    bool begins;                   /* ADMIN_BATCH_LIST: makes the registry when there is none */
 };
 /* The answer of a command on the registry, *reply new; on failure a line has been printed (for an
  * import its bad lines too, named by `file`). file NULL: a refusal is not printed, *reply is its

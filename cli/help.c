@@ -92,6 +92,12 @@ static const char *options_of(const struct ctl_command *c)
         return " --processor NAME";
     if (c->run == run_child_verify)
         return " --key FILE";
+    if (c->run == run_device_list)
+        return " [--prefix P] [--part TEXT] [--state STATE] [--online | --offline]";
+    if (c->run == run_device_telemetry)
+        return " [--from SECONDS] [--to SECONDS] [--limit N]";
+    if (c->run == run_audit_tail)
+        return " [-n COUNT] [-f | --device ID]";
     if (c->admin == ADMIN_RELEASE)
         return " [--rotate]";
     if (strcmp(c->group, "key") != 0 || strcmp(c->verb, "list") == 0)
@@ -127,6 +133,27 @@ static void help_batch(FILE *out, const struct ctl_command *c)
                     "any order and with others. Each bad line is named, and then none is "
                     "imported. A toy\n"
                     "that is registered already, with this secret, is passed over.\n",
+                    out);
+}
+
+static void help_devices(FILE *out, const struct ctl_command *c)
+{
+    if (c->run == run_device_list)
+        (void)fputs("\n  --prefix P     whose id begins so; fast with any number of toys\n"
+                    "  --part TEXT    with this in the id or the firmware's version, in any case;\n"
+                    "                 looks at each toy\n"
+                    "  --state STATE  claimed, lapsed (has to claim again), unclaimed, disabled\n"
+                    "  --online       with an open session; --offline: without\n",
+                    out);
+    else if (c->run == run_device_telemetry)
+        (void)fputs("\n  --from, --to   seconds since 1970, as of: date -d yesterday +%s\n"
+                    "  --limit N      the newest so many, up to 4096\n"
+                    "The server keeps one report in telemetry_interval_s for "
+                    "retention_telemetry_days.\n",
+                    out);
+    else if (c->run == run_device_sessions)
+        (void)fputs("\nThe last 50, for retention_sessions_days; one that is open is not among "
+                    "them: session list.\n",
                     out);
 }
 
@@ -224,6 +251,7 @@ void help_command(FILE *out, const struct ctl_command *c)
                     out);
     help_batch(out, c);
     help_backup(out, c);
+    help_devices(out, c);
     help_options(out);
     (void)fprintf(out, "\nExamples:\n%s", c->example);
 }

@@ -29,7 +29,7 @@
 #define LOCK_TRIES                                                                                 \
     50 /* of 100 ms: a server that is starting or ending has the lock, but no socket */
 #define NO_SERVER    (-1)
-#define PATH_MAX_LEN 320
+#define PATH_MAX_LEN 640
 #define IMPORT_TYPE  "Content-Type: text/csv"
 #define JSON_TYPE    "Content-Type: application/json"
 
@@ -232,64 +232,6 @@ static int ask_reply(struct ctl *ctl, const struct request *r, const char *file,
     return rc;
 }
 
-static void query(struct writer *w, const char *name, const char *value)
-{
-    if (value[0] == '\0')
-        return;
-    writer_text(w, memchr(w->buf, '?', w->len) == NULL ? "?" : "&");
-    writer_text(w, name);
-    writer_text(w, "=");
-    writer_text(w, value);
-}
-
-static void query_number(struct writer *w, const char *name, uint64_t value)
-{
-    char text[24];
-
-    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    query(w, name, text);
-}
-
-static void write_batch_query(struct writer *w, const struct ctl_call *call)
-{
-    const struct batch_row *b = call->batch;
-    char hex[2 * sizeof b->manifest_sha256 + 1];
-    struct writer digest = writer_on(hex, sizeof hex);
-
-    query(w, "id", b->id);
-    query(w, "prefix", b->prefix);
-    if (call->verb == ADMIN_BATCH_LIST) {
-        query_number(w, "after", (uint64_t)b->row);
-        return;
-    }
-    writer_hex(&digest, b->manifest_sha256, sizeof b->manifest_sha256);
-    (void)writer_end(&digest);
-    query_number(w, "first", b->first);
-    query_number(w, "digits", b->digits);
-    query(w, "manifest_sha256", hex);
-}
-
-/* What stands behind the path: ids and numbers, so that nothing has to be escaped. */
-static void write_query(const struct ctl_call *call, char path[PATH_MAX_LEN])
-{
-    struct writer w = writer_on(path, PATH_MAX_LEN);
-
-    w.len = strlen(path);
-    if (call->verb == ADMIN_LIST)
-        query(&w, "after", call->id);
-    if (call->verb == ADMIN_IMPORT)
-        query(&w, "prefix", call->id);
-    if (call->after != NULL)
-        query(&w, "after", call->after);
-    if (call->device != NULL)
-        query(&w, "device_id", call->device);
-    if (call->days != NULL)
-        query(&w, "days", call->days);
-    if (call->batch != NULL)
-        write_batch_query(&w, call);
-    (void)writer_end(&w);
-}
-
 /* The request of a call; body is room for the JSON of ADMIN_ADD. */
 static void write_request(const struct ctl_call *call, struct request *r, char path[PATH_MAX_LEN],
                           char body[256])
@@ -327,6 +269,8 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
         [ADMIN_RELEASE_ROTATE] = {"POST", "/devices/", "/release-rotate"},
         [ADMIN_FAMILIES] = {"GET", "/devices/", "/families"},
         [ADMIN_FAMILY_REVOKE] = {"POST", "/devices/", "/families/"},
+        [ADMIN_TELEMETRY] = {"GET", "/devices/", "/telemetry"},
+        [ADMIN_SESSIONS] = {"GET", "/devices/", "/sessions"},
     };
     const char *id = call->id != NULL ? call->id : "";
     bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST &&
@@ -337,7 +281,7 @@ static void write_request(const struct ctl_call *call, struct request *r, char p
                    in_path ? id : "", forms[call->verb].after);
     if (call->sid != NULL)
         (void)snprintf(path + strlen(path), PATH_MAX_LEN - strlen(path), "%s/revoke", call->sid);
-    write_query(call, path);
+    link_query(call, path, PATH_MAX_LEN);
     if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE ||
         call->verb == ADMIN_PROFILE_SET || call->verb == ADMIN_PROCESSOR)
         *r = (struct request){r->method, path, JSON_TYPE, call->text.p, call->text.len};
@@ -391,6 +335,8 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
     const char *wrong = call->verb == ADMIN_BATCH_ADD ? admin_command_batch(c, call->batch) : NULL;
     if (wrong != NULL)
         return fail("%s", wrong);
+    if (call->fleet != NULL)
+        devices_fill(call->fleet, c);
     return CTL_DONE;
 }
 

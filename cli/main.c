@@ -49,6 +49,10 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         option("--from-export", argv, argc, i, &ctl->audit.from_export, &status) ||
         option("--key", argv, argc, i, &ctl->audit.key, &status) ||
         option("--from", argv, argc, i, &ctl->audit.from, &status) ||
+        option("--to", argv, argc, i, &ctl->fleet.to, &status) ||
+        option("--limit", argv, argc, i, &ctl->fleet.limit, &status) ||
+        option("--part", argv, argc, i, &ctl->fleet.part, &status) ||
+        option("--state", argv, argc, i, &ctl->fleet.state, &status) ||
         option("-n", argv, argc, i, &ctl->audit.last, &status))
         return status;
     if (strcmp(arg, "--json") == 0)
@@ -63,6 +67,10 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         ctl->backup.lost = true;
     else if (strcmp(arg, "-f") == 0)
         ctl->audit.follow = true;
+    else if (strcmp(arg, "--online") == 0)
+        ctl->fleet.online = true;
+    else if (strcmp(arg, "--offline") == 0)
+        ctl->fleet.offline = true;
     else if (strcmp(arg, "--rotate") == 0)
         ctl->rotate = true;
     else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
@@ -144,6 +152,7 @@ static const char *foreign_option(const struct ctl *ctl)
     const struct ctl_command *c = ctl->command;
     const struct ctl_batch *b = &ctl->batch;
     const struct ctl_audit *a = &ctl->audit;
+    const struct ctl_fleet *f = &ctl->fleet;
     bool creates = c->run == run_batch_create, token = c->admin == ADMIN_TOKEN_CREATE;
 
     if ((ctl->secret != NULL || ctl->secret_file != NULL) && !c->takes_secret)
@@ -161,7 +170,7 @@ static const char *foreign_option(const struct ctl *ctl)
     if (b->out != NULL && !creates && c->run != run_child_forget && c->run != run_child_export)
         return "--out";
     if (ctl->talk.device != NULL && c->run != run_child_set && c->run != run_child_show &&
-        c->run != run_child_report)
+        c->run != run_child_report && c->run != run_audit_tail)
         return "--device";
     if ((ctl->talk.days != NULL && c->run != run_child_report) ||
         (ctl->talk.processor != NULL && c->run != run_device_set))
@@ -171,10 +180,17 @@ static const char *foreign_option(const struct ctl *ctl)
     if ((ctl->backup.check || ctl->backup.lost) && c->run != run_restore)
         return "--check or --lost";
     if (ctl->prefix != NULL && !token && !creates && c->run != run_batch_list &&
-        c->run != run_import)
+        c->run != run_import && c->run != run_device_list)
         return "--prefix";
-    if ((a->head != NULL || a->from_export != NULL || a->from != NULL || a->last != NULL ||
-         a->follow || (a->key != NULL && c->run != run_child_verify)) &&
+    if ((f->part != NULL || f->state != NULL || f->online || f->offline) &&
+        c->run != run_device_list)
+        return "--part, --state, --online or --offline";
+    if ((f->to != NULL || f->limit != NULL) && c->run != run_device_telemetry)
+        return "--to or --limit";
+    if (a->from != NULL && c->run != run_device_telemetry && strcmp(c->group, "audit") != 0)
+        return "--from";
+    if ((a->head != NULL || a->from_export != NULL || a->last != NULL || a->follow ||
+         (a->key != NULL && c->run != run_child_verify)) &&
         strcmp(c->group, "audit") != 0)
         return "option of audit";
     return NULL;

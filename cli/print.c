@@ -6,7 +6,7 @@
 
 #include "cli/ctl.h"
 
-#define COLUMNS_MAX 8
+#define COLUMNS_MAX 10
 #define CELL_MAX    160
 
 /* What toys and servers say may not steer the terminal. */

@@ -68,6 +68,8 @@ void admin_refused(const struct http_request *req, const char *code);
 void admin_device_list(struct http_request *req);
 void admin_device_add(struct http_request *req);
 void admin_device_show(struct http_request *req);
+void admin_device_telemetry(struct http_request *req);
+void admin_device_sessions(struct http_request *req);
 void admin_device_remove(struct http_request *req);
 void admin_device_enable(struct http_request *req);
 void admin_device_disable(struct http_request *req);
@@ -116,6 +118,8 @@ void admin_audit_verify(struct http_request *req);
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/devices", admin_device_add, ADMIN_JSON_MAX, "application/json"), \
     ADMIN_ROW(ROLE_OWNER, "POST", ENDPOINT_ADMIN "/devices/import", admin_device_import, ADMIN_BODY_MAX, "text/csv"), \
     ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE, admin_device_show, 0, NULL), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE "/telemetry", admin_device_telemetry, 0, NULL), \
+    ADMIN_ROW(ROLE_VIEWER, "GET", ADMIN_DEVICE "/sessions", admin_device_sessions, 0, NULL), \
     ADMIN_ROW(ROLE_OWNER, "DELETE", ADMIN_DEVICE, admin_device_remove, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/enable", admin_device_enable, 0, NULL), \
     ADMIN_ROW(ROLE_OPERATOR, "POST", ADMIN_DEVICE "/disable", admin_device_disable, 0, NULL), \

@@ -10,6 +10,7 @@
 #include "admin/child.h"
 #include "admin/command.h"
 #include "admin/family.h"
+#include "admin/fleet.h"
 #include "admin/talk.h"
 #include "admin/token.h"
 #include "proto/text.h"
@@ -30,28 +31,6 @@ json_t *time_or_null(uint64_t s)
         strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
         return json_null();
     return json_string(text);
-}
-
-static json_t *device_json(const struct device_row *d)
-{
-    return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:I}", "device_id", d->device_id,
-                     "enabled", d->enabled, "child_id", text_or_null(d->child_id),
-                     "firmware_version", text_or_null(d->firmware_version), "created",
-                     time_or_null(d->created_s), "claimed", time_or_null(d->claimed_s), "seen",
-                     time_or_null(d->seen_s), "secret_rev", (json_int_t)d->secret_rev);
-}
-
-static json_t *list_json(const struct admin_command *c)
-{
-    json_t *devices = json_array();
-    const char *last = c->device_count > 0 ? c->devices[c->device_count - 1].device_id : "";
-
-    for (unsigned i = 0; i < c->device_count; i++)
-        if (json_array_append_new(devices, device_json(&c->devices[i])) != 0) {
-            json_decref(devices);
-            return NULL;
-        }
-    return json_pack("{s:o, s:o}", "devices", devices, "next", text_or_null(c->more ? last : ""));
 }
 
 static json_t *id_json(const struct downlink_id *id)
@@ -105,9 +84,10 @@ static json_t *success_json(const struct admin_command *c)
 {
     switch (c->verb) {
     case ADMIN_LIST:
-        return list_json(c);
     case ADMIN_SHOW:
-        return device_json(&c->device);
+    case ADMIN_TELEMETRY:
+    case ADMIN_SESSIONS:
+        return fleet_json(c);
     case ADMIN_ENABLE:
     case ADMIN_DISABLE:
         return json_pack("{s:s, s:b}", "device_id", c->id, "enabled", c->verb == ADMIN_ENABLE);

@@ -25,6 +25,8 @@ struct reading {
     int64_t after; /* behind which it begins; -1: the last ones are meant */
     unsigned limit, looks, looked;
     char prefix[LIMIT_ID_LEN + 1]; /* of the devices whose events are shown */
+    char device[LIMIT_ID_LEN + 1]; /* the one whose events are shown; "": of all */
+    int64_t before;                /* of that one: the event that stands behind; 0: none does */
     json_t *events;
     int64_t next;
     bool more, failed;
@@ -146,12 +148,77 @@ static json_t *page_json(const struct reading *r)
                      "more", r->more, "last", (json_int_t)r->end.n);
 }
 
-static bool query_after(struct http_request *req, int64_t *out)
+/* ---- Events of one device, from the newest on back. ---- */
+
+static bool take_back(void *arg, const struct audit_row *row)
 {
-    char text[24];
+    struct reading *r = arg;
+
+    r->more = json_array_size(r->events) == r->limit;
+    if (r->more)
+        return false;
+    r->next = row->n;
+    r->failed = json_array_insert_new(r->events, 0, audit_row_json(row)) != 0;
+    return !r->failed;
+}
+
+static bool take_scanned(void *arg, const struct audit_row *row)
+{
+    struct reading *r = arg;
+
+    if (r->before > 0 && row->n >= r->before)
+        return false;
+    if (span_is(row->device_id, r->device))
+        r->failed = json_array_append_new(r->events, audit_row_json(row)) != 0;
+    if (json_array_size(r->events) > r->limit)
+        (void)json_array_remove(r->events, 0);
+    return !r->failed;
+}
+
+/* Of a toy that is not registered (any more) there is no list: so many events are looked through.
+ */
+static int scan_back(struct store_tx *tx, struct reading *r)
+{
+    int64_t end = r->before > 0 ? r->before - 1 : r->end.n;
+
+    r->next = end > PAGE_LOOKS ? end - PAGE_LOOKS : 0;
+    r->more = r->next > 0;
+    int rc = audit_rows(tx, r->next, take_scanned, r);
+    if (json_array_size(r->events) == r->limit) {
+        const json_t *oldest = json_object_get(json_array_get(r->events, 0), "n");
+        r->next = json_integer_value(oldest);
+        r->more = true;
+    } else {
+        r->next++; /* it has not been looked at itself */
+    }
+    return rc;
+}
+
+static int run_device(struct store_tx *tx, struct store_job *job)
+{
+    struct reading *r = CONTAINER(job, struct reading, job);
+    bool listed = false;
+    int rc = audit_last(tx, &r->end);
+
+    r->next = r->before;
+    if (rc == TEDDY_OK)
+        rc = audit_of_device(tx, r->device, r->before, take_back, r, &listed);
+    return rc == TEDDY_OK && !listed ? scan_back(tx, r) : rc;
+}
+
+static json_t *device_json(const struct reading *r)
+{
+    return json_pack("{s:O, s:o, s:b, s:I}", "events", r->events, "before",
+                     r->more ? json_integer((json_int_t)r->next) : json_null(), "more", r->more,
+                     "last", (json_int_t)r->end.n);
+}
+
+static bool query_event(struct http_request *req, const char *name, int64_t *out)
+{
+    char text[24], detail[64];
     size_t len = 0;
     uint64_t n = 0;
-    int rc = http_query(req, "after", text, sizeof text, &len);
+    int rc = http_query(req, name, text, sizeof text, &len);
 
     *out = -1;
     if (rc == TEDDY_ENOTFOUND)
@@ -160,24 +227,51 @@ static bool query_after(struct http_request *req, int64_t *out)
         *out = (int64_t)n;
         return true;
     }
-    http_problem(req, 422, "bad_query", "after is the number of an event, given once.");
+    (void)snprintf(detail, sizeof detail, "%s is the number of an event, given once.", name);
+    http_problem(req, 422, "bad_query", detail);
+    return false;
+}
+
+/* A device that the caller may not see has no events that it could. */
+static bool query_device(struct http_request *req, const char *prefix, char out[LIMIT_ID_LEN + 1],
+                         int64_t *before)
+{
+    int64_t after;
+
+    if (!admin_query_id(req, "device", out) || !query_event(req, "before", before) ||
+        !query_event(req, "after", &after))
+        return false;
+    if ((out[0] != '\0' && after >= 0) || (out[0] == '\0' && *before >= 0)) {
+        http_problem(req, 422, "bad_query",
+                     "before goes with device, whose events are told from the newest on back; "
+                     "after goes without it.");
+        return false;
+    }
+    if (out[0] == '\0' || strncmp(out, prefix, strlen(prefix)) == 0)
+        return true;
+    admin_refused(req, "out_of_scope");
+    http_problem(req, 403, "out_of_scope", "The token is not good for this device.");
     return false;
 }
 
 void admin_audit_list(struct http_request *req)
 {
-    char prefix[LIMIT_ID_LEN + 1];
+    char prefix[LIMIT_ID_LEN + 1], device[LIMIT_ID_LEN + 1];
     struct reading *r;
     unsigned limit;
-    int64_t after;
+    int64_t after, before;
 
-    if (!admin_gate_list(req, prefix) || !query_after(req, &after) ||
+    if (!admin_gate_list(req, prefix) || !query_device(req, prefix, device, &before) ||
+        !query_event(req, "after", &after) ||
         !admin_query_limit(req, EVENTS_DEFAULT, EVENTS_MAX, &limit))
         return;
-    r = reading_new(req, run_page, page_json);
+    r = device[0] == '\0' ? reading_new(req, run_page, page_json)
+                          : reading_new(req, run_device, device_json);
     if (r == NULL)
         return;
     memcpy(r->prefix, prefix, sizeof r->prefix);
+    memcpy(r->device, device, sizeof r->device);
+    r->before = before > 0 ? before : 0;
     r->after = after;
     r->limit = limit;
     r->events = json_array();

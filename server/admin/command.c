@@ -7,54 +7,13 @@
 #include "admin/batch.h"
 #include "admin/child.h"
 #include "admin/family.h"
+#include "admin/fleet.h"
 #include "admin/talk.h"
 #include "admin/token.h"
 #include "admin/trail.h"
 #include "identity/rules.h"
 #include "proto/text.h"
 #include "store/children.h"
-
-static bool each_device(void *arg, const struct device_row *row)
-{
-    struct admin_command *c = arg;
-
-    if (strncmp(row->device_id, c->prefix, strlen(c->prefix)) != 0)
-        return false; /* in order, and from the first of the prefix on: there are no more */
-    if (c->device_count == c->limit) {
-        c->more = true;
-        return false;
-    }
-    c->devices[c->device_count++] = *row;
-    return true;
-}
-
-/* Behind what the first id of the prefix stands: the prefix with its last byte one less, and then
- * the greatest; no id holds that. */
-static void before_prefix(const char *prefix, char out[LIMIT_ID_LEN + 1])
-{
-    size_t len = strlen(prefix);
-
-    memcpy(out, prefix, len);
-    out[len - 1]--;
-    if (len < LIMIT_ID_LEN)
-        out[len++] = 0x7f;
-    out[len] = '\0';
-}
-
-static int run_list(struct store_tx *tx, struct admin_command *c)
-{
-    char after[LIMIT_ID_LEN + 1] = "";
-
-    if (c->prefix[0] != '\0')
-        before_prefix(c->prefix, after);
-    if (strcmp(c->id, after) > 0)
-        memcpy(after, c->id, sizeof after);
-    c->device_count = 0;
-    c->more = false;
-    if (c->devices == NULL)
-        c->devices = calloc(c->limit, sizeof *c->devices);
-    return c->devices != NULL ? store_device_list(tx, after, each_device, c) : TEDDY_ENOMEM;
-}
 
 static int run_add(struct store_tx *tx, struct admin_command *c)
 {
@@ -142,11 +101,12 @@ static int run_verb(struct store_tx *tx, struct admin_command *c)
 {
     switch (c->verb) {
     case ADMIN_LIST:
-        return run_list(tx, c);
+    case ADMIN_SHOW:
+    case ADMIN_TELEMETRY:
+    case ADMIN_SESSIONS:
+        return fleet_run(tx, c);
     case ADMIN_ADD:
         return run_add(tx, c);
-    case ADMIN_SHOW:
-        return store_device_get(tx, c->id, &c->device);
     case ADMIN_REMOVE:
         return store_device_remove(tx, c->id);
     case ADMIN_ENABLE:
@@ -247,6 +207,10 @@ struct admin_command *admin_command_new(enum admin_verb verb, const char *id, st
         c->child = child_work_new();
         ok = ok && c->child != NULL;
     }
+    if (fleet_verb(verb)) {
+        c->fleet = fleet_work_new();
+        ok = ok && c->fleet != NULL;
+    }
     if (ok)
         return c;
     admin_command_free(c);
@@ -259,7 +223,7 @@ void admin_command_free(struct admin_command *c)
         return;
     import_free(c->import);
     admin_token_work_free(c->tokens);
-    free(c->devices);
+    fleet_work_free(c->fleet);
     child_work_free(c->child);
     talk_work_free(c->talk);
     free(c->downlinks);
@@ -274,10 +238,9 @@ void admin_command_free(struct admin_command *c)
 
 bool admin_command_writes(const struct admin_command *c)
 {
-    return c->verb != ADMIN_LIST && c->verb != ADMIN_SHOW && c->verb != ADMIN_MESSAGES &&
-           c->verb != ADMIN_TOKEN_LIST && c->verb != ADMIN_BATCH_LIST &&
-           c->verb != ADMIN_MASTER_STATUS && c->verb != ADMIN_FAMILIES &&
-           c->verb != ADMIN_PROFILE_SHOW && c->verb != ADMIN_REPORT &&
+    return !fleet_verb(c->verb) && c->verb != ADMIN_MESSAGES && c->verb != ADMIN_TOKEN_LIST &&
+           c->verb != ADMIN_BATCH_LIST && c->verb != ADMIN_MASTER_STATUS &&
+           c->verb != ADMIN_FAMILIES && c->verb != ADMIN_PROFILE_SHOW && c->verb != ADMIN_REPORT &&
            (c->verb != ADMIN_CHILD_EXPORT || c->child->after[0] == '\0'); /* that it is, is told */
 }
 
@@ -289,6 +252,8 @@ bool admin_command_of_child(const struct admin_command *c)
 
 bool admin_command_more(struct admin_command *c)
 {
+    if (c->verb == ADMIN_LIST)
+        return c->job.result == TEDDY_OK && c->fleet->again;
     return c->verb == ADMIN_MASTER_ROTATE && master_rotate_more(c);
 }
 

@@ -47,6 +47,8 @@ enum admin_verb {
     ADMIN_RELEASE_ROTATE,
     ADMIN_FAMILIES,
     ADMIN_FAMILY_REVOKE,
+    ADMIN_TELEMETRY,
+    ADMIN_SESSIONS,
 };
 
 /* The bounds of messages to toys: the configuration's downlink_… */
@@ -56,6 +58,7 @@ struct admin_downlinks {
 
 struct admin_token_work;
 struct child_work;
+struct fleet_work;
 
 struct admin_command {
     struct store_job job; /* first: run gets this back */
@@ -67,12 +70,13 @@ struct admin_command {
     char actor[ADMIN_ACTOR_LEN + 1];  /* who wants it: "uid:0", "token:1a2b3c4d" */
     char prefix[LIMIT_ID_LEN + 1];    /* ADMIN_LIST: of the devices that are shown */
     uint8_t secret[LIMIT_SECRET_LEN]; /* of ADMIN_MASTER_ROTATE: the new master key */
-    unsigned limit;                   /* of ADMIN_LIST */
+    unsigned limit;                   /* of ADMIN_LIST and ADMIN_TELEMETRY */
     void *owner;                      /* the caller's, untouched */
     struct import *import;
     struct admin_token_work *tokens; /* ADMIN_TOKEN_…: token.h */
     struct talk_work *talk;          /* ADMIN_PROFILE_…, ADMIN_REPORT, ADMIN_PROCESSOR: talk.h */
     struct child_work *child;        /* ADMIN_FORGET, ADMIN_CHILD_…: child.h */
+    struct fleet_work *fleet;        /* ADMIN_LIST, ADMIN_SHOW, and a toy's history: fleet.h */
     uint64_t now_s;
     char *body;         /* ADMIN_SEND: the words, or a JSON object */
     unsigned queue_max; /* ADMIN_SEND */
@@ -84,9 +88,7 @@ struct admin_command {
 
     /* What run found. */
     struct device_row device;
-    struct device_row *devices; /* ADMIN_LIST */
-    unsigned device_count;
-    bool more;
+    bool more;                      /* batches */
     const char *code;               /* what was refused; NULL: nothing */
     struct downlink_row downlink;   /* ADMIN_SEND */
     struct downlink_row *downlinks; /* ADMIN_MESSAGES; without bodies */

@@ -14,6 +14,10 @@ bool admin_bearer_in_query(const struct http_request *req);
 /* Queues the command for the store and answers once it is done; takes it over. NULL: out of memory.
  */
 void admin_submit(struct http_request *req, struct admin_command *command);
+/* fleet_api.c: whether that loop's sessions know something of what the command is about, which is
+ * done; and what they know. On that loop. */
+bool fleet_wants(const struct admin_command *command, unsigned loop, unsigned loops);
+void fleet_visit(struct admin_command *command, struct hub *hub, unsigned loop, unsigned loops);
 /* The id in the path, checked; false: the request has been answered. */
 bool admin_path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1]);
 /* What needs only the id in the path: gate, command, answer. */

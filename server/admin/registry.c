@@ -18,6 +18,7 @@ struct pending {
     const struct admin_context *context;
     struct admin_command *command;
     void (*then)(struct http_request *req, const struct admin_command *c);
+    unsigned at; /* the loop that is asked what the store does not know */
 };
 
 static void close_device(const struct admin_context *ctx, const char *device_id, const char *word)
@@ -106,6 +107,29 @@ static void answer(struct loop *loop, struct loop_task *task)
     free(p);
 }
 
+static void visit(struct loop *loop, struct loop_task *task);
+
+/* To the next loop that knows something, and then home. */
+static void go_on(struct pending *p)
+{
+    const struct admin_context *ctx = p->context;
+
+    while (p->at < ctx->loop_count && !fleet_wants(p->command, p->at, ctx->loop_count))
+        p->at++;
+    p->task.run = p->at < ctx->loop_count ? visit : answer;
+    loop_post(p->at < ctx->loop_count ? ctx->loops[p->at] : p->loop, &p->task);
+}
+
+static void visit(struct loop *loop, struct loop_task *task)
+{
+    struct pending *p = (struct pending *)task;
+    unsigned i = p->at++;
+
+    (void)loop;
+    fleet_visit(p->command, p->context->hubs[i], i, p->context->loop_count);
+    go_on(p);
+}
+
 /* In the order of the commits. */
 static void wake_device(const struct pending *p)
 {
@@ -115,12 +139,20 @@ static void wake_device(const struct pending *p)
         hub_post_downlink(p->context->hubs[hub_index(c->id, p->context->loop_count)], c->id);
 }
 
+static int submit(const struct pending *p)
+{
+    struct store *store = p->context->store;
+    struct store_job *job = &p->command->job;
+
+    return admin_command_writes(p->command) ? store_write(store, job) : store_read(store, job);
+}
+
 static void done_on_store(struct store_job *job)
 {
     struct pending *p = ((struct admin_command *)job)->owner;
 
     if (admin_command_more(p->command)) {
-        int rc = store_write(p->context->store, job);
+        int rc = submit(p);
         if (rc == TEDDY_OK)
             return; /* perhaps it is done already, and gone */
         job->result = rc;
@@ -132,7 +164,7 @@ static void done_on_store(struct store_job *job)
         minds_changed(p->context->minds);
     if (job->result == TEDDY_OK && p->command->tokens != NULL && admin_command_writes(p->command))
         admin_tokens_take(p->context->tokens, p->command->tokens);
-    loop_post(p->loop, &p->task);
+    go_on(p);
 }
 
 void admin_submit(struct http_request *req, struct admin_command *command)
@@ -160,9 +192,7 @@ void admin_submit_then(struct http_request *req, struct admin_command *command,
     command->owner = p;
     (void)snprintf(command->actor, sizeof command->actor, "%s", req->actor);
     command->job.done = done_on_store;
-    int rc = admin_command_writes(command) ? store_write(ctx->store, &command->job)
-                                           : store_read(ctx->store, &command->job);
-    if (rc == TEDDY_OK)
+    if (submit(p) == TEDDY_OK)
         return;
     admin_command_free(command);
     free(p);
@@ -205,11 +235,6 @@ void admin_on_device(struct http_request *req, enum admin_verb verb)
 
     if (admin_gate(req) && admin_path_id(req, id))
         admin_submit(req, admin_command_new(verb, id, (struct span){"", 0}));
-}
-
-void admin_device_show(struct http_request *req)
-{
-    admin_on_device(req, ADMIN_SHOW);
 }
 
 void admin_device_remove(struct http_request *req)
@@ -303,23 +328,6 @@ void admin_device_import(struct http_request *req)
 
     if (admin_gate(req) && admin_query_id(req, "prefix", prefix))
         admin_submit(req, admin_command_new(ADMIN_IMPORT, prefix, req->body));
-}
-
-void admin_device_list(struct http_request *req)
-{
-    char after[LIMIT_ID_LEN + 1], prefix[LIMIT_ID_LEN + 1];
-    struct admin_command *c;
-    unsigned limit;
-
-    if (!admin_gate_list(req, prefix) || !admin_query_id(req, "after", after) ||
-        !admin_query_limit(req, ADMIN_LIST_DEFAULT, ADMIN_LIST_MAX, &limit))
-        return;
-    c = admin_command_new(ADMIN_LIST, after, (struct span){"", 0});
-    if (c != NULL) {
-        c->limit = limit;
-        memcpy(c->prefix, prefix, sizeof c->prefix);
-    }
-    admin_submit(req, c);
 }
 
 /* {"device_id": …, "oob_secret"?: "64 hex digits"} into a command. What is wrong, or NULL. */
