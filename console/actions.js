@@ -24,27 +24,27 @@ async function run(id, action) {
     return true;
 }
 
-// changed() is called after each that was done. Nothing when the role allows nothing.
+// Returns {node, offer}: offer(device) shows what makes sense now. changed() is called after each that was done.
 export function actions(id, who, changed) {
     const allowed = all.filter(({role}) => may(who, role));
-    if (!allowed.length) return "";
+    if (!allowed.length) return {node: "", offer() {}};
     const trouble = el("div", {});
-    const buttons = allowed.map((action) => {
-        const node = button(action.name, async () => {
-            trouble.replaceChildren();
-            node.disabled = true;
-            try {
-                if (await run(id, action)) await changed();
-            } catch (error) {
-                trouble.replaceChildren(problem(error));
-            }
-            node.disabled = false;
-            if (!node.hidden) node.focus();
-            else buttons.find((b) => !b.hidden)?.focus();
-        }, action.danger ? "danger" : "");
-        return node;
-    });
-    document.getElementById("main").addEventListener("device", ({detail}) =>
-        allowed.forEach((action, i) => { buttons[i].hidden = !action.when(detail); }));
-    return el("section", {class: "card"}, el("h2", {}, "Actions"), el("p", {class: "buttons"}, buttons), trouble);
+    const buttons = allowed.map((action) => button(action.name, () => press(action), action.danger ? "danger" : ""));
+
+    async function press(action) {
+        trouble.replaceChildren();
+        for (const b of buttons) b.disabled = true;
+        try {
+            if (await run(id, action)) await changed();
+        } catch (error) {
+            trouble.replaceChildren(problem(error));
+        }
+        for (const b of buttons) b.disabled = false;
+        const own = buttons[allowed.indexOf(action)];
+        (own.hidden ? buttons.find((b) => !b.hidden) : own)?.focus(); // what had it may be gone
+    }
+    return {
+        node: el("section", {class: "card"}, el("h2", {}, "Actions"), el("p", {class: "buttons"}, buttons), trouble),
+        offer: (device) => allowed.forEach((action, i) => { buttons[i].hidden = !action.when(device); }),
+    };
 }

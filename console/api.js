@@ -56,6 +56,20 @@ export function query(path, parameters) {
     return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
+const ROUNDS = 20; // of one page
+
+// A page of at most count things from a list that is searched piece by piece: look(at, count) → {found, next}, next null at the
+// end. After some pieces it ends with what there is, and next says where to go on.
+export async function gather(count, at, look) {
+    const found = [];
+    for (let round = 0; round < ROUNDS && found.length < count && at !== null; round++) {
+        const piece = await look(at, count - found.length);
+        found.push(...piece.found);
+        at = piece.next;
+    }
+    return {found, next: at};
+}
+
 // Whether somebody signed in from here: only then is it worth asking who. The cookie itself no script can see.
 const MARK = "teddy-signed-in";
 

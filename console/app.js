@@ -112,12 +112,12 @@ byId("skip").addEventListener("click", (event) => {
     event.preventDefault();
     main.focus();
 });
-session.addEventListener("ended", () => ended("Your sign-in has ended."));
+for (const source of [session, live]) source.addEventListener("ended", () => ended("Your sign-in has ended."));
 live.addEventListener("link", async ({detail: open}) => {
     const link = byId("link");
     link.textContent = open ? "Live" : "Connecting";
     link.classList.toggle("open", open);
-    if (live.ended && !(await whoami().catch(() => who))) ended("Your sign-in has ended.");
+    if (live.refused && !(await whoami().catch(() => who))) ended("Your sign-in has ended.");
 });
 addEventListener("hashchange", route);
 

@@ -52,9 +52,9 @@ function sample(data) {
     return at;
 }
 
-// series: [{label, color: the name of a custom property, fill}]; format: a number's words.
+// series: [{label, color: the name of a custom property, fill}]; format: a number's words; level: of its heading.
 // Returns {node, set}: set([times in seconds, values…]) draws. signal ends it.
-export function chart({title, series, format = String, signal}) {
+export function chart({title, series, format = String, signal, level = 2}) {
     const canvas = el("div", {class: "plot", role: "img"});
     const values = series.map(() => el("b", {}));
     const legend = el("p", {class: "legend"}, series.map(({label, color}, i) =>
@@ -62,7 +62,7 @@ export function chart({title, series, format = String, signal}) {
     const rows = el("div", {});
     const details = el("details", {ontoggle: () => tell()}, el("summary", {}, "As a table",
         el("span", {class: "unseen"}, `: ${title}`)), rows);
-    const node = el("figure", {class: "chart card"}, el("figcaption", {}, el("h2", {}, title), legend), canvas, details);
+    const node = el("figure", {class: "chart card", "aria-label": title}, el("figcaption", {}, el(`h${level}`, {}, title), legend), canvas, details);
     let data = [[], ...series.map(() => [])];
     let plot = null;
 

@@ -12,15 +12,19 @@ const EVENTS = 20;
 
 const section = (title, ...children) => el("section", {class: "card"}, el("h2", {}, title), children);
 
-function binding(device) {
+function about(device) {
+    const {session, tokens} = device;
     return facts([
         ["Child", device.child_id ?? "none"],
         ["Firmware", device.firmware_version],
         ["Claimed", when(device.claimed) ?? "never"],
-        ["Seen", when(device.seen) ?? "never"],
+        ["Seen", when(device.last_seen) ?? "never"],
         ["Registered", when(device.created)],
         ["Secret", `number ${device.secret_rev}`],
-    ]);
+        ["Tokens", tokens ? el("span", {}, "until ", when(tokens.refresh_expires)) : "none"],
+        ["Answered by", device.processor ?? "the usual"],
+        session && ["From", session.address],
+    ].filter(Boolean));
 }
 
 function duration(from, to) {
@@ -28,10 +32,13 @@ function duration(from, to) {
     return s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min` : `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`;
 }
 
-function sessionTable(sessions) {
-    if (!sessions.length) return el("p", {class: "quiet"}, "None yet.");
-    return table("Sessions", ["Began", "Lasted", "Messages", "Ended"], sessions.map((s) =>
-        [when(s.began), duration(s.began, s.ended), String(s.messages), s.ended ? s.reason : el("span", {class: "badge good"}, "online")]));
+// The one that is open, then those before it.
+function sessionTable(live, past) {
+    const rows = past.map((s) => [when(s.opened), duration(s.opened, s.closed), `${s.received} in, ${s.sent} out`,
+        [s.close, s.reason].filter(Boolean).join(" ") || "–"]);
+    if (live) rows.unshift([when(live.since), duration(live.since), `${live.received} in, ${live.sent} out`,
+        el("span", {class: "badge good"}, "online")]);
+    return rows.length ? table("Sessions", ["Began", "Lasted", "Messages", "Ended"], rows) : el("p", {class: "quiet"}, "None yet.");
 }
 
 function eventTable(events) {
@@ -41,9 +48,9 @@ function eventTable(events) {
 }
 
 // Fills the node with what a request brings, and says what went wrong instead.
-async function fill(node, ask, show) {
+async function fill(node, ask) {
     try {
-        node.replaceChildren(show(await ask()));
+        node.replaceChildren(await ask());
     } catch (error) {
         if (error.name !== "AbortError") node.replaceChildren(problem(error));
     }
@@ -51,27 +58,26 @@ async function fill(node, ask, show) {
 
 export async function devicePage(main, {who, argument: id, signal}) {
     const state = el("p", {class: "state"});
-    const about = el("div", {});
-    const sessions = el("div", {});
-    const events = el("div", {});
+    const [binding, sessions, events] = [1, 2, 3].map(() => el("div", {}));
     const get = (...rest) => api("GET", path(id, ...rest), {signal});
     const chart = telemetry(id, signal);
     const talk = messages(id, who, signal);
+    const acts = actions(id, who, () => refresh());
     main.append(el("p", {class: "back"}, el("a", {href: "#/devices"}, "Devices")), heading(id), state,
-        section("Binding", about), actions(id, who, () => refresh()), talk.node, chart.node,
-        section("Sessions", sessions));
+        section("Binding", binding), acts.node, talk.node, chart.node, section("Sessions", sessions));
     if (may(who, "operator")) main.append(section("Last events", events));
 
     async function refresh() {
+        const device = get();
         await Promise.all([
-            fill(about, () => get(), (device) => {
-                state.replaceChildren(badge(device));
-                main.dispatchEvent(new CustomEvent("device", {detail: device}));
-                return binding(device);
+            fill(binding, async () => {
+                state.replaceChildren(badge(await device));
+                acts.offer(await device);
+                return about(await device);
             }),
-            fill(sessions, () => get("sessions"), (answer) => sessionTable(answer.sessions)),
-            may(who, "operator") && fill(events, () => api("GET", query("audit", {device_id: id, limit: EVENTS}), {signal}),
-                (answer) => eventTable(answer.events.reverse())),
+            fill(sessions, async () => sessionTable((await device).session, (await get("sessions")).sessions)),
+            may(who, "operator") && fill(events, async () =>
+                eventTable((await api("GET", query("audit", {device: id, limit: EVENTS}), {signal})).events.sort((a, b) => b.n - a.n))),
             talk.refresh(), chart.refresh(),
         ]);
     }

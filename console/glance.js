@@ -21,7 +21,10 @@ const figures = [
 function tile({key, name, unit, format}) {
     const value = el("dd", {id: `tile-${key}`}, "–");
     const node = el("div", {class: "tile card"}, el("dt", {}, name), value, el("dd", {class: "unit"}, unit));
-    return {node, set: (state) => { value.textContent = state[key] == null ? "–" : format(state[key]); }};
+    return {node, set(state) {
+        node.hidden = !(key in state); // a token for some toys is told of those alone
+        value.textContent = state[key] == null ? "–" : format(state[key]);
+    }};
 }
 
 const charts = (signal) => [
@@ -42,6 +45,7 @@ export function glance(main, {who, signal}) {
         if (!newest) return;
         for (const t of tiles) t.set(newest);
         const times = live.states.map((s) => s.at);
+        for (const plot of plots) plot.node.hidden = !plot.series.some(({key}) => key in newest);
         for (const plot of plots) plot.set([times, ...plot.series.map(({key}) => live.states.map((s) => s[key] ?? null))]);
     }
     main.append(heading("Fleet at a glance"),

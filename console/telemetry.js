@@ -4,7 +4,9 @@ import {api, device as path, query} from "./api.js";
 import {chart} from "./charts.js";
 
 const spans = {3600: "Last hour", 86400: "Last day", 604800: "Last week", 2592000: "Last 30 days"};
-const units = {battery: "%", rssi: " dBm", heap: " B", temperature: " °C"};
+const ROWS = 2000;
+const names = {battery: ["Battery", " %"], rssi: ["Signal", " dBm"], heap: ["Free memory", " B"], heap_min: ["Least free memory", " B"],
+    uptime_s: ["Time since its start", " s"], temperature: ["Temperature", " °C"]};
 
 // Returns {node, refresh}.
 export function telemetry(id, signal) {
@@ -13,11 +15,12 @@ export function telemetry(id, signal) {
     let ended = new AbortController(); // of the charts that are shown
     async function refresh() {
         try {
-            const {points} = await api("GET", query(path(id, "telemetry"), {since_s: span.value}), {signal});
+            const from = Math.floor(Date.now() / 1000) - span.value;
+            const told = await api("GET", query(path(id, "telemetry"), {from, limit: ROWS}), {signal});
             ended.abort();
             ended = new AbortController();
             signal.addEventListener("abort", () => ended.abort(), {once: true});
-            plots.replaceChildren(...draw(points, ended.signal));
+            plots.replaceChildren(...draw(told, ended.signal));
         } catch (error) {
             if (error.name !== "AbortError") plots.replaceChildren(problem(error));
         }
@@ -26,14 +29,15 @@ export function telemetry(id, signal) {
     return {node: el("section", {class: "card"}, el("h2", {}, "Telemetry"), field("Span", span), plots), refresh};
 }
 
-function draw(points, signal) {
-    const names = [...new Set(points.flatMap((p) => Object.keys(p.values)))].sort();
-    if (!names.length) return [el("p", {class: "quiet"}, "It has told nothing in this time.")];
-    const times = points.map((p) => p.at);
-    return names.map((name, i) => {
-        const plot = chart({title: name, signal, format: (n) => `${Math.round(n * 10) / 10}${units[name] ?? ""}`,
-            series: [{label: name, color: `--c${i % 3 + 1}`, fill: true}]});
-        plot.set([times, points.map((p) => p.values[name] ?? null)]);
+// told: a column of moments, "at", and one of each number; null where it was not told.
+function draw({at, ...told}, signal) {
+    const columns = Object.entries(told).filter(([, column]) => Array.isArray(column) && column.some((value) => value !== null));
+    if (!columns.length) return [el("p", {class: "quiet"}, "It has told nothing in this time.")];
+    return columns.map(([name, column], i) => {
+        const [title, unit] = names[name] ?? [name, ""];
+        const plot = chart({title, signal, level: 3, format: (n) => `${(Math.round(n * 10) / 10).toLocaleString("en")}${unit}`,
+            series: [{label: "last", color: `--c${i % 3 + 1}`, fill: true}]});
+        plot.set([at, column]);
         return plot.node;
     });
 }

@@ -83,7 +83,7 @@ test("the keyboard alone signs in, finds a toy, disables it, and signs out", asy
     await tabTo(page, "Devices");
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => document.activeElement.textContent === "Devices" && document.activeElement.matches("h1"));
-    await tabTo(page, "Id");
+    await tabTo(page, "Id begins with");
     await page.keyboard.insertText("key-bear");
     await page.keyboard.press("Enter");
     await page.locator("#found").filter({hasText: /^1 toy$/}).waitFor();

@@ -35,7 +35,7 @@ test("devices are searched, filtered and paged", async (t) => {
     await it.server.ctl("device", "disable", "herd-077");
     const page = operator;
     const rows = page.getByRole("rowheader");
-    await page.getByLabel("Id").fill("herd-");
+    await page.getByLabel("Id begins with").fill("herd-");
     await press(page, "Search");
     await rows.filter({hasText: "herd-001"}).waitFor();
     assert.equal(await rows.count(), 50);
@@ -50,8 +50,12 @@ test("devices are searched, filtered and paged", async (t) => {
     await page.getByLabel("State").selectOption("Disabled");
     await rows.filter({hasText: "herd-077"}).waitFor();
     assert.equal(await rows.count(), 1);
-    await rows.getByRole("link").click();
-    await page.getByRole("heading", {level: 1, name: "herd-077"}).waitFor();
+    await page.getByLabel("State").selectOption("Any");
+    await page.getByLabel("Id or firmware has").fill("D-10");
+    await press(page, "Search");
+    await page.locator("#found").filter({hasText: "10 toys"}).waitFor();
+    await rows.getByRole("link", {name: "herd-107"}).click();
+    await page.getByRole("heading", {level: 1, name: "herd-107"}).waitFor();
 });
 
 test("a device is disabled and enabled, after a question", async (t) => {

@@ -25,7 +25,7 @@ test("the trail is filtered, verified, and a fault in it is named", async (t) =>
 
     await page.getByLabel("Toy", {exact: true}).fill("second-bear");
     await page.getByRole("button", {name: "Show"}).click();
-    await page.getByText("2 events, the newest first").waitFor();
+    await page.locator("#found").filter({hasText: "2 events, the newest first"}).waitFor();
     const events = page.getByRole("table", {name: "Events"}).getByRole("row");
     assert.match(await events.nth(1).textContent(), /device\.disabled/);
 

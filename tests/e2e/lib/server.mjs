@@ -16,21 +16,24 @@ const program = (name) => path.join(BUILD, name);
 // Settings of the machine's own server must not reach the one under test.
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TEDDY_.*|PORT)$/.test(name)));
 
-// The lines of a stream; wait() awaits the first one that matches, of those there are and those to come.
+// The lines of streams; wait() awaits the first one that matches, of those there are and those to come.
 export class Lines {
     #lines = [];
     #waiting = new Set();
-    #ended = false;
+    #open = 0;
 
-    constructor(stream) {
-        const reader = createInterface({input: stream});
+    constructor(...streams) {
+        for (const input of streams) this.#read(createInterface({input}));
+    }
+
+    #read(reader) {
+        this.#open++;
         reader.on("line", (line) => {
             this.#lines.push(line);
             for (const check of this.#waiting) check(line);
         });
         reader.on("close", () => {
-            this.#ended = true;
-            for (const check of this.#waiting) check(null);
+            if (--this.#open === 0) for (const check of this.#waiting) check(null);
         });
     }
 
@@ -51,7 +54,7 @@ export class Lines {
             };
             const timer = setTimeout(fail, PATIENCE);
             this.#waiting.add(check);
-            if (this.#ended) fail();
+            if (this.#open === 0) fail();
         });
     }
 }
@@ -94,7 +97,7 @@ export class Server {
         {env: environment, stdio: ["pipe", "pipe", "pipe"]});
         const gone = new Promise((resolve) => toy.on("close", resolve));
         const handle = {
-            id, out: new Lines(toy.stdout),
+            id, out: new Lines(toy.stdout, toy.stderr),
             say: (text) => toy.stdin.write(`${text}\n`),
             async stop() {
                 toy.stdin.end();
