@@ -117,6 +117,27 @@ static void upgrade_here(struct http_request *req)
     assert_true(taken);
 }
 
+/* Ends once the peer has said something. */
+static size_t stream_data(struct conn *c, uint8_t *data, size_t len)
+{
+    conn_send(c, data, len);
+    conn_finish(c, 2000);
+    return len;
+}
+
+static const struct conn_handler streaming = {.data = stream_data, .closed = raw_closed};
+
+static void stream(struct http_request *req)
+{
+    http_set_field(req, "X-Good", "yes");
+    struct conn *c = http_stream(req, "text/plain");
+    if (!c)
+        return;
+    conn_set_handler(c, &streaming, NULL);
+    conn_send(c, "first ", 6);
+    conn_resume(c);
+}
+
 static const struct route routes[] = {
     {"GET", "/hello", ROUTE_NONE, "hello", hello, 0, NULL, ROLE_NONE},
     {"POST", "/claim", ROUTE_NONE, "claim", echo_body, 4096, "application/json", ROLE_NONE},
@@ -126,6 +147,7 @@ static const struct route routes[] = {
     {"GET", "/fields", ROUTE_NONE, "fields", fields, 0, NULL, ROLE_NONE},
     {"GET", "/later/{text}", ROUTE_NONE, "later", later, 0, NULL, ROLE_NONE},
     {"GET", "/forget", ROUTE_NONE, "forget", forget, 0, NULL, ROLE_NONE},
+    {"GET", "/stream", ROUTE_NONE, "stream", stream, 0, NULL, ROLE_NONE},
     {"GET", "/ws/{id}", ROUTE_DEVICE, "ws", upgrade, 0, NULL, ROLE_NONE},
     {"GET", "/ws-moved/{id}", ROUTE_DEVICE, "ws_moved", upgrade_moved, 0, NULL, ROLE_NONE},
     {"GET", "/ws-here/{id}", ROUTE_DEVICE, "ws_here", upgrade_here, 0, NULL, ROLE_NONE},

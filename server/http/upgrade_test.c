@@ -113,6 +113,80 @@ static void peers_leave_while_being_upgraded(void **state)
     http_testing_stop();
 }
 
+/* Only where the plane asks for it, and a peer that is no browser says nothing of a page. */
+static void another_origin_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *origin;
+        int http, https;
+    } all[] = {
+        {"", 101, 101},
+        {"Origin: http://localhost\r\n", 101, 403},
+        {"Origin: https://localhost\r\n", 403, 101},
+        {"Origin: https://localhost:1\r\n", 403, 403},
+        {"Origin: https://localhos\r\n", 403, 403},
+        {"Origin: https://evil\r\n", 403, 403},
+        {"Origin: null\r\n", 403, 403},
+        {"Origin: \r\n", 403, 403},
+        {"Origin: http://localhost\r\nOrigin: https://localhost\r\n", 403, 403},
+    };
+    for (int tls = 0; tls < 2; tls++) {
+        http_testing_start(tls);
+        for (int asks = 1; asks >= 0; asks--)
+            for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+                char text[512];
+                testing.plane.own_origin = asks;
+                snprintf(text, sizeof text,
+                         "GET /ws/toy HTTP/1.1\r\n" HOST UP CONN VERSION KEY "%s\r\n",
+                         all[i].origin);
+                struct testing_client c = http_testing_connect();
+                testing_send(&c, text, strlen(text));
+                int want = !asks ? 101 : tls ? all[i].https : all[i].http;
+                http_testing_read(&c, &a, want == 101);
+                assert_int_equal(a.status, want);
+                testing_close(&c);
+            }
+        http_testing_stop();
+    }
+}
+
+/* A head without a length; what follows is its taker's, and the end is the connection's. */
+static void streams(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls < 2; tls++) {
+        static const char ask[] = "GET /stream HTTP/1.1\r\n" HOST "\r\n";
+        static const char head[] = "HEAD /stream HTTP/1.1\r\n" HOST "\r\n";
+        char back[16];
+        http_testing_start(tls);
+        struct testing_client c = http_testing_connect();
+        testing_send(&c, ask, sizeof ask - 1);
+        http_testing_read(&c, &a, true);
+        assert_int_equal(a.status, 200);
+        assert_string_equal(http_testing_field(&a, "Content-Type"), "text/plain");
+        assert_string_equal(http_testing_field(&a, "Connection"), "close");
+        assert_string_equal(http_testing_field(&a, "X-Good"), "yes");
+        assert_null(http_testing_field(&a, "Content-Length"));
+        assert_int_equal(testing_recv_all(&c, back, 6), 6);
+        assert_memory_equal(back, "first ", 6);
+        assert_int_equal(http_in_flight(), 0);
+        testing_send(&c, "last", 4);
+        assert_int_equal(testing_recv_all(&c, back, 4), 4);
+        assert_memory_equal(back, "last", 4);
+        assert_true(http_testing_closed(&c));
+        c = http_testing_connect();
+        testing_send(&c, head, sizeof head - 1);
+        http_testing_read(&c, &a, true);
+        assert_int_equal(a.status, 200);
+        testing_send(&c, head, sizeof head - 1); /* the connection goes on */
+        http_testing_read(&c, &a, true);
+        assert_int_equal(a.status, 200);
+        testing_close(&c);
+        http_testing_stop();
+    }
+}
+
 static int init(void **state)
 {
     (void)state;
@@ -133,6 +207,8 @@ int main(void)
         cmocka_unit_test(switches_and_hands_over_what_follows),
         cmocka_unit_test(refuses_malformed_upgrades),
         cmocka_unit_test(peers_leave_while_being_upgraded),
+        cmocka_unit_test(another_origin_is_refused),
+        cmocka_unit_test(streams),
     };
     return cmocka_run_group_tests(tests, init, fini);
 }
