@@ -9,6 +9,7 @@
 #include "store/audit.h"
 #include "store/children.h"
 #include "store/erasures.h"
+#include "store/history.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -131,6 +132,21 @@ static void assert_without(void *arg, const char *table, const char *column)
 
 #define WORDS "good night, little one"
 
+/* The toy was here, and said how it is. */
+static int past_of(struct store_tx *tx, const char *device_id)
+{
+    struct device_row device;
+    struct family_row family;
+    int err = store_device_get(tx, device_id, &device);
+    if (err == TEDDY_OK)
+        err = store_family_get(tx, device_id, NULL, &family);
+    struct history_owner owner = {device_id, device.child_id, family.sid};
+    struct telemetry_row row = {.at_s = 101, .has = 1};
+    if (err == TEDDY_OK)
+        err = store_telemetry_add(tx, &owner, &row, &(struct telemetry_bounds){1, 9});
+    return err != TEDDY_OK ? err : store_session_add(tx, &owner, &(struct past_session){0});
+}
+
 static int fill_body(struct store_tx *tx, void *arg)
 {
     static const char *const ids[] = {"a", "b", "c"};
@@ -144,6 +160,7 @@ static int fill_body(struct store_tx *tx, void *arg)
         assert_int_equal(bind_child(tx, ids[i], i < 2 ? "kid-of-this-test" : "kid-of-another",
                                     (uint8_t)(0x70 + i), 100),
                          TEDDY_OK);
+        assert_int_equal(past_of(tx, ids[i]), TEDDY_OK);
         struct downlink_row d = {
             .body = {WORDS, strlen(WORDS)}, .queued_s = 100, .expires_s = 1000000};
         assert_int_equal(store_downlink_add(tx, ids[i], &d, 9, &expired), TEDDY_OK);
@@ -184,6 +201,8 @@ static void nothing_of_it_is_left(void **state)
     run(forget_body, &erased);
     assert_int_equal(rows_of(&erased, "device"), 2);
     assert_int_equal(rows_of(&erased, "downlink"), 2);
+    assert_int_equal(rows_of(&erased, "telemetry"), 2);
+    assert_int_equal(rows_of(&erased, "past_session"), 2);
     assert_int_equal(rows_of(&erased, "child"), 1);
     each_column(assert_without, (void *)(uintptr_t) "kid-of-this-test");
     assert_false(files_have("kid-of-this-test", 16)); /* at once: the log is cut */
@@ -289,7 +308,7 @@ static int crowd_forget(struct store_tx *tx, void *arg)
     for (unsigned i = 0; i < TOYS; i++) {
         crowd_id(i, id);
         assert_int_equal(store_child_forget(tx, id, UINT64_MAX, &erased), TEDDY_OK);
-        assert_int_equal(erased.rows[1] + erased.rows[2], 2);
+        assert_int_equal(rows_of(&erased, "device") + rows_of(&erased, "child"), 2);
     }
     return TEDDY_OK;
 }

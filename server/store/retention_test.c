@@ -68,7 +68,7 @@ static int piece_body(struct store_tx *tx, void *arg)
     return store_retain(tx, &w->bounds, w->now_s, &w->at, &w->next, w->piece);
 }
 
-static const struct retention_bounds bounds = {10, 20, 30, 40, 50, 60, 70, 80};
+static const struct retention_bounds bounds = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100};
 
 /* A walk at that time; it is left with what went. */
 static struct walk walk(const struct retention_bounds *b, uint64_t now_s)
@@ -237,6 +237,36 @@ static void batches_and_admin_tokens(void **state)
     expect(T0 + 61 * DAY, RETENTION_ADMIN_TOKENS, 1);
 }
 
+static void a_toys_past(void **state)
+{
+    (void)state;
+    add_toy("a", "kid", 1);
+    raw("UPDATE device SET claimed_s = 99999999999;"
+        "INSERT INTO telemetry (device_row, n, at_s) VALUES (1, 1, 86400000), (1, 2, 86400002);"
+        "INSERT INTO past_session VALUES (1, 1, 1, 86400000, 0, '', 0, 0),"
+        " (1, 2, 1, 86400002, 0, '', 0, 0)");
+    expect(T0 + 90 * DAY, RETENTION_TELEMETRY, 1);
+    expect(T0 + 90 * DAY + 2, RETENTION_TELEMETRY, 1);
+    expect(T0 + 100 * DAY, RETENTION_SESSIONS, 1);
+    expect(T0 + 100 * DAY + 2, RETENTION_SESSIONS, 1);
+}
+
+/* More than a piece looks at. */
+static void of_telemetry_the_last_row_alone(void **state)
+{
+    struct retention_bounds b = bounds;
+    (void)state;
+    b.telemetry_days = 0;
+    add_toy("a", "kid", 1);
+    add_toy("b", "kid", 2);
+    raw("UPDATE device SET claimed_s = 99999999999;"
+        "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 1300)"
+        " INSERT INTO telemetry (device_row, n, at_s) SELECT d.row, i.n, i.n FROM device d, i");
+    assert_int_equal(walk(&b, T0).all[RETENTION_TELEMETRY], 2598);
+    assert_int_equal(number("SELECT sum(n) FROM telemetry"), 2600);
+    assert_int_equal(walk(&b, T0 + 9000 * DAY).all[RETENTION_TELEMETRY], 0);
+}
+
 static void for_ever(void **state)
 {
     static const struct retention_bounds none = {0};
@@ -302,6 +332,8 @@ int main(void)
         T(bindings),
         T(children),
         T(batches_and_admin_tokens),
+        T(a_toys_past),
+        T(of_telemetry_the_last_row_alone),
         T(for_ever),
         T(a_piece_is_small_and_none_is_passed_over),
     };
