@@ -8,7 +8,7 @@ const all = [
     {verb: "disable", role: "operator", name: "Disable", when: (d) => d.enabled, done: "is disabled",
         ask: "Its session is closed at once, and it is kept out until it is enabled again."},
     {verb: "release", role: "operator", name: "Release", when: (d) => d.child_id, done: "is released", danger: true,
-        ask: "Its binding ends, and its tokens, waiting messages and history are erased. The next child starts anew."},
+        ask: "Its binding ends, and its tokens, waiting messages and history are erased. A toy that is online claims again by itself: disable it first to keep it out."},
     {verb: "revoke", role: "operator", name: "Revoke tokens", when: (d) => d.claimed, done: "has to claim again",
         ask: "Its session is closed, and it has to claim again with its secret."},
     {verb: "rotate-secret", role: "owner", name: "Rotate secret", when: () => true, done: "has a new secret", danger: true, secret: true,

@@ -79,6 +79,7 @@ test("a device is disabled and enabled, after a question", async (t) => {
 
 test("a device is released, and its secret rotated and shown once", async (t) => {
     const toy = await it.server.toy("moving-bear");
+    await toy.stop(); // one that is there claims again by itself
     const page = await signedIn(t, it.browser, it.server, {hash: `#/device/${toy.id}`});
     await page.getByText("e2e-child").waitFor();
     await press(page, "Release");
