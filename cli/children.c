@@ -117,7 +117,9 @@ static bool put_all(struct export *e, const char *name, const json_t *items)
         if (e->any)
             (void)fputc(',', e->out);
         e->any = true;
-        ok = json_dumpf(json_array_get(items, i), e->out, JSON_COMPACT) == 0 && !ferror(e->out);
+        ok = json_dumpf(json_array_get(items, i), e->out, JSON_COMPACT | JSON_REAL_PRECISION(15)) ==
+                 0 &&
+             !ferror(e->out);
     }
     return ok;
 }
@@ -126,7 +128,8 @@ static bool put_all(struct export *e, const char *name, const json_t *items)
  * there. */
 static bool put_page(struct export *e, const json_t *page, bool last)
 {
-    static const char *const parts[] = {"bindings", "messages", "conversations", "events"};
+    static const char *const parts[] = {"bindings", "messages", "conversations", "history",
+                                        "events"};
     size_t from = 0, to = 0;
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

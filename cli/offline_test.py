@@ -144,7 +144,7 @@ class Offline(unittest.TestCase):
         self.assertEqual(sum(json.loads(self.ok("child", "forget", "kid"))["erased"].values()), 0)
         self.assertEqual(self.ok("child", "revoke", "kid"), "0 toys revoked\n")
         self.assertEqual(json.loads(self.ok("child", "export", "kid")),
-                         {"child_id": "kid", "child": None, "bindings": [], "messages": [], "conversations": [], "events": [], "sessions": []})
+                         {"child_id": "kid", "child": None, "bindings": [], "messages": [], "conversations": [], "history": [], "events": [], "sessions": []})
         self.assertEqual(self.ok("device", "revoke", "toy"), "toy revoked\n")
         self.assertEqual(self.ok("family", "list", "toy"), "")
         self.assertEqual(json.loads(self.ok("--json", "family", "list", "toy")), {"device_id": "toy", "families": []})

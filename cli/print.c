@@ -57,7 +57,8 @@ static int flushed(void)
 
 int print_json(const json_t *json)
 {
-    if (json_dumpf(json, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF)
+    if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0 ||
+        putchar('\n') == EOF)
         return fail("the output could not be written");
     return flushed();
 }
@@ -81,6 +82,8 @@ static void cell(const json_t *value, char out[CELL_MAX])
         (void)snprintf(out, CELL_MAX, "%s", json_string_value(value));
     else if (json_is_integer(value))
         (void)snprintf(out, CELL_MAX, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        (void)snprintf(out, CELL_MAX, "%.6g", json_real_value(value));
     else if (json_is_boolean(value))
         (void)snprintf(out, CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
     else if (json_array_size(value) > 0)

@@ -135,7 +135,7 @@ static json_t *success_json(const struct admin_command *c)
 
 static char *dump(json_t *json)
 {
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
     json_decref(json);
     return text;

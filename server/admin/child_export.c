@@ -1,14 +1,15 @@
 /* All that the store holds on a child, page by page: its bindings, then the messages to its toys,
- * then what conversations left, toy by toy, then the events under its pseudonym. "next" says where
- * the next page begins: "b-ROW", "m-ROW- EPOCH-N" behind a binding or a message, "t-ROW" behind a
- * toy's conversations, "e-N" behind an event, whose table is read in pieces, so that a page may be
- * without any. */
+ * then what conversations left, toy by toy, then its toys' past, the same, then the events under
+ * its pseudonym. "next" says where the next page begins: "b-ROW", "m-ROW- EPOCH-N" behind a binding
+ * or a message, "t-ROW" and "h-ROW" behind a toy's conversations and its past, "e-N" behind an
+ * event, whose table is read in pieces, so that a page may be without any. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "admin/batch.h"
 #include "admin/child.h"
+#include "admin/fleet.h"
 #include "admin/talk.h"
 #include "proto/text.h"
 #include "proto/writer.h"
@@ -17,15 +18,15 @@
 #define EVENTS_MAX 20000u /* that one page looks at */
 
 struct place {
-    char part; /* 'b', 'm', 't', 'e' */
+    char part; /* 'b', 'm', 't', 'h', 'e' */
     int64_t row, n;
     struct downlink_id id;
 };
 
 struct page {
     struct child_work *work;
-    json_t *bindings, *messages, *conversations, *events;
-    json_t *toy; /* of conversations, while it is filled */
+    json_t *bindings, *messages, *conversations, *history, *events;
+    json_t *toy; /* of conversations or history, while it is filled */
     struct place at;
     unsigned items, looked;
     bool failed;
@@ -49,7 +50,7 @@ static bool place_read(const char *text, struct place *out)
     *out = (struct place){.part = 'b'};
     if (text[0] == '\0')
         return true;
-    if (strchr("bmte", text[0]) == NULL || text[1] != '-')
+    if (strchr("bmthe", text[0]) == NULL || text[1] != '-')
         return false;
     out->part = text[0];
     text += 2;
@@ -188,6 +189,46 @@ static int fill_toy(struct store_tx *tx, const char *child_id, struct page *p, b
     return p->failed ? TEDDY_ENOMEM : store_talk_kept(tx, child_id, row, each_kept, p);
 }
 
+static bool each_telemetry(void *arg, const struct telemetry_row *row)
+{
+    struct page *p = arg;
+    json_t *item = json_pack("{s:o}", "at", time_or_null(row->at_s));
+
+    p->failed |= item == NULL || !fleet_telemetry_into(item, row) ||
+                 json_array_append(json_object_get(p->toy, "telemetry"), item) != 0;
+    json_decref(item);
+    return !p->failed;
+}
+
+static bool each_session(void *arg, const struct past_session *session)
+{
+    struct page *p = arg;
+
+    p->failed |= json_array_append_new(json_object_get(p->toy, "sessions"),
+                                       fleet_session_json(session)) != 0;
+    return !p->failed;
+}
+
+/* One toy's past, too. */
+static int fill_past(struct store_tx *tx, const char *child_id, struct page *p, bool *full)
+{
+    char device_id[LIMIT_ID_LEN + 1];
+    int64_t row;
+    int rc = store_history_toy(tx, child_id, p->at.row, &row, device_id);
+
+    *full = rc == TEDDY_OK;
+    if (rc != TEDDY_OK)
+        return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
+    p->toy = json_pack("{s:s, s:[], s:[]}", "device_id", device_id, "telemetry", "sessions");
+    p->failed |= json_array_append_new(p->history, p->toy) != 0;
+    p->at.row = row;
+    if (!p->failed)
+        rc = store_telemetry_list(tx, device_id, 0, INT64_MAX, each_telemetry, p);
+    if (rc == TEDDY_OK && !p->failed)
+        rc = store_session_list(tx, device_id, each_session, p);
+    return p->failed ? TEDDY_ENOMEM : rc;
+}
+
 static bool each_event(void *arg, const struct audit_row *row)
 {
     struct page *p = arg;
@@ -214,6 +255,8 @@ static int fill_part(struct store_tx *tx, const char *child_id, struct page *p, 
 
     if (p->at.part == 't')
         return fill_toy(tx, child_id, p, full);
+    if (p->at.part == 'h')
+        return fill_past(tx, child_id, p, full);
     if (p->at.part == 'e') {
         rc = p->work->has_child ? audit_last(tx, &last) : TEDDY_ENOTFOUND;
         if (rc == TEDDY_OK)
@@ -238,7 +281,10 @@ static int fill(struct store_tx *tx, const char *child_id, struct page *p, bool 
         *more = full;
         if (rc != TEDDY_OK || p->failed || full || p->at.part == 'e')
             return p->failed ? TEDDY_ENOMEM : rc;
-        p->at = (struct place){.part = p->at.part == 'b' ? 'm' : p->at.part == 'm' ? 't' : 'e'};
+        p->at = (struct place){.part = p->at.part == 'b'   ? 'm'
+                                       : p->at.part == 'm' ? 't'
+                                       : p->at.part == 't' ? 'h'
+                                                           : 'e'};
     }
 }
 
@@ -257,22 +303,25 @@ int child_run_export(struct store_tx *tx, struct admin_command *c)
                      .bindings = json_array(),
                      .messages = json_array(),
                      .conversations = json_array(),
+                     .history = json_array(),
                      .events = json_array()};
     bool more = false;
     int rc = place_read(c->child->after, &p.at) ? TEDDY_OK : TEDDY_EINVAL;
 
-    p.failed =
-        p.bindings == NULL || p.messages == NULL || p.conversations == NULL || p.events == NULL;
+    p.failed = p.bindings == NULL || p.messages == NULL || p.conversations == NULL ||
+               p.history == NULL || p.events == NULL;
     if (rc == TEDDY_OK)
         rc = p.failed ? TEDDY_ENOMEM : fill(tx, c->id, &p, &more);
     if (rc == TEDDY_OK)
-        c->child->json = json_pack("{s:s, s:o, s:O, s:O, s:O, s:O, s:o}", "child_id", c->id,
-                                   "child", name_json(c->child), "bindings", p.bindings, "messages",
-                                   p.messages, "conversations", p.conversations, "events", p.events,
-                                   "next", more ? place_json(&p.at) : json_null());
+        c->child->json =
+            json_pack("{s:s, s:o, s:O, s:O, s:O, s:O, s:O, s:o}", "child_id", c->id, "child",
+                      name_json(c->child), "bindings", p.bindings, "messages", p.messages,
+                      "conversations", p.conversations, "history", p.history, "events", p.events,
+                      "next", more ? place_json(&p.at) : json_null());
     json_decref(p.bindings);
     json_decref(p.messages);
     json_decref(p.conversations);
+    json_decref(p.history);
     json_decref(p.events);
     return rc == TEDDY_OK && c->child->json == NULL ? TEDDY_ENOMEM : rc;
 }

@@ -345,9 +345,9 @@ static json_t *tokens_json(const struct family_row *f)
 {
     if (f->revoked)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:b}", "issued", time_or_null(f->pair.iat_s),
-                     "access_expires", time_or_null(f->pair.access_exp_s), "refresh_expires",
-                     time_or_null(f->pair.refresh_exp_s), "presented", f->presented);
+    return json_pack("{s:o, s:o, s:o}", "issued", time_or_null(f->pair.iat_s), "access_expires",
+                     time_or_null(f->pair.access_exp_s), "refresh_expires",
+                     time_or_null(f->pair.refresh_exp_s));
 }
 
 static json_t *show_json(const struct admin_command *c)

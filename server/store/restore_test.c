@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "store/fleet.h"
+#include "store/history.h"
 #include "store/restore.h"
 #include "store/test_store.h"
 
@@ -296,6 +298,50 @@ static void test_secrets_that_changed_hands(void **state)
     in_store(copy, has_secret_body, &(struct device){"c", 3, 0});
 }
 
+/* ---- A toy's past ---- */
+
+static int past_body(struct store_tx *tx, void *arg)
+{
+    const uint8_t sid[STORE_JTI_LEN] = {0};
+    struct history_owner owner = {arg, "kid", sid};
+    struct telemetry_row row = {.at_s = 300, .has = 1};
+    int err = store_telemetry_add(tx, &owner, &row, &(struct telemetry_bounds){1, 9});
+    return err != TEDDY_OK ? err : store_session_add(tx, &owner, &(struct past_session){0});
+}
+
+static int release_body(struct store_tx *tx, void *arg)
+{
+    return store_device_release(tx, arg);
+}
+
+static int past_left_body(struct store_tx *tx, void *arg)
+{
+    const struct device *d = arg;
+    uint64_t last_s = 0;
+    struct device_row device;
+    assert_int_equal(store_device_get(tx, d->id, &device), TEDDY_OK);
+    assert_int_equal(store_fleet_last(tx, device.row, &last_s), TEDDY_OK);
+    assert_int_equal(last_s, d->made_s);
+    return TEDDY_OK;
+}
+
+/* It does not come back to a toy that has left its child. */
+static void test_of_a_toys_past(void **state)
+{
+    static char *const ids[] = {"stays", "leaves"};
+    (void)state;
+    for (unsigned n = 0; n < 2; n++) {
+        add(place.path, ids[n], n, 100);
+        in_store(place.path, claims_body, &(struct claims){ids[n], 0, 1});
+        in_store(place.path, past_body, ids[n]);
+    }
+    back_up();
+    in_store(place.path, release_body, "leaves");
+    must_restore();
+    in_store(copy, past_left_body, &(struct device){"stays", 0, 300});
+    in_store(copy, past_left_body, &(struct device){"leaves", 0, 0});
+}
+
 /* ---- A former database that is no help ---- */
 
 static void refused(int rc, const char *says)
@@ -342,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_of_an_older_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secrets_that_changed_hands, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_of_a_toys_past, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_at_hand, setup, teardown),
     };
