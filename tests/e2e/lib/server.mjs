@@ -11,10 +11,10 @@ const run = promisify(execFile);
 export const SOURCE = process.env.TEST_SOURCE ?? path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..");
 const BUILD = process.env.TEST_BUILD ?? path.join(SOURCE, "build");
 export const PATIENCE = 1000 * Number(process.env.TEST_PATIENCE ?? 30);
-const program = (name) => path.join(BUILD, name);
+export const program = (name) => path.join(BUILD, name);
 
 // Settings of the machine's own server must not reach the one under test.
-const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TEDDY_.*|PORT)$/.test(name)));
+export const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TEDDY_.*|PORT)$/.test(name)));
 
 // The lines of streams; wait() awaits the first one that matches, of those there are and those to come.
 export class Lines {
