@@ -20,12 +20,19 @@ function axis(more) {
         ticks: {show: false}, ...more};
 }
 
+// From zero up, and with room around what is below it.
+function range(low, high) {
+    if (low == null) return [0, 1];
+    const room = Math.max((high - low) * 0.1, 1);
+    return low < 0 ? [low - room, high + room] : [0, Math.max(high * 1.1, 1)];
+}
+
 function options(width, series, format) {
     return {
-        width, height: HEIGHT, legend: {show: false}, padding: [8, 12, 0, 0],
+        width, height: HEIGHT, legend: {show: false}, padding: [8, 20, 0, 0],
         cursor: {y: false, drag: {x: false, y: false}, points: {size: 7}},
-        scales: {y: {range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high ?? 0) * 1.1, 1)]}},
-        axes: [axis({size: 28, space: 80, values: (plot, marks) => marks.map((at) => short(at, marks.at(-1) - marks[0]))}), axis({size: 46, values: (_, marks) => marks.map(format)})],
+        scales: {y: {range: (_, low, high) => range(low, high)}},
+        axes: [axis({size: 28, space: 80, values: (plot, marks) => marks.map((at) => short(at, marks.at(-1) - marks[0]))}), axis({size: 62, values: (_, marks) => marks.map(format)})],
         series: [{}, ...series.map(({color, fill}) => ({
             stroke: token(color), width: 2, points: {show: false}, fill: fill ? token(`${color}-soft`) : undefined}))],
     };

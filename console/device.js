@@ -64,7 +64,7 @@ export async function devicePage(main, {who, argument: id, signal}) {
     const talk = messages(id, who, signal);
     const acts = actions(id, who, () => refresh());
     main.append(el("p", {class: "back"}, el("a", {href: "#/devices"}, "Devices")), heading(id), state,
-        section("Binding", binding), acts.node, talk.node, chart.node, section("Sessions", sessions));
+        section("Binding", binding), el("div", {class: "two"}, acts.node, talk.node), chart.node, section("Sessions", sessions));
     if (may(who, "operator")) main.append(section("Last events", events));
 
     async function refresh() {

@@ -26,7 +26,7 @@ export function telemetry(id, signal) {
         }
     }
     span.addEventListener("change", refresh);
-    return {node: el("section", {class: "card"}, el("h2", {}, "Telemetry"), field("Span", span), plots), refresh};
+    return {node: el("section", {class: "card"}, el("h2", {}, "Telemetry"), el("div", {class: "filters narrow"}, field("Span", span)), plots), refresh};
 }
 
 // told: a column of moments, "at", and one of each number; null where it was not told.
@@ -36,7 +36,7 @@ function draw({at, ...told}, signal) {
     return columns.map(([name, column], i) => {
         const [title, unit] = names[name] ?? [name, ""];
         const plot = chart({title, signal, level: 3, format: (n) => `${(Math.round(n * 10) / 10).toLocaleString("en")}${unit}`,
-            series: [{label: "last", color: `--c${i % 3 + 1}`, fill: true}]});
+            series: [{label: "last", color: `--c${i % 3 + 1}`, fill: column.every((value) => value >= 0)}]});
         plot.set([at, column]);
         return plot.node;
     });

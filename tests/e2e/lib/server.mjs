@@ -82,7 +82,7 @@ export class Server {
 
     // An admin token's text. more: --prefix X
     async token(role, ...more) {
-        return (await this.ctl("admin-token", "create", "--role", role, "--name", `e2e ${role}`, ...more)).match(/tdy_[\w-]+/)[0];
+        return (await this.ctl("admin-token", "create", "--role", role, "--name", "Front desk", ...more)).match(/tdy_[\w-]+/)[0];
     }
 
     async add(id) { return (await this.ctlJson("device", "add", id)).oob_secret; }
