@@ -25,7 +25,7 @@ set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_bro
 set(TEDDY_WAITING
   integration_conformance integration_sim integration_audit_minute integration_conformance_broken integration_session_life
   integration_limits integration_hostile integration_resume integration_claim integration_session_talk session_close_test
-  net_conn_test)
+  net_conn_test integration_console)
 
 # Of a test that was added: is it left out, and how is it scheduled?
 function(teddy_schedule name)

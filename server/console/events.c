@@ -216,8 +216,12 @@ static void start(struct loop *loop, struct loop_task *task)
     struct conn *conn = NULL;
 
     (void)loop;
-    if (c->job.result != TEDDY_OK || l == NULL || c->events->ending) {
-        http_problem_retry(c->req, 503, "unavailable", "There are no events now; try again.", 1);
+    if (c->events->ending) {
+        http_problem_retry(c->req, 503, "draining", "This server is going away.", 1);
+    } else if (c->job.result != TEDDY_OK) {
+        http_problem_retry(c->req, 503, "store_unavailable", "The store cannot be read.", 1);
+    } else if (l == NULL) {
+        http_problem(c->req, 500, "internal", "Out of memory.");
     } else {
         http_set_field(c->req, "Cache-Control", "no-store");
         conn = http_stream(c->req, "text/event-stream");

@@ -177,17 +177,18 @@ struct conn *http_stream(struct http_request *req, const char *type)
     struct request *r = request_of(req);
     char head[HEAD_CAP];
     struct writer w = writer_on(head, sizeof head);
-    if (span_is(req->head.method, "HEAD")) {
-        http_respond(req, 200, type, "", 0);
-        return NULL;
-    }
     request_log(r, 200);
     count(r, 200);
     if (r->serving) {
         write_head(&w, r, 200, type, ENDLESS, true);
         conn_send(r->serving->conn, head, w.len);
     }
-    return request_give_away(r);
+    if (!span_is(req->head.method, "HEAD"))
+        return request_give_away(r);
+    if (r->serving)
+        serving_answered(r->serving, true);
+    request_free(r);
+    return NULL;
 }
 
 static void write_problem(struct writer *w, const struct http_request *req, int status,

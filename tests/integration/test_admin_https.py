@@ -137,11 +137,6 @@ class Bearer(Https):
                                      headers={"Authorization": "Bearer " + self.tokens["owner"]})
         self.problem(answer, 404)
 
-    def test_the_admin_listener_has_nothing_else(self):
-        with self.server.session() as s:
-            answer = s.get(self.server.admin_url().replace("/api/v1/admin", "/healthz"), timeout=harness.PATIENCE)
-        self.assertEqual(answer.status_code, 404)
-
     def test_tokens_are_nowhere_in_the_clear(self):
         made = self.ask("POST", "/admin-tokens", self.tokens["owner"], json={"role": "viewer", "name": "kept nowhere"}).json()
         self.assertEqual(self.ask("GET", "/devices", made["token"]).status_code, 200)

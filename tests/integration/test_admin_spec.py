@@ -108,8 +108,8 @@ class Documented(Api):
 
     def test_every_operation_answers_as_documented(self):
         for operation_id, _, _, operation in self.document.operations():
-            if operation_id == "drain":
-                continue  # it ends the server: see below
+            if operation_id in ("drain", "listenEvents"):
+                continue  # the one ends the server: see below; the other never ends: test_console.py
             with self.subTest(operation_id):
                 answer = self.call(operation_id, self.tokens[operation["x-required-role"]])
                 self.assertEqual(answer.status_code, self.success(operation), answer.text)

@@ -40,6 +40,7 @@ class Demo(unittest.TestCase):
         self.assertEqual(first.returncode, 0, shown)
         for part in ("claim:", "certificate: verified", "session: open", "echo: Hello!", "teddy: ", "Mia"):
             self.assertIn(part, shown)
+        self.assertRegex(shown, r"(?m)^https://127\.0\.0\.1:\d+/console/#once=[A-Za-z0-9_-]{43}$")
         self.assertEqual(os.stat(os.path.join(self.data, "toy/secret")).st_mode & 0o777, 0o600)
         self.assertEqual(self.servers_left(), [])
         second = self.start()
