@@ -48,8 +48,8 @@ function form(asked) {
         field("Toy", device), field("Event begins with", event), el("button", {class: "main"}, "Show"));
 }
 
-const row = (e) => [String(e.n), el("time", {datetime: new Date(e.at_ms).toISOString()}, new Date(e.at_ms).toLocaleString()),
-    el("span", {class: `badge ${kindOf(e.event)}`}, e.event), deviceLink(e.device_id) || "–", e.actor, detailOf(e)];
+const row = (e) => [String(e.n), el("span", {class: `badge ${kindOf(e.event)}`}, e.event), deviceLink(e.device_id) || "–",
+    el("time", {datetime: new Date(e.at_ms).toISOString()}, new Date(e.at_ms).toLocaleString()), e.actor, detailOf(e)];
 
 // Events before a number, the newest first. Of one toy the server goes back by itself; the whole trail it tells forwards only.
 async function piece({device, before}, limit, signal) {
@@ -73,14 +73,14 @@ const ask = (asked, signal) => gather(PAGE, asked.before ? Number(asked.before) 
 
 export async function audit(main, {query, signal}) {
     const asked = Object.fromEntries(["device", "event", "before"].map((name) => [name, query.get(name) ?? ""]));
-    const found = el("div", {class: "card list", "aria-busy": "true"}, el("p", {class: "quiet"}, "Looking…"));
+    const found = el("div", {class: "card wide", "aria-busy": "true"}, el("p", {class: "quiet"}, "Looking…"));
     main.append(heading("Audit trail"), verification(), form(asked), found);
     try {
         const {found: events, next} = await ask(asked, signal);
         const told = `${events.length || "No"} ${events.length === 1 ? "event" : "events, the newest first"}`;
         found.replaceChildren(
             el("p", {class: "quiet", id: "found"}, told),
-            events.length ? table("Events", ["Number", "When", "Event", "Toy", "By", "Details"], events.map(row)) : "",
+            events.length ? table("Events", ["Number", "Event", "Toy", "When", "By", "Details"], events.map(row)) : "",
             el("nav", {class: "buttons", "aria-label": "Pages of the trail"},
                 asked.before && el("a", {class: "button", href: hrefOf({...asked, before: ""})}, "Newest"),
                 next && el("a", {class: "button", href: hrefOf({...asked, before: next})}, "Older")));

@@ -63,25 +63,26 @@ export async function devicePage(main, {who, argument: id, signal}) {
     const chart = telemetry(id, signal);
     const talk = messages(id, who, signal);
     const acts = actions(id, who, () => refresh());
-    main.append(el("p", {class: "back"}, el("a", {href: "#/devices"}, "Devices")), heading(id), state,
-        section("Binding", binding), el("div", {class: "two"}, acts.node, talk.node), chart.node, section("Sessions", sessions));
-    if (may(who, "operator")) main.append(section("Last events", events));
+    const body = el("div", {hidden: true}, section("Binding", binding), el("div", {class: "two"}, acts.node, talk.node), chart.node,
+        section("Sessions", sessions), may(who, "operator") && section("Last events", events));
+    main.append(el("p", {class: "back"}, el("a", {href: "#/devices"}, "Devices")), heading(id), state, body);
 
     async function refresh() {
-        const device = get();
+        const device = await get(); // when there is none, this alone says so
+        body.hidden = false;
+        state.replaceChildren(badge(device));
+        binding.replaceChildren(about(device));
+        acts.offer(device);
         await Promise.all([
-            fill(binding, async () => {
-                state.replaceChildren(badge(await device));
-                acts.offer(await device);
-                return about(await device);
-            }),
-            fill(sessions, async () => sessionTable((await device).session, (await get("sessions")).sessions)),
-            may(who, "operator") && fill(events, async () =>
-                eventTable((await api("GET", query("audit", {device: id, limit: EVENTS}), {signal})).events.sort((a, b) => b.n - a.n))),
+            fill(sessions, async () => sessionTable(device.session, (await get("sessions")).sessions)),
+            may(who, "operator") && fill(events, async () => eventTable(
+                (await api("GET", query("audit", {device: id, limit: EVENTS}), {signal})).events.sort((a, b) => b.n - a.n))),
             talk.refresh(), chart.refresh(),
         ]);
     }
-    // What happened to this toy has changed something of it.
-    live.addEventListener("audit", ({detail}) => detail.device_id === id && refresh(), {signal});
+    // What happened to this toy has changed something of it; it may even be gone.
+    live.addEventListener("audit", ({detail}) => detail.device_id === id && refresh().catch((error) => {
+        if (!signal.aborted) state.replaceChildren(problem(error));
+    }), {signal});
     await refresh();
 }

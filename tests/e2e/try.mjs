@@ -4,6 +4,11 @@ import {test} from "node:test";
 import {announced, signedIn} from "./lib/browser.mjs";
 import {it} from "./lib/shared.mjs";
 
+// Tries again until it is so: of what no event tells. The test's own time limit ends it.
+async function until(check) {
+    while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
 const button = (page, name) => page.getByRole("button", {name, exact: true});
 
 test("an owner has a toy made, which claims, connects, talks and hears", async (t) => {
@@ -27,6 +32,14 @@ test("an owner has a toy made, which claims, connects, talks and hears", async (
     assert.deepEqual([shown.child_id, shown.enabled], ["try-child", true]);
     await it.server.ctl("send", "page-bear", "Good night");
     await talk.locator(".toy", {hasText: "Good night"}).waitFor();
+    // What it told of itself is on its page, as a chart and in words.
+    await until(async () => (await it.server.ctlJson("device", "telemetry", "page-bear")).at.length > 0);
+    const other = await page.context().newPage();
+    await other.goto(`${it.server.admin}/console/#/device/page-bear`);
+    const battery = other.getByRole("figure", {name: "Battery"});
+    await battery.getByRole("img", {name: /^Battery\. last: \d+ % now/}).waitFor();
+    await other.getByRole("table", {name: "Sessions"}).getByText("online").waitFor();
+    await other.close();
     await it.server.ctl("device", "disable", "page-bear");
     await announced(page, "The server closed the session: device_disabled");
     await button(page, "Remove this toy").click();
