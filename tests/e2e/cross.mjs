@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import {readFileSync} from "node:fs";
 import {createServer} from "node:https";
 import path from "node:path";
-import {test} from "node:test";
 import {signedIn} from "./lib/browser.mjs";
-import {it} from "./lib/shared.mjs";
+import {check, it} from "./lib/shared.mjs";
 
 // A server of pages at another port; its origin behind "https://HOST".
 async function stranger(t) {
@@ -48,7 +47,7 @@ const attempts = ({admin, id, token}) => {
 };
 
 for (const host of ["127.0.0.1", "localhost"])
-    test(`a page on ${host} at another port can do nothing with the cookie`, async (t) => {
+    check(`a page on ${host} at another port can do nothing with the cookie`, async (t) => {
         const id = `prey-${host.replaceAll(".", "-")}`;
         const secret = await it.server.add(id);
         const page = await signedIn(t, it.browser, it.server, {hash: "#/try"});
@@ -85,7 +84,7 @@ for (const host of ["127.0.0.1", "localhost"])
         await page.getByRole("button", {name: "Sign out"}).waitFor();
     });
 
-test("no page of another origin can frame the console", async (t) => {
+check("no page of another origin can frame the console", async (t) => {
     const page = await signedIn(t, it.browser, it.server);
     page.expected.push(/./);
     const evil = await page.context().newPage();

@@ -1,13 +1,12 @@
 // What a role may not do is not offered; and the server refuses it all the same.
 import assert from "node:assert/strict";
-import {test} from "node:test";
 import {signedIn} from "./lib/browser.mjs";
-import {it} from "./lib/shared.mjs";
+import {check, it} from "./lib/shared.mjs";
 
 const offered = (page) => page.locator("#main").getByRole("button").allTextContents();
 const pages = (page) => page.getByRole("navigation", {name: "Pages"}).getByRole("link").allTextContents();
 
-test("a viewer is offered nothing that changes anything", async (t) => {
+check("a viewer is offered nothing that changes anything", async (t) => {
     await it.server.add("watched-bear");
     const page = await signedIn(t, it.browser, it.server, {role: "viewer", hash: "#/device/watched-bear"});
     await page.getByText("never claimed").first().waitFor();
@@ -25,7 +24,7 @@ test("a viewer is offered nothing that changes anything", async (t) => {
     assert.equal((await it.server.show("watched-bear")).enabled, true);
 });
 
-test("an operator is not offered what an owner may do", async (t) => {
+check("an operator is not offered what an owner may do", async (t) => {
     await it.server.add("served-bear");
     const page = await signedIn(t, it.browser, it.server, {role: "operator", hash: "#/device/served-bear"});
     await page.getByRole("button", {name: "Disable", exact: true}).waitFor();
@@ -33,7 +32,7 @@ test("an operator is not offered what an owner may do", async (t) => {
     assert.deepEqual(await pages(page), ["Fleet", "Devices", "Audit trail", "Try it"]);
 });
 
-test("a token for some toys sees those, live as well", async (t) => {
+check("a token for some toys sees those, live as well", async (t) => {
     const theirs = await it.server.toy("theirs-bear");
     const page = await signedIn(t, it.browser, it.server, {more: ["--prefix", "ours-"]});
     const online = page.locator("#tile-online");

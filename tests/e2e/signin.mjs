@@ -1,12 +1,11 @@
 // Signing in and out: what a cookie is, what a link is good for, and when both end.
 import assert from "node:assert/strict";
-import {test} from "node:test";
 import {open, signedIn} from "./lib/browser.mjs";
-import {it} from "./lib/shared.mjs";
+import {check, it} from "./lib/shared.mjs";
 
 const refused = /status of 401.*\/console\/session/; // what the browser notes of a wrong token
 
-test("a wrong token is told, and a right one opens the console", async (t) => {
+check("a wrong token is told, and a right one opens the console", async (t) => {
     const page = await open(t, it.browser, it.server);
     page.expected.push(refused);
     await page.console();
@@ -24,7 +23,7 @@ test("a wrong token is told, and a right one opens the console", async (t) => {
     assert.equal(await page.evaluate(() => document.cookie), "");
 });
 
-test("a link signs in once, and leaves nothing in the address", async (t) => {
+check("a link signs in once, and leaves nothing in the address", async (t) => {
     const link = (await it.server.ctl("console", "link")).match(/https:\S+#once=\S+/)[0];
     const page = await open(t, it.browser, it.server);
     await page.goto(link);
@@ -40,7 +39,7 @@ test("a link signs in once, and leaves nothing in the address", async (t) => {
     assert.equal(new URL(second.url()).hash, "");
 });
 
-test("signing out ends the cookie, here and at the server", async (t) => {
+check("signing out ends the cookie, here and at the server", async (t) => {
     const page = await signedIn(t, it.browser, it.server, {role: "viewer"});
     const [cookie] = await page.context().cookies();
     await page.getByRole("button", {name: "Sign out"}).click();
@@ -51,14 +50,14 @@ test("signing out ends the cookie, here and at the server", async (t) => {
     assert.equal(await page.evaluate(async () => (await fetch("/api/v1/admin/status")).status), 401);
 });
 
-test("who reloads stays signed in, at the same page", async (t) => {
+check("who reloads stays signed in, at the same page", async (t) => {
     const page = await signedIn(t, it.browser, it.server, {role: "viewer", hash: "#/devices?q=nobody"});
     await page.reload();
     await page.locator("#found").filter({hasText: "No toys"}).waitFor();
     assert.equal(await page.getByLabel("Id begins with").inputValue(), "nobody");
 });
 
-test("a token that is revoked ends its sessions, without anybody asking", async (t) => {
+check("a token that is revoked ends its sessions, without anybody asking", async (t) => {
     const page = await open(t, it.browser, it.server);
     page.expected.push(/status of 401/);
     const token = await it.server.token("viewer");

@@ -1,11 +1,10 @@
 // The audit trail: its filters, and what its verification says of one that is whole and of one that was changed.
 import assert from "node:assert/strict";
 import {execFileSync} from "node:child_process";
-import {test} from "node:test";
 import path from "node:path";
 import {announced, signedIn} from "./lib/browser.mjs";
 import {Server} from "./lib/server.mjs";
-import {it} from "./lib/shared.mjs";
+import {check, it} from "./lib/shared.mjs";
 
 const change = `
 import sqlite3, sys
@@ -14,7 +13,7 @@ db.execute("drop trigger audit_update")
 db.execute("update audit set actor = 'nobody' where n = 3")
 `;
 
-test("the trail is filtered, verified, and a fault in it is named", async (t) => {
+check("the trail is filtered, verified, and a fault in it is named", async (t) => {
     const server = await Server.start(); // whose trail is spoilt
     t.after(() => server.stop());
     for (const id of ["first-bear", "second-bear", "third-bear"]) await server.add(id);

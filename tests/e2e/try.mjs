@@ -1,8 +1,7 @@
 // "Try it": the page is a toy, from nothing to an answer.
 import assert from "node:assert/strict";
-import {test} from "node:test";
 import {announced, signedIn} from "./lib/browser.mjs";
-import {it} from "./lib/shared.mjs";
+import {check, it} from "./lib/shared.mjs";
 
 // Tries again until it is so: of what no event tells. The test's own time limit ends it.
 async function until(check) {
@@ -11,7 +10,7 @@ async function until(check) {
 
 const button = (page, name) => page.getByRole("button", {name, exact: true});
 
-test("an owner has a toy made, which claims, connects, talks and hears", async (t) => {
+check("an owner has a toy made, which claims, connects, talks and hears", async (t) => {
     const page = await signedIn(t, it.browser, it.server, {hash: "#/try"});
     await page.getByLabel("Toy", {exact: true}).fill("page-bear");
     await button(page, "Start").click();
@@ -48,7 +47,7 @@ test("an owner has a toy made, which claims, connects, talks and hears", async (
     await assert.rejects(it.server.show("page-bear"));
 });
 
-test("a toy that is there is played with its secret; a wrong one is refused in words", async (t) => {
+check("a toy that is there is played with its secret; a wrong one is refused in words", async (t) => {
     const secret = await it.server.add("known-bear");
     const page = await signedIn(t, it.browser, it.server, {role: "viewer", hash: "#/try"});
     page.expected.push(/status of 401.*\/pair\/claim/);
