@@ -9,7 +9,7 @@
 #include "ops/log.h"
 #include "proto/text.h"
 
-#define LINGER_MS 2000
+#define LINGER_MS 10000
 
 /* ---- Listeners ---- */
 
@@ -26,6 +26,16 @@ bool events_tell(struct listener_of_events *l, const char *event, int64_t n, con
     conn_send(l->conn, data, strlen(data));
     conn_send(l->conn, "\n\n", 2);
     return true;
+}
+
+void events_skip(struct listener_of_events *l, int64_t to)
+{
+    char gap[80];
+
+    (void)snprintf(gap, sizeof gap, "{\"after\":%lld,\"upto\":%lld}", (long long)l->after,
+                   (long long)to);
+    if (events_tell(l, "gap", 0, gap))
+        l->after = to;
 }
 
 void events_dismiss(struct listener_of_events *l, const char *reason)
@@ -108,6 +118,7 @@ static void tick(struct loop *loop, struct loop_timer *timer)
         else if (e->ticks % EVENTS_BEAT_TICKS == 0)
             beat(l);
     }
+    e->feed.looks = 0;
     feed_look(e);
     if (e->ticks % EVENTS_STATE_TICKS == 0)
         figures_tell(e);
@@ -175,7 +186,6 @@ static void found_end(struct store_job *job)
 /* Where it goes on; what lies too far back it has to read as pages (GET …/audit). */
 static void place(struct listener_of_events *l, const struct coming *c)
 {
-    char gap[80];
     int64_t oldest = c->end.n > EVENTS_RESUME_MAX ? c->end.n - EVENTS_RESUME_MAX : 0;
 
     if (c->who.role < ROLE_OPERATOR) {
@@ -183,12 +193,8 @@ static void place(struct listener_of_events *l, const struct coming *c)
         return;
     }
     l->after = c->resumes && c->last < c->end.n ? c->last : c->end.n;
-    if (l->after >= oldest)
-        return;
-    (void)snprintf(gap, sizeof gap, "{\"after\":%lld,\"upto\":%lld}", (long long)l->after,
-                   (long long)oldest);
-    l->after = oldest;
-    events_tell(l, "gap", 0, gap);
+    if (l->after < oldest)
+        events_skip(l, oldest);
 }
 
 static void begin(struct listener_of_events *l, struct conn *conn, const struct coming *c)

@@ -14,8 +14,9 @@
 #define EVENTS_AHEAD         (32u * 1024) /* bytes unsent, from which on nothing more is added */
 #define EVENTS_BATCH         128          /* audit events of one look into the store */
 #define EVENTS_RESUME_MAX    500          /* audit events that who comes again is told */
-#define EVENTS_BEHIND_MAX    1000         /* audit events: who is further behind, is too slow */
+#define EVENTS_BEHIND_MAX    1000         /* audit events: who is further behind, misses some */
 #define EVENTS_TICK_MS       250
+#define EVENTS_TICK_LOOKS    4 /* into the store: a storm is not told whole */
 #define EVENTS_STATE_TICKS   4
 #define EVENTS_BEAT_TICKS    60
 
@@ -44,6 +45,7 @@ struct audit_feed {
     int64_t from, end; /* end: of the trail, as of the last look */
     int64_t found;     /* the same, by the look that is under way */
     uint64_t commits;  /* of the store, before the last look */
+    unsigned looks;    /* since the last tick */
     unsigned count;
     struct audit_line line[EVENTS_BATCH];
 };
@@ -81,6 +83,8 @@ struct console_events {
 /* events.c: one event to one listener, unless it has too much unsent already: false. n 0: it has no
  * number. data is one line. */
 bool events_tell(struct listener_of_events *l, const char *event, int64_t n, const char *data);
+/* Goes on behind event `to` of the trail, and says so. */
+void events_skip(struct listener_of_events *l, int64_t to);
 /* Says why, and closes. */
 void events_dismiss(struct listener_of_events *l, const char *reason);
 

@@ -64,6 +64,17 @@ static void tell(struct listener_of_events *l, const struct audit_feed *f)
     }
 }
 
+/* Who does not read goes; who does, and comes after all the same, as in a storm, misses some. */
+static void catch_up(struct listener_of_events *l, const struct audit_feed *f)
+{
+    if (l->after < 0 || l->after + EVENTS_BEHIND_MAX >= f->end)
+        return;
+    if (conn_unsent(l->conn) > EVENTS_AHEAD)
+        events_dismiss(l, "slow");
+    else
+        events_skip(l, f->end - EVENTS_RESUME_MAX);
+}
+
 static void read_feed(struct loop *loop, struct loop_task *task)
 {
     struct console_events *e = CONTAINER(task, struct console_events, feed.task);
@@ -78,8 +89,7 @@ static void read_feed(struct loop *loop, struct loop_task *task)
         f->end = f->found;
         for (struct listener_of_events *l = e->first; l != NULL; l = l->next) {
             tell(l, f);
-            if (l->after >= 0 && l->after + EVENTS_BEHIND_MAX < f->end)
-                events_dismiss(l, "slow");
+            catch_up(l, f);
         }
     }
     clear(f);
@@ -116,7 +126,7 @@ void feed_look(struct console_events *e)
     uint64_t commits, jobs;
     unsigned waiting;
 
-    if (f->busy || atomic_load(&e->stopped))
+    if (f->busy || f->looks == EVENTS_TICK_LOOKS || atomic_load(&e->stopped))
         return;
     store_stats(e->context->store, &commits, &jobs, &waiting);
     if (!find_from(e, commits != f->commits, &f->from))
@@ -124,6 +134,7 @@ void feed_look(struct console_events *e)
     f->commits = commits;
     f->job = (struct store_job){.run = run_feed, .done = done_feed};
     f->task.run = read_feed;
+    f->looks++;
     f->busy = store_read(e->context->store, &f->job) == TEDDY_OK;
 }
 
