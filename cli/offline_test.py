@@ -101,7 +101,7 @@ class Offline(unittest.TestCase):
         self.refused(1, "prefix has", "admin-token", "create", "--role", "viewer", "--prefix", "a b")
         self.refused(1, "name has", "admin-token", "create", "--role", "viewer", "--name", "\n")
         self.refused(2, "takes no --role", "device", "list", "--role", "viewer")
-        self.refused(2, "takes no --prefix", "device", "list", "--prefix", "x")
+        self.refused(2, "takes no --prefix", "session", "list", "--prefix", "x")
         self.refused(2, "takes no --count", "admin-token", "create", "--role", "viewer", "--count", "2")
         self.refused(2, "takes no --role", "batch", "list", "--role", "viewer")
         self.assertIn("--ttl TIME", self.ok("admin-token", "create", "--help"))
@@ -223,7 +223,7 @@ class Offline(unittest.TestCase):
         everything = self.ok("--help", data=False)
         self.assertEqual(everything, self.ok("help", data=False))
         commands = re.findall(r"(?m)^  ((?:[a-z-]+ )?[a-z-]+)(?: [A-Z_]+(?:\.csv)?)*  +\S", everything.split("Options")[0])
-        self.assertEqual(len(commands), 47)
+        self.assertEqual(len(commands), 49)
         for command in commands:
             shown = self.ok(*command.split(), "--help", data=False)
             self.assertTrue(shown.startswith(f"usage: teddyctl {command}"), shown)

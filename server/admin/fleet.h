@@ -45,7 +45,7 @@ struct fleet_work {
     char part[FLEET_PART_LEN + 1]; /* of its id or firmware, in any case; "": anything */
     enum fleet_state state;
     enum fleet_online online;
-    bool none; /* nobody is online: there is no server */
+    bool none;                     /* nobody is online: there is no server */
     char (*ids)[LIMIT_ID_LEN + 1]; /* of FLEET_ONLINE: who is, in order, to be looked up */
     unsigned id_count, id_at;
     /* Of ADMIN_TELEMETRY. */

@@ -84,6 +84,7 @@ int claim_commit(struct store_tx *tx, const struct claim *claim, const struct de
     if (err == TEDDY_OK)
         err = audit_add(tx, &(struct audit_event){.event = "claim.accepted",
                                                   .device_id = claim->device_id,
+                                                  .listed = device,
                                                   .child_id = claim->child_id,
                                                   .actor = "toy"});
     return err == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;

@@ -6,7 +6,7 @@
 #include "ops/metrics.h"
 
 #define GATHER_MS 500 /* from the first entry to the job that has it; and to the next try */
-#define BUSY_JOBS 64   /* more wait for the store: history does not add to them */
+#define BUSY_JOBS 64  /* more wait for the store: history does not add to them */
 
 struct entry {
     bool telemetry;

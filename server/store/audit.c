@@ -104,10 +104,10 @@ static int enlist(struct store_tx *tx, const struct audit_row *row, uint64_t *pr
     return tx_run(tx, st);
 }
 
-static int insert(struct store_tx *tx, const struct audit_row *row)
+static int insert(struct store_tx *tx, const struct audit_row *row, const struct device_row *listed)
 {
-    uint64_t prev = 0;
-    int err = enlist(tx, row, &prev);
+    uint64_t prev = listed != NULL ? listed->event : 0;
+    int err = listed != NULL ? TEDDY_OK : enlist(tx, row, &prev);
     if (err != TEDDY_OK)
         return err;
     sqlite3_stmt *st =
@@ -198,6 +198,15 @@ static int name_of(struct store_tx *tx, struct audit_chain *c, const char *child
     return err;
 }
 
+int audit_next(struct store_tx *tx, uint64_t *n)
+{
+    struct audit_chain *c = chain_of(tx);
+    if (c == NULL || find_end(tx, c) != TEDDY_OK)
+        return broken(tx);
+    *n = (uint64_t)c->n + 1;
+    return TEDDY_OK;
+}
+
 int audit_add(struct store_tx *tx, const struct audit_event *e)
 {
     uint8_t child[AUDIT_CHILD_LEN], hash[AUDIT_HASH_LEN];
@@ -218,7 +227,7 @@ int audit_add(struct store_tx *tx, const struct audit_event *e)
         row.child = child;
     }
     /* A row that is there already is somebody else's: the chain is read again by who comes next. */
-    if (!audit_hash(c->hasher, c->hash, &row, hash) || insert(tx, &row) != TEDDY_OK) {
+    if (!audit_hash(c->hasher, c->hash, &row, hash) || insert(tx, &row, e->listed) != TEDDY_OK) {
         c->known = false;
         return broken(tx);
     }

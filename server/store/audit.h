@@ -17,6 +17,9 @@
 struct audit_event {
     const char *event; /* "claim.accepted" */
     const char *device_id;
+    /* The device as it was before store_claim_add, which has put this event on its list. NULL:
+     * audit_add does, at the price of another write of its row. */
+    const struct device_row *listed;
     const char *child_id;
     const uint8_t *child; /* or its pseudonym, when that is known already */
     const char *actor;    /* "toy", "uid:0", "token:1a2b3c4d", "server" */

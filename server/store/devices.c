@@ -5,7 +5,7 @@
 
 #define DEVICE_COLUMNS                                                                             \
     "row, device_id, sealed, secret_rev, enabled, child_id, firmware_version, created_s, "         \
-    "claimed_s, seen_s, recent"
+    "claimed_s, seen_s, recent, event"
 
 static int read_row(struct store_tx *tx, sqlite3_stmt *st, struct device_row *out)
 {
@@ -15,6 +15,7 @@ static int read_row(struct store_tx *tx, sqlite3_stmt *st, struct device_row *ou
     out->created_s = column_u64(st, 7);
     out->claimed_s = column_u64(st, 8);
     out->seen_s = column_u64(st, 9);
+    out->event = column_u64(st, 11);
     if (column_text(tx, st, 1, out->device_id, sizeof out->device_id) != TEDDY_OK ||
         column_blob(tx, st, 2, out->sealed, sizeof out->sealed) != TEDDY_OK ||
         column_text(tx, st, 5, out->child_id, sizeof out->child_id) != TEDDY_OK ||

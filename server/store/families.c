@@ -17,7 +17,8 @@ static void bind_pair(sqlite3_stmt *st, int at, const struct pair_row *pair)
 #define BOUND                                                                                      \
     " firmware_version = ?3, client_timestamp = ?4, claimed_s = ?5, seen_s = ?5, sid = ?6,"        \
     " access_jti = ?7, refresh_jti = ?8, iat_s = ?9, access_exp_s = ?10, refresh_exp_s = ?11,"     \
-    " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?12 WHERE row = ?1 AND recent = ?13"
+    " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?12, event = ?14 WHERE row = ?1"      \
+    " AND recent = ?13"
 
 /* Naming a column among those to be set costs its indexes a page each, though nothing changes: the
  * child is left alone when it is the same. */
@@ -25,6 +26,9 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
                 const struct claim_keys *recent)
 {
     const struct family_row *f = c->family;
+    uint64_t event = 0;
+    if (audit_next(tx, &event) != TEDDY_OK)
+        return TEDDY_ESTORE;
     bool same = strcmp(device->child_id, f->child_id) == 0;
     if (!same && device->child_id[0] != 0) {
         int err = downlink_clear_row(tx, device->row);
@@ -45,6 +49,7 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
     bind_pair(st, 7, &f->pair);
     bind_blob(st, 12, recent->bytes, recent->len);
     bind_blob(st, 13, device->recent.bytes, device->recent.len);
+    bind_u64(st, 14, event);
     return tx_change(tx, st);
 }
 

@@ -183,6 +183,8 @@ struct store_tx {
 
 /* The audit trail (audit.c): the child's key was erased, and its pseudonym is not kept, either. */
 void audit_child_gone(struct store_tx *tx, const char *child_id);
+/* The number that the next event gets. */
+int audit_next(struct store_tx *tx, uint64_t *n);
 /* Something written in the present transaction was undone; or all of it
  * is kept. */
 void audit_undone(struct store_tx *tx);

@@ -87,6 +87,7 @@ struct device_row {
     char firmware_version[LIMIT_FIRMWARE_LEN + 1];
     uint64_t created_s, claimed_s, seen_s; /* seconds since 1970; 0: never */
     struct claim_keys recent;
+    uint64_t event; /* the number of its last event in the audit trail; 0: none is listed */
 };
 
 int store_device_add(struct store_tx *tx, const char *device_id,

@@ -30,12 +30,12 @@ static inline bool drop_one_later(sqlite3 *db, int version)
 /* Back to that schema. There is no device yet. */
 static inline void make_unsealed(sqlite3 *db, int version)
 {
-    char sql[320];
+    char sql[400];
     while (drop_one_later(db, version))
         continue;
     snprintf(sql, sizeof sql,
              "DROP INDEX IF EXISTS device_child; ALTER TABLE server DROP COLUMN erasures;"
-             "ALTER TABLE device DROP COLUMN recent;"
+             "ALTER TABLE device DROP COLUMN recent; ALTER TABLE device DROP COLUMN event;"
              "ALTER TABLE device DROP COLUMN processor; ALTER TABLE device DROP COLUMN sealed;"
              "ALTER TABLE device RENAME COLUMN fingerprint TO secret; PRAGMA user_version = %d;",
              version);

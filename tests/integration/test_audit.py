@@ -90,7 +90,7 @@ def append(server, count):
         for n in range(n + 1, n + 1 + count):
             event = {"n": n, "at_ms": at_ms, "event": "device.added", "device_id": f"toy-{n}", "child": "", "actor": "toy", "detail": ""}
             before = event_hash(before, event)
-            db.execute("insert into audit values (?, ?, ?, ?, null, ?, ?, ?)",
+            db.execute("insert into audit values (?, ?, ?, ?, null, ?, ?, ?, 0)",
                        (n, at_ms, event["event"], event["device_id"], event["actor"], "", before))
         db.execute("commit")
 
@@ -348,7 +348,7 @@ class Events(unittest.IsolatedAsyncioTestCase):
         with closing(server.database()) as db:
             (key,), = db.execute("select key from child where child_id = ?", (child,)).fetchall()
         self.new_events()
-        nothing = dict.fromkeys(("downlink", "device", "child", "profile", "turn", "played", "blocked", "alert"), 0)
+        nothing = dict.fromkeys(("downlink", "telemetry", "past_session", "device", "child", "profile", "turn", "played", "blocked", "alert"), 0)
         server.ctl("child", "forget", child)
         self.assert_events(("child.forgotten", "", name, ADMIN, {**nothing, "device": 3, "child": 1}))
         server.ctl("child", "forget", child)  # once more: there is no name any more
@@ -499,7 +499,7 @@ class Tampering(unittest.TestCase):
         self.assert_fault("event 12 is not what was written there")
 
     def test_inserted(self):
-        self.tamper("insert into audit select -5, at_ms, event, device_id, child, actor, detail, hash from audit where n = 5")
+        self.tamper("insert into audit select -5, at_ms, event, device_id, child, actor, detail, hash, 0 from audit where n = 5")
         self.assert_fault("event -5 stands behind event 0")
 
     def test_reordered(self):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from harness import PATIENCE, Case, Server, closed, closing, hello, main, program
 
-NOTHING = {"device": 0, "downlink": 0, "child": 0, "profile": 0, "turn": 0, "played": 0, "blocked": 0, "alert": 0}
+NOTHING = {"device": 0, "downlink": 0, "telemetry": 0, "past_session": 0, "child": 0, "profile": 0, "turn": 0, "played": 0, "blocked": 0, "alert": 0}
 FREE = {"claims_per_device_min": 0, "refreshes_per_device_min": 0}
 DAY = 86400
 
