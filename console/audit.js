@@ -10,7 +10,7 @@ function verdictOf(v) {
     if (!v.whole)
         return el("p", {class: "verdict bad", role: "alert"}, el("b", {}, `Not intact: event ${v.event}. `), `${v.fault}.`);
     return el("p", {class: "verdict good"}, el("b", {}, "Intact. "),
-        `${v.events} events recomputed, up to number ${v.last}; ${v.heads} signed heads match; `,
+        `${v.events} events recomputed, up to number ${v.last}; ${v.heads} signed ${v.heads === 1 ? "head matches" : "heads match"}; `,
         v.unsigned ? `${v.unsigned} are newer than the last head, which nothing proves yet.` : "every event is covered by one.");
 }
 

@@ -16,7 +16,7 @@ export function messages(id, who, signal) {
     const clear = button("Withdraw all", () => attempt(async () => {
         if (!(await confirm(`Withdraw the messages for ${id}`, "What the toy has not got yet is erased.", "Withdraw"))) return;
         const {cleared} = await api("DELETE", path(id, "messages"));
-        announce(`${cleared} messages are withdrawn.`);
+        announce(cleared === 1 ? "One message is withdrawn." : `${cleared} messages are withdrawn.`);
     }), "danger");
 
     async function attempt(what) {

@@ -111,6 +111,6 @@ check("a message reaches the toy", async (t) => {
     await press(page, "Send");
     await page.getByRole("button", {name: "Withdraw all"}).click();
     await dialog(page).getByRole("button", {name: "Withdraw"}).click();
-    await announced(page, "1 messages are withdrawn.");
+    await announced(page, "One message is withdrawn.");
     assert.deepEqual((await it.server.ctlJson("message", "list", "away-bear")).messages ?? [], []);
 });
