@@ -15,7 +15,7 @@ TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
 CTEST = ctest --output-on-failure --no-label-summary -j $$((4 * $(JOBS)))
 
 .PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 bench bench-quick bench-programs clean \
-        deb test-deb sbom reproducible deps-build deps-test deps-check deps-chip deps-bench deps-package
+        screenshots deb test-deb sbom reproducible deps-build deps-test deps-check deps-chip deps-bench deps-package
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -80,6 +80,11 @@ bench-programs: deps-build deps-bench
 	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
 	@cmake --build build --target teddyd teddyctl teddy-sim bench_programs
 	@cd bench && [ -d node_modules/ws ] || npm ci --silent --no-audit --no-fund
+
+screenshots: deps-build deps-test ## the web console's pictures, docs/screenshots/
+	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
+	@cmake --build build --target $(PROGRAMS) e2e_modules
+	@TEST_BUILD=$(CURDIR)/build TEST_MODULES=$(CURDIR)/build/tests/e2e/npm/ node tests/e2e/screenshots.mjs docs/screenshots
 
 deb: deps-build deps-package ## the Debian packages, in build/deb/
 	@scripts/deb build/deb

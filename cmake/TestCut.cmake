@@ -3,10 +3,10 @@
 # A name here is a regular expression for the whole name of a test.
 
 # Each cuts the power at each write, or breaks a port in each way: the same few functions, thousands of times, which other tests
-# run under both sanitizers. What a compiler or a script says is the same in every build.
+# run under both sanitizers. What a compiler, a script or a browser says is the same in every build.
 set(_not_sanitized
   integration_conformance_broken identity_durability_test store_seal_power_test teddy_posix_power_test
-  proto_freestanding_test bench_report integration_spec integration_metrics_rules)
+  proto_freestanding_test bench_report integration_spec integration_metrics_rules "e2e_.*")
 
 # AddressSanitizer has every parser and every route. The storm, and a minute of waiting for loop and writer, are ThreadSanitizer's;
 # teddy-sim's own (integration_sim) is here.
