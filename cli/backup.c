@@ -112,7 +112,10 @@ static void opened(void *arg)
 
 static void copied(void *arg, uint64_t pages, uint64_t all)
 {
-    progress_show(arg, "copying", pages, all);
+    struct progress *progress = arg;
+
+    progress->unit = "pages";
+    progress_show(progress, "copying", pages, all);
 }
 
 static int read_database(const struct ctl *ctl, const char *path, const struct target *t,
@@ -127,8 +130,10 @@ static int read_database(const struct ctl *ctl, const char *path, const struct t
     m->made_s = (uint64_t)time(NULL);
     rc = store_backup_copy(path, t->partial, &watch, &m->facts, err, sizeof err);
     progress_end(progress);
+    progress_busy(progress, "checking the copy");
     if (rc == TEDDY_OK)
         rc = store_backup_check(t->partial, t->partial, false, &m->facts, err, sizeof err);
+    progress_end(progress);
     return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
 }
 
@@ -173,7 +178,7 @@ static int print_backup(const struct ctl *ctl, const struct backup_manifest *m, 
 
 int run_backup(struct ctl *ctl, const char *file)
 {
-    struct progress progress = progress_begin();
+    struct progress progress = progress_begin(ctl, "bytes");
     struct target t = {.fd = -1};
     struct backup_manifest m = {0};
     int rc = link_dir(ctl, false, false);
@@ -193,5 +198,7 @@ int run_backup(struct ctl *ctl, const char *file)
     }
     if (t.fd >= 0)
         (void)close(t.fd);
+    if (rc == CTL_DONE)
+        backup_note(ctl, &m, file);
     return rc == CTL_DONE ? print_backup(ctl, &m, file) : rc;
 }

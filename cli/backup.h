@@ -27,6 +27,12 @@ bool backup_is_one(int fd, struct backup_manifest *m);
 int backup_manifest_read(int fd, const char *name, struct backup_manifest *m);
 /* The manifest as it is printed; more members may follow. NULL: out of memory. */
 json_t *backup_manifest_json(const struct backup_manifest *m, const char *file);
+/* What is remembered of the last backup, in the data directory's BACKUP_NOTE: as it was printed,
+ * and made_s. Not to be able to write it is no failure. */
+#define BACKUP_NOTE "last-backup.json"
+void backup_note(const struct ctl *ctl, const struct backup_manifest *m, const char *file);
+/* New; NULL: none is known. */
+json_t *backup_last(const struct ctl *ctl);
 /* 2026-01-31T12:00:00Z; plain, as a part of a file's name, 20260131T120000Z. */
 void backup_time(uint64_t s, bool plain, char out[32]);
 

@@ -2,6 +2,7 @@
 #include "cli/backup.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,11 +80,12 @@ int backup_digest(int fd, const char *name, uint64_t bytes, int to, const char *
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     char *piece = malloc(PIECE);
     unsigned len = 0;
-    int rc;
+    int rc = CTL_DONE;
 
     if (md == NULL || piece == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
         rc = fail("out of memory");
-    else
+    progress->unit = "bytes";
+    if (rc == CTL_DONE)
         rc = digest_pieces(md, piece, fd, name, bytes, to, to_name, progress);
     if (rc == CTL_DONE && EVP_DigestFinal_ex(md, sha256, &len) != 1)
         rc = fail("SHA-256 does not work");
@@ -192,4 +194,49 @@ int backup_manifest_read(int fd, const char *name, struct backup_manifest *m)
     return backup_is_one(fd, m)
                ? CTL_DONE
                : fail("%s: it is no backup by teddyctl, or was cut short; take another", name);
+}
+
+/* ---- What is remembered of the last one ---- */
+
+static void note_name(const struct ctl *ctl, char out[], size_t cap)
+{
+    (void)snprintf(out, cap, "%s/" BACKUP_NOTE, ctl->dir);
+}
+
+void backup_note(const struct ctl *ctl, const struct backup_manifest *m, const char *file)
+{
+    char path[sizeof ctl->dir + 32], partial[sizeof path + 8], whole[PATH_MAX];
+    json_t *json = backup_manifest_json(m, realpath(file, whole) != NULL ? whole : file);
+
+    note_name(ctl, path, sizeof path);
+    (void)snprintf(partial, sizeof partial, "%s.new", path);
+    if (json != NULL)
+        (void)json_object_set_new(json, "made_s", json_integer((json_int_t)m->made_s));
+    if (json == NULL || !link_become_owner(ctl->dir)) {
+        json_decref(json);
+        return;
+    }
+    mode_t before = umask(077);
+    if (json_dump_file(json, partial, JSON_COMPACT) != 0 || rename(partial, path) != 0)
+        (void)unlink(partial);
+    (void)umask(before);
+    link_become_self();
+    json_decref(json);
+}
+
+json_t *backup_last(const struct ctl *ctl)
+{
+    char path[sizeof ctl->dir + 32];
+    json_t *json = NULL;
+
+    note_name(ctl, path, sizeof path);
+    if (link_become_owner(ctl->dir)) {
+        json = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+        link_become_self();
+    }
+    if (json_is_string(json_object_get(json, "made")) &&
+        json_is_string(json_object_get(json, "file")))
+        return json;
+    json_decref(json);
+    return NULL;
 }

@@ -34,5 +34,9 @@ TEDDY_MUST_CHECK int store_backup_copy(const char *from, const char *to,
  * err. */
 TEDDY_MUST_CHECK int store_backup_check(const char *path, const char *name, bool deep,
                                         struct backup_facts *facts, char *err, size_t cap);
+/* The same of the database at path, which a server may have open: what is in it now, and by
+ * SQLite's quick check whether it is whole. TEDDY_ESTORE with err. */
+TEDDY_MUST_CHECK int store_backup_look(const char *path, struct backup_facts *facts, char *err,
+                                       size_t cap);
 
 #endif
