@@ -211,12 +211,17 @@ static void zsh_command(FILE *out, const struct ctl_command *c)
     char name[96];
 
     command_name(c, false, name);
-    (void)fprintf(out, "    ('%s'|'%s '*) _arguments -S $globals", name, name);
+    (void)fprintf(out,
+                  "    ('%s'|'%s '*) i=$((at[%d] - 1)); shift $i words; ((CURRENT -= i)); "
+                  "_arguments -S $globals",
+                  name, name, c->verb != NULL ? 2 : 1);
     zsh_options(out, c->options);
     if (is_word(words, "FILE"))
         (void)fputs(" \\\n      '*:file:_files'", out);
     else if (words != NULL)
         (void)fprintf(out, " \\\n      '1:%s:(%s)'", c->args, words);
+    else
+        (void)fputs(" \\\n      '*: :()'", out);
     (void)fputs(" ;;\n", out);
 }
 
@@ -226,7 +231,7 @@ static void print_zsh(FILE *out)
     (void)fputs("#compdef teddyctl\n"
                 "# zsh completion for teddyctl; made by: teddyctl completion zsh\n"
                 "_teddyctl() {\n"
-                "  local -a globals list own\n"
+                "  local -a globals list own at\n"
                 "  local i\n"
                 "  globals=(",
                 out);
@@ -236,7 +241,7 @@ static void print_zsh(FILE *out)
                 "    case $words[i] in\n"
                 "      (--data|--config) ((i++)) ;;\n"
                 "      (-*|help) ;;\n"
-                "      (*) own+=($words[i]); (($#own == 2)) && break ;;\n"
+                "      (*) own+=($words[i]) at+=($i); (($#own == 2)) && break ;;\n"
                 "    esac\n"
                 "  done\n"
                 "  case \"$own\" in\n"

@@ -102,7 +102,7 @@ static void help_rows(FILE *out, const char *group)
         if (group != NULL && strcmp(ctl_commands[i].group, group) != 0)
             continue;
         command_name(&ctl_commands[i], true, name);
-        (void)fprintf(out, "  %-28s %s\n", name, ctl_commands[i].summary);
+        (void)fprintf(out, "  %-33s %s\n", name, ctl_commands[i].summary);
     }
 }
 

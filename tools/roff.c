@@ -54,7 +54,9 @@ static void put_part(FILE *out, const char *text, size_t len, bool fills)
     for (size_t i = 0; i < len;) {
         if (i == begun && (text[i] == '.' || text[i] == '\''))
             (void)fputs("\\&", out);
-        if (fills && text[i] == ' ' && i - begun > 40 && i + 1 < len && text[i + 1] != ' ') {
+        if (fills && text[i] == ' ' && i + 1 < len && text[i + 1] == ' ') {
+            i++;
+        } else if (fills && text[i] == ' ' && i - begun > 40) {
             (void)fputc('\n', out);
             begun = ++i;
         } else {
