@@ -409,6 +409,11 @@ static int print_import(const struct ctl *ctl, const json_t *reply)
     return CTL_DONE;
 }
 
+static void imported(void *arg, uint64_t done, uint64_t all)
+{
+    progress_show(arg, "importing", done, all);
+}
+
 int run_import(struct ctl *ctl, const char *file)
 {
     struct progress progress = progress_begin(ctl, "toys");
@@ -421,6 +426,8 @@ int run_import(struct ctl *ctl, const char *file)
     if (rc != CTL_DONE)
         return rc;
     call.text = (struct span){text, len};
+    call.watch = imported;
+    call.arg = &progress;
     progress_busy(&progress, "importing");
     rc = link_call(ctl, &call, strcmp(file, "-") == 0 ? "standard input" : file, &reply);
     progress_end(&progress);

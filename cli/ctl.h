@@ -170,6 +170,9 @@ struct ctl_call {
     /* of ADMIN_BATCH_…; what ADMIN_BATCH_LIST is to be of: id, prefix, behind which row */
     const struct batch_row *batch;
     bool begins; /* ADMIN_BATCH_LIST: makes the registry when there is none */
+    /* Of ADMIN_IMPORT without a server, on another thread; NULL: nobody is told. */
+    void (*watch)(void *arg, uint64_t done, uint64_t all);
+    void *arg;
 };
 /* The answer of a command on the registry, *reply new; on failure a line has been printed (for an
  * import its bad lines too, named by `file`). file NULL: a refusal is not printed, *reply is its

@@ -20,7 +20,7 @@ const char *link_hint(const char *code)
         {"admin_token_not_found", " teddyctl admin-token list shows those that are."},
         {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
         {"master_key_file", " The old key is still good."},
-        {"forbidden", " Run teddyctl as that user."},
+        {"forbidden", " Run teddyctl as that user, or as root: sudo teddyctl …"},
     };
 
     for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)

@@ -3,6 +3,7 @@
  * starting meanwhile. */
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
 #include "admin/child.h"
 #include "admin/talk.h"
 #include "admin/token.h"
@@ -64,7 +66,10 @@ int link_dir(struct ctl *ctl, bool make, bool quiet)
     if (rc == TEDDY_ENOTFOUND && quiet)
         return LINK_NO_SERVER;
     if (rc == TEDDY_ENOTFOUND)
-        return fail("%s; start teddyd, or say with --data where its data is", err);
+        return fail(
+            "%s; start teddyd (systemctl start teddyd), or say with --data where its data is", err);
+    if (rc == TEDDY_EIO && geteuid() != 0)
+        return fail("%s; if it is the server's, run teddyctl as root: sudo teddyctl …", err);
     return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
 }
 
@@ -184,6 +189,10 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
         c->master = &master;
     if (c != NULL && c->child != NULL)
         c->child->key = key;
+    if (c != NULL && call->verb == ADMIN_IMPORT && c->import != NULL) {
+        c->import->watch = call->watch;
+        c->import->arg = call->arg;
+    }
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
     admin_command_free(c);
@@ -211,6 +220,21 @@ void link_become_self(void)
 {
     if (seteuid(getuid()) != 0 || setegid(getgid()) != 0)
         abort();
+}
+
+/* On the socket, as in the directory, root and the directory's owner are let in, and nobody else:
+ * no group is. */
+static int not_ours(const struct ctl *ctl, const char *err)
+{
+    const struct passwd *owner = NULL;
+    struct stat st;
+
+    if (stat(ctl->dir, &st) == 0)
+        owner = getpwuid(st.st_uid);
+    return fail("%s; its files and %s/%s are for root and the server's user%s%s alone: sudo "
+                "teddyctl …",
+                err, ctl->dir, ADMIN_SOCKET, owner != NULL ? " " : "",
+                owner != NULL ? owner->pw_name : "");
 }
 
 /* After the work that reach has allowed. */
@@ -246,7 +270,7 @@ static int reach(struct ctl *ctl, const struct link_request *r, bool make, const
     if (rc == CTL_DONE && *reply == NULL && held != TEDDY_OK)
         rc = held == TEDDY_AGAIN
                  ? fail("%s, which does not answer; end it or wait for it, then try again", err)
-                 : fail("%s; run teddyctl as the user that the server runs as", err);
+                 : not_ours(ctl, err);
     if (rc != CTL_DONE || *reply != NULL)
         link_become_self();
     return rc;
@@ -300,7 +324,11 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
         rc = link_ask(ctl, &r, "", reply);
     if (rc != LINK_NO_SERVER)
         return rc;
-    return none != NULL ? fail("no server is running on %s; %s", ctl->dir, none) : CTL_DONE;
+    if (none == NULL)
+        return CTL_DONE;
+    return access(ctl->dir, R_OK | X_OK) != 0
+               ? not_ours(ctl, "the data directory is closed")
+               : fail("no server is running on %s; %s", ctl->dir, none);
 }
 
 int link_files(struct ctl *ctl)

@@ -57,8 +57,11 @@ void progress_show(struct progress *p, const char *what, uint64_t done, uint64_t
     struct timespec now;
     bool step = p->what == NULL || strcmp(p->what, what) != 0;
 
-    if (!p->shown || (!step && done < all && ++p->calls % 16 != 0))
+    if (!p->shown || (!step && done < all && all > 1000 && ++p->calls % 16 != 0))
         return;
+    if (p->busy)
+        progress_end(p);
+    step = p->what == NULL || strcmp(p->what, what) != 0;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     if (step) {
         p->what = what;

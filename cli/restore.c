@@ -194,6 +194,11 @@ static int make_copy(struct restore *r)
     return rc;
 }
 
+static void stepped(void *progress, unsigned done, unsigned all)
+{
+    progress_show(progress, "merging", done, all);
+}
+
 static int sign_trail(struct store_tx *tx, void *key)
 {
     return audit_sign_grown(tx, key, (uint64_t)time(NULL) * 1000);
@@ -209,7 +214,9 @@ static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *
                               .now_s = r->now_s,
                               .made_s = r->manifest.made_s,
                               .actor = actor,
-                              .sign = sign_trail};
+                              .sign = sign_trail,
+                              .stepped = stepped,
+                              .arg = &r->progress};
     int rc;
 
     (void)snprintf(actor, sizeof actor, "uid:%u", ctl->uid);
@@ -222,6 +229,7 @@ static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *
     if (audit_key_load(path, &key, err, sizeof err) != TEDDY_OK)
         return fail("%s", err);
     job.signer = key;
+    r->progress.unit = "steps";
     progress_busy(&r->progress, "merging");
     rc = store_restore(&job, &r->counts, err, sizeof err);
     if (rc == TEDDY_EAUTH && ctl->backup.lost) {

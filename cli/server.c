@@ -14,7 +14,7 @@ int run_sessions(struct ctl *ctl, const char *arg)
     };
     json_t *reply = NULL;
     int rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/sessions?limit=10000",
-                         "start teddyd, and there will be sessions", &reply);
+                         "start it: systemctl start teddyd, or teddyd --data DIR", &reply);
 
     (void)arg;
     if (rc == CTL_DONE && ctl->json) {

@@ -137,7 +137,8 @@ int run_status(struct ctl *ctl, const char *arg)
     (void)arg;
     do {
         json_t *status = NULL;
-        rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/status", "start teddyd", &status);
+        rc = link_server(ctl, "GET", ENDPOINT_ADMIN "/status",
+                         "start it: systemctl start teddyd, or teddyd --data DIR", &status);
         if (rc == CTL_DONE) {
             add_files(ctl, status);
             if (redraw)

@@ -124,6 +124,27 @@ class Table(Base):
         done = self.run_ctl("xylophone")
         self.assertNotIn("did you mean", done.stderr)
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root can be another user")
+    def test_who_may_not_is_told_who_may(self):
+        os.chmod(self.folder, 0o755)
+        self.ok("device", "add", "a")
+        for mode in (0o700, 0o755):
+            os.chmod(self.data, mode)
+            for args in (["device", "list"], ["status"], ["audit", "tail"]):
+                done = subprocess.run([CTL, "--data", self.data, *args], text=True, capture_output=True, timeout=PATIENCE, env=ENV,
+                                      user=65534, group=65534, extra_groups=[], cwd="/")
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                if args != ["audit", "tail"] and not (mode == 0o755 and args == ["status"]):
+                    self.assertIn("root", done.stderr)
+                    self.assertIn("sudo teddyctl", done.stderr)
+
+    def test_a_missing_server_is_said_how_to_start(self):
+        done = self.run_ctl("status")
+        self.assertIn("systemctl start teddyd", done.stderr)
+        self.ok("device", "add", "a")
+        for args in (["status"], ["session", "list"]):
+            self.assertRegex(self.run_ctl(*args).stderr, "no server is running on .*systemctl start teddyd, or teddyd --data")
+
     def test_exit_statuses(self):
         self.assertEqual(self.run_ctl("device", "add", "a").returncode, 0)
         for args in (["device", "show", "b"], ["status"], ["restore", "/nowhere"], ["audit", "verify", "--key", "/nowhere"]):
