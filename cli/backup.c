@@ -147,6 +147,8 @@ static int copy_database(const struct ctl *ctl, const struct target *t, struct p
     int rc;
 
     (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (link_may(ctl) != CTL_DONE)
+        return CTL_FAILED;
     if (stat(path, &before) != 0)
         return fail("%s: cannot be opened: %s", path, strerror(errno));
     rc = read_database(ctl, path, t, progress, m);

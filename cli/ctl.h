@@ -207,6 +207,8 @@ void link_become_self(void);
 TEDDY_MUST_CHECK int link_store(const struct ctl *ctl, struct master_key *master,
                                 struct store **out, char *err, size_t cap);
 
+/* Whether this user may open the database that is there; says so when it may not. */
+int link_may(const struct ctl *ctl);
 /* Finds the data directory and takes its owner's rights, to work on its files. */
 int link_files(struct ctl *ctl);
 

@@ -222,9 +222,16 @@ void link_become_self(void)
         abort();
 }
 
+/* After the work that reach has allowed. */
+static void leave(int lock)
+{
+    data_unlock(lock);
+    link_become_self();
+}
+
 /* On the socket, as in the directory, root and the directory's owner are let in, and nobody else:
  * no group is. */
-static int not_ours(const struct ctl *ctl, const char *err)
+int link_not_ours(const struct ctl *ctl, const char *err)
 {
     const struct passwd *owner = NULL;
     struct stat st;
@@ -237,11 +244,14 @@ static int not_ours(const struct ctl *ctl, const char *err)
                 owner != NULL ? owner->pw_name : "");
 }
 
-/* After the work that reach has allowed. */
-static void leave(int lock)
+int link_may(const struct ctl *ctl)
 {
-    data_unlock(lock);
-    link_become_self();
+    char path[sizeof ctl->dir + 32];
+
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (access(path, R_OK | W_OK) != 0 && errno == EACCES)
+        return link_not_ours(ctl, "the database is closed");
+    return CTL_DONE;
 }
 
 /* Asks the server; when none runs, *reply stays NULL and *lock is the data directory's. On failure
@@ -270,7 +280,7 @@ static int reach(struct ctl *ctl, const struct link_request *r, bool make, const
     if (rc == CTL_DONE && *reply == NULL && held != TEDDY_OK)
         rc = held == TEDDY_AGAIN
                  ? fail("%s, which does not answer; end it or wait for it, then try again", err)
-                 : not_ours(ctl, err);
+                 : link_not_ours(ctl, err);
     if (rc != CTL_DONE || *reply != NULL)
         link_become_self();
     return rc;
@@ -327,7 +337,7 @@ int link_server(struct ctl *ctl, const char *method, const char *path, const cha
     if (none == NULL)
         return CTL_DONE;
     return access(ctl->dir, R_OK | X_OK) != 0
-               ? not_ours(ctl, "the data directory is closed")
+               ? link_not_ours(ctl, "the data directory is closed")
                : fail("no server is running on %s; %s", ctl->dir, none);
 }
 
@@ -337,5 +347,5 @@ int link_files(struct ctl *ctl)
 
     if (rc == CTL_DONE && !link_become_owner(ctl->dir))
         rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
-    return rc;
+    return rc == CTL_DONE ? link_may(ctl) : rc;
 }

@@ -1,5 +1,6 @@
 /* A request to the running server's admin socket, and what came of it. */
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,7 @@ static int ask(struct ctl *ctl, const struct link_request *r, long *status, stru
     struct curl_slist *fields = NULL;
     CURL *curl;
     CURLcode rc;
+    long os = 0;
 
     (void)snprintf(path, sizeof path, "%s/%s", ctl->dir, ADMIN_SOCKET);
     if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
@@ -99,9 +101,12 @@ static int ask(struct ctl *ctl, const struct link_request *r, long *status, stru
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
     rc = curl_easy_perform(curl);
     (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+    (void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(fields);
     curl_easy_cleanup(curl);
+    if (rc == CURLE_COULDNT_CONNECT && os == EACCES)
+        return link_not_ours(ctl, "the server's socket is closed");
     if (rc == CURLE_COULDNT_CONNECT)
         return LINK_NO_SERVER;
     if (rc != CURLE_OK)
