@@ -123,7 +123,8 @@ static int flushed(void)
 
 int print_json(const json_t *json)
 {
-    if (json_dumpf(json, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF)
+    if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0 ||
+        putchar('\n') == EOF)
         return fail("the output could not be written");
     return flushed();
 }
@@ -164,6 +165,8 @@ static char *cell(const json_t *value)
         (void)fputs(json_string_value(value), out);
     else if (json_is_boolean(value))
         (void)fputs(json_is_true(value) ? "yes" : "no", out);
+    else if (json_is_real(value))
+        (void)fprintf(out, "%.6g", json_real_value(value));
     else if (json_is_null(value) || value == NULL ||
              (json_is_array(value) && json_array_size(value) == 0))
         (void)fputs("-", out);

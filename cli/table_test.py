@@ -231,6 +231,11 @@ class Json(Base):
         self.assertLess(status["up_s"], 3600)
         self.ok("backup", os.path.join(self.folder, "first.db"))
         self.assertEqual(json.loads(self.ok("status", "--json"))["last_backup"]["file"], os.path.join(self.folder, "first.db"))
+        watch = subprocess.Popen([CTL, "--data", self.data, "status", "--watch", "--json"], stdout=subprocess.PIPE, text=True, env=ENV)
+        self.assertEqual([json.loads(watch.stdout.readline())["pid"] for _ in range(2)], [server.pid] * 2)
+        watch.stdout.close()
+        watch.kill()
+        watch.wait()
         self.walk(True)
         self.assertEqual(server.wait(PATIENCE), 0)
 
