@@ -234,7 +234,7 @@ static double seconds_since(const struct timespec *start)
 
 static int create(struct ctl *ctl, struct batch *b, struct package *p)
 {
-    struct progress progress = progress_begin(ctl, "pages of labels");
+    struct progress progress = progress_begin(ctl, "pages");
     int rc = take_numbers(ctl, &b->row);
 
     if (rc == CTL_DONE)

@@ -347,7 +347,7 @@ class Package(Batches):
         drawn = [int(n) for n in re.findall(r"\r\[#*\.*\] +(\d+)% labels", shown)]
         self.assertEqual(drawn, sorted(drawn))
         self.assertGreaterEqual(len(drawn), 2)  # at most ten a second
-        self.assertRegex(shown, r"100% labels \d+ pages of labels/s, 0:00 left")
+        self.assertRegex(shown, r"100% labels \d+ pages/s, 0:00 left")
         self.assertEqual(drawn[-1], 100)
         self.assertTrue(shown.endswith("\r\x1b[K"), shown[-80:])
 
