@@ -4,6 +4,7 @@
 
 #include "admin/token.h"
 #include "cli/ctl.h"
+#include "cli/table.h"
 #include "console/console.h"
 #include "proto/endpoints.h"
 #include "proto/text.h"

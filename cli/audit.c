@@ -135,17 +135,12 @@ int audit_sign_end(struct audit_files *f, struct audit_head *head)
 
 void audit_progress_step(struct audit_progress *p)
 {
-    if (++p->done % 50000 != 0 || isatty(STDERR_FILENO) != 1)
+    if (++p->done % 4096 != 0)
         return;
-    (void)fprintf(stderr, "\r%s %llu of %llu events", p->what, (unsigned long long)p->done,
-                  (unsigned long long)p->all);
-    p->shown = true;
-}
-
-void audit_progress_end(struct audit_progress *p)
-{
-    if (p->shown)
-        (void)fprintf(stderr, "\r%-60s\r", "");
+    if (p->all > 0)
+        progress_show(&p->shown, p->what, p->done, p->all);
+    else
+        progress_busy(&p->shown, p->what);
 }
 
 struct tail {

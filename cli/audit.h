@@ -5,6 +5,7 @@
 
 #include "admin/audit_answer.h"
 #include "cli/ctl.h"
+#include "cli/progress.h"
 
 struct audit_files {
     struct store_tx *tx;
@@ -24,13 +25,12 @@ bool audit_hex_read(const json_t *object, const char *name, uint8_t *out, size_t
 /* The end of the chain, signed now. */
 int audit_sign_end(struct audit_files *f, struct audit_head *head);
 
-/* "N events" while they pass, on a terminal. */
+/* Events while they pass. all 0: it is not known of how many. */
 struct audit_progress {
+    struct progress shown;
     const char *what;
     uint64_t done, all;
-    bool shown;
 };
 void audit_progress_step(struct audit_progress *p);
-void audit_progress_end(struct audit_progress *p);
 
 #endif

@@ -76,8 +76,8 @@ static int find_beginning(struct audit_files *f, struct export *e, const struct 
         return fail("event %lld is not there; teddyctl audit verify says more",
                     (long long)e->from - 1);
     }
-    e->progress =
-        (struct audit_progress){.what = "exported", .all = (uint64_t)(last->n - e->from + 1)};
+    e->progress.what = "exporting";
+    e->progress.all = (uint64_t)(last->n - e->from + 1);
     return CTL_DONE;
 }
 
@@ -116,17 +116,24 @@ static int finish(const struct ctl *ctl, struct export *e, const char *name, int
 
     if (e->out != stdout)
         ok = fsync(fileno(e->out)) == 0 && fclose(e->out) == 0 && ok;
-    audit_progress_end(&e->progress);
+    progress_end(&e->progress.shown);
     if (rc == CTL_DONE && !ok)
         rc = fail("%s: could not be written", name);
-    if (rc == CTL_DONE && !ctl->json && strcmp(name, "-") != 0)
-        (void)printf("%llu events exported\n", (unsigned long long)e->progress.done);
+    if (rc != CTL_DONE || strcmp(name, "-") == 0)
+        return rc;
+    if (!ctl->json)
+        return printf("%llu events exported\n", (unsigned long long)e->progress.done) > 0
+                   ? CTL_DONE
+                   : CTL_FAILED;
+    json_t *json = json_pack("{s:s, s:I}", "file", name, "events", (json_int_t)e->progress.done);
+    rc = json != NULL ? print_json(json) : fail("out of memory");
+    json_decref(json);
     return rc;
 }
 
 int run_audit_export(struct ctl *ctl, const char *name)
 {
-    struct export e = {.from = 1};
+    struct export e = {.from = 1, .progress.shown = progress_begin(ctl, "events")};
     struct audit_files f;
     uint64_t from = 1;
     int rc;

@@ -109,7 +109,8 @@ static int check_chain(struct check *c, struct store_tx *tx)
     if (rc != TEDDY_OK)
         return rc;
     (void)audit_last(tx, &last); /* how far it is; whether that is damaged will be seen */
-    c->progress = (struct audit_progress){.what = "verified", .all = (uint64_t)(last.n - c->v.n)};
+    c->progress.what = "verifying";
+    c->progress.all = (uint64_t)(last.n - c->v.n);
     rc = audit_rows(tx, INT64_MIN, check_row, c);
     if (rc == TEDDY_OK && c->v.fault[0] == '\0')
         rc = audit_verify_store_end(&c->v);
@@ -120,7 +121,7 @@ static int check_chain(struct check *c, struct store_tx *tx)
 static int verify_store(struct ctl *ctl, struct audit_head_list *h, struct audit_key *given)
 {
     struct audit_files f;
-    struct check c = {0};
+    struct check c = {.progress.shown = progress_begin(ctl, "events")};
     int rc = audit_files_open(ctl, &f);
 
     if (rc != CTL_DONE)
@@ -134,7 +135,7 @@ static int verify_store(struct ctl *ctl, struct audit_head_list *h, struct audit
         .key = given != NULL ? given : f.key, .heads = h->head, .head_count = h->count};
     if (rc == TEDDY_OK)
         rc = check_chain(&c, f.tx);
-    audit_progress_end(&c.progress);
+    progress_end(&c.progress.shown);
     audit_verify_fini(&c.v);
     audit_files_close(&f);
     if (rc == TEDDY_OK || rc == TEDDY_EPROTO)
@@ -216,7 +217,8 @@ static int verify_export(struct ctl *ctl, struct audit_head_list *h, struct audi
     const char *name = ctl->audit.from_export;
     FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
     struct audit_key *own = NULL;
-    struct check c = {.v.key = given, .progress = {.what = "verified"}};
+    struct check c = {.v.key = given,
+                      .progress = {.shown = progress_begin(ctl, "events"), .what = "verifying"}};
     int rc;
 
     if (f == NULL)
@@ -224,6 +226,7 @@ static int verify_export(struct ctl *ctl, struct audit_head_list *h, struct audi
     if (h->count > 0)
         qsort(h->head, h->count, sizeof *h->head, in_order);
     bool good = check_export(&c, f, h, &own);
+    progress_end(&c.progress.shown);
     rc = good ? report(ctl, &c,
                        own != NULL ? "; the key is the export's own, name the right one with --key"
                                    : "")

@@ -1,6 +1,8 @@
 /* teddyctl backup: the database as it is at one moment, while whoever works on it goes on. */
 #include "cli/backup.h"
 
+#include <string.h>
+
 #include "proto/writer.h"
 
 struct backup_run {
@@ -10,15 +12,22 @@ struct backup_run {
 
 void backup_progress(void *progress, const char *what, uint64_t done, uint64_t all)
 {
-    progress_show(progress, what, done, all);
-    if (done >= all)
-        progress_end(progress);
+    struct progress *p = progress;
+
+    if (p->busy)
+        progress_end(p);
+    if (all == 0)
+        progress_busy(p, what);
+    else
+        progress_show(p, what, done, all);
 }
 
+/* The copy is made in pages, and read again in bytes. */
 static void show(void *arg, const char *what, uint64_t done, uint64_t all)
 {
     struct backup_run *run = arg;
 
+    run->progress.unit = strcmp(what, "copying") == 0 ? "pages" : "bytes";
     backup_progress(&run->progress, what, done, all);
 }
 
@@ -74,12 +83,14 @@ static int print_backup(const struct ctl *ctl, const struct backup_manifest *m, 
 
 int run_backup(struct ctl *ctl, const char *file)
 {
-    struct backup_run run = {ctl, progress_begin()};
+    struct backup_run run = {ctl, progress_begin(ctl, "pages")};
     struct backup_watch watch = {opening, opened, show, &run};
     struct backup_manifest m;
     char path[sizeof ctl->dir + 32], err[512];
     int rc = link_dir(ctl, false, false);
 
+    if (rc == CTL_DONE)
+        rc = link_may(ctl);
     if (rc != CTL_DONE)
         return rc;
     (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
@@ -87,5 +98,8 @@ int run_backup(struct ctl *ctl, const char *file)
     progress_end(&run.progress);
     if (rc == TEDDY_EINVAL)
         return usage("FILE is too long");
-    return rc == TEDDY_OK ? print_backup(ctl, &m, file) : fail("%s", err);
+    if (rc != TEDDY_OK)
+        return fail("%s", err);
+    backup_note(ctl, &m, file);
+    return print_backup(ctl, &m, file);
 }

@@ -234,21 +234,22 @@ static double seconds_since(const struct timespec *start)
 
 static int create(struct ctl *ctl, struct batch *b, struct package *p)
 {
-    struct progress progress = progress_begin();
+    struct progress progress = progress_begin(ctl, "pages");
     int rc = take_numbers(ctl, &b->row);
 
     if (rc == CTL_DONE)
         rc = make_batch(b);
     if (rc == CTL_DONE)
         rc = package_write(p, b, &progress);
-    if (rc == CTL_DONE)
-        progress_show(&progress, "registering", 99, 100);
     progress_end(&progress);
     if (rc != CTL_DONE) {
         package_discard(p);
         return rc;
     }
-    return register_batch(ctl, b, p);
+    progress_busy(&progress, "registering");
+    rc = register_batch(ctl, b, p);
+    progress_end(&progress);
+    return rc;
 }
 
 /* Whether what is asked for is what another run left. */
@@ -408,8 +409,14 @@ static int print_import(const struct ctl *ctl, const json_t *reply)
     return CTL_DONE;
 }
 
+static void imported(void *arg, uint64_t done, uint64_t all)
+{
+    progress_show(arg, "importing", done, all);
+}
+
 int run_import(struct ctl *ctl, const char *file)
 {
+    struct progress progress = progress_begin(ctl, "toys");
     struct ctl_call call = {.verb = ADMIN_IMPORT, .id = ctl->prefix != NULL ? ctl->prefix : ""};
     json_t *reply = NULL;
     char *text = NULL;
@@ -419,7 +426,11 @@ int run_import(struct ctl *ctl, const char *file)
     if (rc != CTL_DONE)
         return rc;
     call.text = (struct span){text, len};
+    call.watch = imported;
+    call.arg = &progress;
+    progress_busy(&progress, "importing");
     rc = link_call(ctl, &call, strcmp(file, "-") == 0 ? "standard input" : file, &reply);
+    progress_end(&progress);
     wipe(text, len);
     free(text);
     if (rc == CTL_DONE)

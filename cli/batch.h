@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cli/ctl.h"
+#include "cli/progress.h"
 
 #define BATCH_COUNT_MAX 100000u
 #define SHA256_LEN      32
@@ -16,16 +17,6 @@ struct batch {
     char *csv;                            /* nvs-values.csv: a header, and a line for each device */
     size_t csv_len;
 };
-
-/* progress.c: a line of stderr that is drawn over, on a terminal alone. Threads: one at a time. */
-struct progress {
-    bool shown;
-    int percent; /* as drawn */
-};
-
-struct progress progress_begin(void);
-void progress_show(struct progress *p, const char *what, uint64_t done, uint64_t all);
-void progress_end(struct progress *p);
 
 /* package.c: the directory of a batch. */
 struct package {

@@ -21,7 +21,7 @@ const char *link_hint(const char *code)
         {"too_many_admin_tokens", " teddyctl admin-token list shows them."},
         {"master_key_file", " The old key is still good."},
         {"console_off", " Set admin_listen, and leave console on."},
-        {"forbidden", " Run teddyctl as that user."},
+        {"forbidden", " Run teddyctl as that user, or as root: sudo teddyctl …"},
     };
 
     for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)

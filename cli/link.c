@@ -1,14 +1,13 @@
 /* How a command reaches the registry: over the running server's admin socket, or, when nobody
  * listens there, by the same job on the store itself, under the lock that keeps a server from
  * starting meanwhile. */
-#include <curl/curl.h>
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,64 +15,14 @@
 #include "admin/child.h"
 #include "admin/talk.h"
 #include "admin/token.h"
-#include "cli/ctl.h"
+#include "cli/link.h"
 #include "identity/audit_key.h"
 #include "ops/config.h"
 #include "ops/datalock.h"
-#include "proto/endpoints.h"
 #include "proto/text.h"
-#include "proto/writer.h"
 
-#define ANSWER_MAX ((size_t)ADMIN_ANSWER_MAX)
-#define TIMEOUT_S  60L
 #define LOCK_TRIES                                                                                 \
     50 /* of 100 ms: a server that is starting or ending has the lock, but no socket */
-#define NO_SERVER    (-1)
-#define PATH_MAX_LEN 640
-#define IMPORT_TYPE  "Content-Type: text/csv"
-#define JSON_TYPE    "Content-Type: application/json"
-
-struct request {
-    const char *method, *path, *type; /* type NULL: no body */
-    const char *body;
-    size_t len;
-};
-
-struct buffer {
-    char *p;
-    size_t len, cap;
-};
-
-static void buffer_fini(struct buffer *b)
-{
-    if (b->p != NULL)
-        wipe(b->p, b->cap);
-    free(b->p);
-}
-
-/* Not realloc: what it leaves behind may hold a secret. */
-static size_t receive(char *data, size_t size, size_t n, void *user)
-{
-    struct buffer *b = user;
-    size_t len = size * n;
-
-    if (len > ANSWER_MAX - b->len)
-        return 0;
-    if (len > b->cap - b->len) {
-        size_t cap = 2 * (b->len + len) + 4096;
-        char *more = malloc(cap);
-        if (more == NULL)
-            return 0;
-        if (b->len > 0)
-            memcpy(more, b->p, b->len);
-        buffer_fini(b);
-        b->p = more;
-        b->cap = cap;
-    }
-    memcpy(b->p + b->len, data, len);
-    b->len += len;
-    return len;
-}
 
 /* What the server's configuration says about its data directory; --data says it all. */
 static int find_config(const struct ctl *ctl, struct config *c)
@@ -99,8 +48,8 @@ static int find_config(const struct ctl *ctl, struct config *c)
     return CTL_DONE;
 }
 
-/* CTL_DONE, or what has been printed, or NO_SERVER: there is no such directory, and `quiet` asked
- * not to mind. */
+/* CTL_DONE, or what has been printed, or LINK_NO_SERVER: there is no such directory, and `quiet`
+ * asked not to mind. */
 int link_dir(struct ctl *ctl, bool make, bool quiet)
 {
     struct config c;
@@ -115,191 +64,13 @@ int link_dir(struct ctl *ctl, bool make, bool quiet)
     memcpy(ctl->master_key_file, c.master_key_file, sizeof ctl->master_key_file);
     rc = config_data_dir(&c, make, ctl->dir, sizeof ctl->dir, err, sizeof err);
     if (rc == TEDDY_ENOTFOUND && quiet)
-        return NO_SERVER;
+        return LINK_NO_SERVER;
     if (rc == TEDDY_ENOTFOUND)
-        return fail("%s; start teddyd, or say with --data where its data is", err);
+        return fail(
+            "%s; start teddyd (systemctl start teddyd), or say with --data where its data is", err);
+    if (rc == TEDDY_EIO && geteuid() != 0)
+        return fail("%s; if it is the server's, run teddyctl as root: sudo teddyctl …", err);
     return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);
-}
-
-static bool set_up(CURL *curl, const struct request *r, struct buffer *out,
-                   struct curl_slist **fields, const char *socket_path)
-{
-    char url[PATH_MAX_LEN + 32];
-    CURLcode rc = CURLE_OK;
-
-    (void)snprintf(url, sizeof url, "http://localhost%s", r->path);
-    *fields = curl_slist_append(NULL, "Expect:");
-    if (*fields != NULL && r->type != NULL) {
-        struct curl_slist *more = curl_slist_append(*fields, r->type);
-        if (more == NULL)
-            return false;
-        *fields = more;
-    }
-    rc |= *fields == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
-    rc |= curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket_path);
-    rc |= curl_easy_setopt(curl, CURLOPT_URL, url);
-    rc |= curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
-    rc |= curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
-    rc |= curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *fields);
-    rc |= curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
-    rc |= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    rc |= curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
-    rc |= curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
-    if (strcmp(r->method, "POST") == 0) {
-        rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->type != NULL ? r->body : "");
-        rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->len);
-    }
-    return rc == CURLE_OK;
-}
-
-/* CTL_DONE with *status and out, NO_SERVER, or CTL_FAILED with a line printed. */
-static int ask(struct ctl *ctl, const struct request *r, long *status, struct buffer *out)
-{
-    char path[sizeof ctl->dir + 32], why[CURL_ERROR_SIZE] = "";
-    struct curl_slist *fields = NULL;
-    CURL *curl;
-    CURLcode rc;
-
-    (void)snprintf(path, sizeof path, "%s/%s", ctl->dir, ADMIN_SOCKET);
-    if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
-        return NO_SERVER; /* no socket can be there */
-    curl = curl_easy_init();
-    if (curl == NULL || !set_up(curl, r, out, &fields, path)) {
-        curl_slist_free_all(fields);
-        curl_easy_cleanup(curl);
-        return fail("libcurl could not be set up");
-    }
-    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-    rc = curl_easy_perform(curl);
-    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
-    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
-    curl_slist_free_all(fields);
-    curl_easy_cleanup(curl);
-    if (rc == CURLE_COULDNT_CONNECT)
-        return NO_SERVER;
-    if (rc != CURLE_OK)
-        return fail("the server on %s did not answer (%s); its log may say why", ctl->dir,
-                    why[0] != '\0' ? why : curl_easy_strerror(rc));
-    return CTL_DONE;
-}
-
-int link_refused(const json_t *problem, const char *file)
-{
-    const char *detail = json_string_value(json_object_get(problem, "detail"));
-    const char *code = json_string_value(json_object_get(problem, "code"));
-    const json_t *errors = json_object_get(problem, "errors");
-
-    for (size_t i = 0; i < json_array_size(errors); i++) {
-        const json_t *e = json_array_get(errors, i);
-        const char *what = json_string_value(json_object_get(e, "error"));
-        (void)fprintf(stderr, "%s:%lld: %s\n", file,
-                      (long long)json_integer_value(json_object_get(e, "line")),
-                      what != NULL ? what : "bad");
-    }
-    return fail("%s%s", detail != NULL ? detail : "refused", code != NULL ? link_hint(code) : "");
-}
-
-/* The server's or our own answer as JSON. */
-static int take_reply(const char *text, size_t len, long status, const char *file, json_t **reply)
-{
-    json_t *json = json_loadb(text, len, 0, NULL);
-    int rc = CTL_DONE;
-
-    if (status >= 200 && status < 300 && json != NULL) {
-        *reply = json;
-        return rc;
-    }
-    if (file == NULL && json_is_string(json_object_get(json, "code"))) {
-        *reply = json;
-        return CTL_FAILED;
-    }
-    rc = json_is_string(json_object_get(json, "detail"))
-             ? link_refused(json, file != NULL ? file : "")
-             : fail("the server answered with status %ld", status);
-    json_decref(json);
-    return rc;
-}
-
-static int ask_reply(struct ctl *ctl, const struct request *r, const char *file, json_t **reply)
-{
-    struct buffer out = {0};
-    long status = 0;
-    int rc = ask(ctl, r, &status, &out);
-
-    if (rc == CTL_DONE)
-        rc = take_reply(out.p != NULL ? out.p : "", out.len, status, file, reply);
-    buffer_fini(&out);
-    return rc;
-}
-
-/* The request of a call; body is room for the JSON of ADMIN_ADD. */
-static void write_request(const struct ctl_call *call, struct request *r, char path[PATH_MAX_LEN],
-                          char body[256])
-{
-    static const struct {
-        const char *method, *before, *after;
-    } forms[] = {
-        [ADMIN_LIST] = {"GET", "/devices?limit=1000", ""},
-        [ADMIN_ADD] = {"POST", "/devices", ""},
-        [ADMIN_SHOW] = {"GET", "/devices/", ""},
-        [ADMIN_REMOVE] = {"DELETE", "/devices/", ""},
-        [ADMIN_ENABLE] = {"POST", "/devices/", "/enable"},
-        [ADMIN_DISABLE] = {"POST", "/devices/", "/disable"},
-        [ADMIN_ROTATE] = {"POST", "/devices/", "/rotate-secret"},
-        [ADMIN_RELEASE] = {"POST", "/devices/", "/release"},
-        [ADMIN_REVOKE] = {"POST", "/devices/", "/revoke"},
-        [ADMIN_IMPORT] = {"POST", "/devices/import", ""},
-        [ADMIN_FORGET] = {"POST", "/children/", "/forget"},
-        [ADMIN_CHILD_REVOKE] = {"POST", "/children/", "/revoke"},
-        [ADMIN_CHILD_EXPORT] = {"GET", "/children/", "/export"},
-        [ADMIN_PROFILE_SET] = {"POST", "/children/", "/profile"},
-        [ADMIN_PROFILE_SHOW] = {"GET", "/children/", "/profile"},
-        [ADMIN_REPORT] = {"GET", "/children/", "/report"},
-        [ADMIN_PROCESSOR] = {"POST", "/devices/", "/processor"},
-        [ADMIN_SEND] = {"POST", "/devices/", "/messages"},
-        [ADMIN_MESSAGES] = {"GET", "/devices/", "/messages"},
-        [ADMIN_CLEAR] = {"DELETE", "/devices/", "/messages"},
-        [ADMIN_TOKEN_CREATE] = {"POST", "/admin-tokens", ""},
-        [ADMIN_TOKEN_LIST] = {"GET", "/admin-tokens", ""},
-        [ADMIN_TOKEN_REVOKE] = {"POST", "/admin-tokens/", "/revoke"},
-        [ADMIN_BATCH_ADD] = {"POST", "/batches", ""},
-        [ADMIN_BATCH_LIST] = {"GET", "/batches", ""},
-        [ADMIN_MASTER_STATUS] = {"GET", "/master-key", ""},
-        [ADMIN_MASTER_ROTATE] = {"POST", "/master-key/rotate", ""},
-        [ADMIN_RELEASE_ROTATE] = {"POST", "/devices/", "/release-rotate"},
-        [ADMIN_FAMILIES] = {"GET", "/devices/", "/families"},
-        [ADMIN_FAMILY_REVOKE] = {"POST", "/devices/", "/families/"},
-        [ADMIN_TELEMETRY] = {"GET", "/devices/", "/telemetry"},
-        [ADMIN_SESSIONS] = {"GET", "/devices/", "/sessions"},
-    };
-    const char *id = call->id != NULL ? call->id : "";
-    bool in_path = call->verb != ADMIN_ADD && call->verb != ADMIN_LIST &&
-                   call->verb != ADMIN_IMPORT && call->batch == NULL;
-
-    *r = (struct request){.method = forms[call->verb].method, .path = path};
-    (void)snprintf(path, PATH_MAX_LEN, "%s%s%s%s", ENDPOINT_ADMIN, forms[call->verb].before,
-                   in_path ? id : "", forms[call->verb].after);
-    if (call->sid != NULL)
-        (void)snprintf(path + strlen(path), PATH_MAX_LEN - strlen(path), "%s/revoke", call->sid);
-    link_query(call, path, PATH_MAX_LEN);
-    if (call->verb == ADMIN_SEND || call->verb == ADMIN_TOKEN_CREATE ||
-        call->verb == ADMIN_PROFILE_SET || call->verb == ADMIN_PROCESSOR)
-        *r = (struct request){r->method, path, JSON_TYPE, call->text.p, call->text.len};
-    if (call->verb == ADMIN_IMPORT || call->verb == ADMIN_BATCH_ADD)
-        *r = (struct request){r->method, path, IMPORT_TYPE, call->text.p, call->text.len};
-    if (call->verb == ADMIN_ADD) {
-        struct writer w = writer_on(body, 256);
-        writer_text(&w, "{\"device_id\":");
-        writer_json_string(&w, span_of(id));
-        if (call->secret != NULL) {
-            writer_text(&w, ",\"oob_secret\":\"");
-            writer_hex(&w, call->secret, LIMIT_SECRET_LEN);
-            writer_text(&w, "\"");
-        }
-        writer_text(&w, "}");
-        (void)writer_end(&w);
-        *r = (struct request){r->method, path, JSON_TYPE, body, w.len};
-    }
 }
 
 /* The rest of a command that works on the store itself. */
@@ -328,6 +99,8 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
         (void)snprintf(c->talk->device_id, sizeof c->talk->device_id, "%s", call->device);
     if (call->days != NULL)
         c->talk->days = call->days_number;
+    if (call->fleet != NULL)
+        devices_fill(call->fleet, c);
     if (call->verb == ADMIN_BATCH_LIST)
         c->batch = *call->batch;
     if (call->after != NULL)
@@ -335,8 +108,6 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
     const char *wrong = call->verb == ADMIN_BATCH_ADD ? admin_command_batch(c, call->batch) : NULL;
     if (wrong != NULL)
         return fail("%s", wrong);
-    if (call->fleet != NULL)
-        devices_fill(call->fleet, c);
     return CTL_DONE;
 }
 
@@ -344,7 +115,7 @@ static int fill_command(const struct ctl *ctl, const struct ctl_call *call, stru
 static int take_answer(struct admin_answer *a, const char *file, json_t **reply)
 {
     char *text = admin_answer_text(a, NULL);
-    int rc = text != NULL ? take_reply(text, strlen(text), a->status, file, reply)
+    int rc = text != NULL ? link_take_reply(text, strlen(text), a->status, file, reply)
                           : fail("out of memory");
 
     if (text != NULL)
@@ -420,6 +191,10 @@ static int call_store(struct ctl *ctl, const struct ctl_call *call, const char *
         c->master = &master;
     if (c != NULL && c->child != NULL)
         c->child->key = key;
+    if (c != NULL && call->verb == ADMIN_IMPORT && c->import != NULL) {
+        c->import->watch = call->watch;
+        c->import->arg = call->arg;
+    }
     if (rc == CTL_DONE)
         rc = run_command(store, c, file, reply);
     admin_command_free(c);
@@ -456,9 +231,34 @@ static void leave(int lock)
     link_become_self();
 }
 
+/* On the socket, as in the directory, root and the directory's owner are let in, and nobody else:
+ * no group is. */
+int link_not_ours(const struct ctl *ctl, const char *err)
+{
+    const struct passwd *owner = NULL;
+    struct stat st;
+
+    if (stat(ctl->dir, &st) == 0)
+        owner = getpwuid(st.st_uid);
+    return fail("%s; its files and %s/%s are for root and the server's user%s%s alone: sudo "
+                "teddyctl …",
+                err, ctl->dir, ADMIN_SOCKET, owner != NULL ? " " : "",
+                owner != NULL ? owner->pw_name : "");
+}
+
+int link_may(const struct ctl *ctl)
+{
+    char path[sizeof ctl->dir + 32];
+
+    (void)snprintf(path, sizeof path, "%s/teddy.db", ctl->dir);
+    if (access(path, R_OK | W_OK) != 0 && errno == EACCES)
+        return link_not_ours(ctl, "the database is closed");
+    return CTL_DONE;
+}
+
 /* Asks the server; when none runs, *reply stays NULL and *lock is the data directory's. On failure
  * a line has been printed. */
-static int reach(struct ctl *ctl, const struct request *r, bool make, const char *file,
+static int reach(struct ctl *ctl, const struct link_request *r, bool make, const char *file,
                  json_t **reply, int *lock)
 {
     char err[512] = "";
@@ -466,8 +266,8 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
 
     *reply = NULL;
     for (int i = 0; rc == CTL_DONE && i < LOCK_TRIES; i++) {
-        rc = ask_reply(ctl, r, file, reply);
-        if (rc != NO_SERVER)
+        rc = link_ask(ctl, r, file, reply);
+        if (rc != LINK_NO_SERVER)
             break;
         rc = CTL_DONE;
         if (!link_become_owner(ctl->dir)) {
@@ -482,7 +282,7 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
     if (rc == CTL_DONE && *reply == NULL && held != TEDDY_OK)
         rc = held == TEDDY_AGAIN
                  ? fail("%s, which does not answer; end it or wait for it, then try again", err)
-                 : fail("%s; run teddyctl as the user that the server runs as", err);
+                 : link_not_ours(ctl, err);
     if (rc != CTL_DONE || *reply != NULL)
         link_become_self();
     return rc;
@@ -490,11 +290,11 @@ static int reach(struct ctl *ctl, const struct request *r, bool make, const char
 
 int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, json_t **reply)
 {
-    char path[PATH_MAX_LEN], body[256] = "";
-    struct request r;
+    char path[LINK_PATH_MAX], body[256] = "";
+    struct link_request r;
     int rc, lock = -1;
 
-    write_request(call, &r, path, body);
+    link_request_write(call, &r, path, body);
     rc = reach(ctl, &r, makes_data(call), file, reply, &lock);
     wipe(body, sizeof body);
     if (rc != CTL_DONE || *reply != NULL)
@@ -506,12 +306,12 @@ int link_call(struct ctl *ctl, const struct ctl_call *call, const char *file, js
 
 int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply)
 {
-    struct request r = {.method = work->method, .path = work->path};
+    struct link_request r = {.method = work->method, .path = work->path};
     struct admin_answer a;
     int rc, lock = -1;
 
     if (work->json != NULL) {
-        r.type = JSON_TYPE;
+        r.type = LINK_JSON_TYPE;
         r.body = work->json;
         r.len = strlen(work->json);
     }
@@ -527,16 +327,20 @@ int link_work(struct ctl *ctl, const struct ctl_work *work, json_t **reply)
 int link_server(struct ctl *ctl, const char *method, const char *path, const char *none,
                 json_t **reply)
 {
-    struct request r = {.method = method, .path = path};
+    struct link_request r = {.method = method, .path = path};
     int rc;
 
     *reply = NULL;
     rc = link_dir(ctl, false, none == NULL);
     if (rc == CTL_DONE)
-        rc = ask_reply(ctl, &r, "", reply);
-    if (rc != NO_SERVER)
+        rc = link_ask(ctl, &r, "", reply);
+    if (rc != LINK_NO_SERVER)
         return rc;
-    return none != NULL ? fail("no server is running on %s; %s", ctl->dir, none) : CTL_DONE;
+    if (none == NULL)
+        return CTL_DONE;
+    return access(ctl->dir, R_OK | X_OK) != 0
+               ? link_not_ours(ctl, "the data directory is closed")
+               : fail("no server is running on %s; %s", ctl->dir, none);
 }
 
 int link_files(struct ctl *ctl)
@@ -545,5 +349,5 @@ int link_files(struct ctl *ctl)
 
     if (rc == CTL_DONE && !link_become_owner(ctl->dir))
         rc = fail("%s: its owner's rights cannot be taken: %s", ctl->dir, strerror(errno));
-    return rc;
+    return rc == CTL_DONE ? link_may(ctl) : rc;
 }

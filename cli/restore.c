@@ -63,8 +63,10 @@ static int verify(struct restore *r, int to)
         return fail(
             "%s: it is damaged: its SHA-256 is not that of its manifest; take another backup",
             r->file);
-    if (store_backup_check(to >= 0 ? r->copy : r->file, r->file, true, &facts, err, sizeof err) !=
-        TEDDY_OK)
+    progress_busy(&r->progress, "checking the copy");
+    rc = store_backup_check(to >= 0 ? r->copy : r->file, r->file, true, &facts, err, sizeof err);
+    progress_end(&r->progress);
+    if (rc != TEDDY_OK)
         return fail("%s", err);
     if (facts.schema != m->facts.schema || facts.devices != m->facts.devices ||
         memcmp(facts.master_id, m->facts.master_id, SEAL_ID_LEN) != 0)
@@ -197,6 +199,11 @@ static int make_copy(struct restore *r)
     return rc;
 }
 
+static void stepped(void *progress, unsigned done, unsigned all)
+{
+    progress_show(progress, "merging", done, all);
+}
+
 static int sign_trail(struct store_tx *tx, void *key)
 {
     return audit_sign_grown(tx, key, (uint64_t)time(NULL) * 1000);
@@ -212,7 +219,9 @@ static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *
                               .now_s = r->now_s,
                               .made_s = r->manifest.made_s,
                               .actor = actor,
-                              .sign = sign_trail};
+                              .sign = sign_trail,
+                              .stepped = stepped,
+                              .arg = &r->progress};
     int rc;
 
     (void)snprintf(actor, sizeof actor, "uid:%u", ctl->uid);
@@ -225,12 +234,15 @@ static int prepare(const struct ctl *ctl, struct restore *r, struct master_key *
     if (audit_key_load(path, &key, err, sizeof err) != TEDDY_OK)
         return fail("%s", err);
     job.signer = key;
+    r->progress.unit = "steps";
+    progress_busy(&r->progress, "merging");
     rc = store_restore(&job, &r->counts, err, sizeof err);
     if (rc == TEDDY_EAUTH && ctl->backup.lost) {
         r->former = false;
         job.former = NULL;
         rc = store_restore(&job, &r->counts, err, sizeof err);
     }
+    progress_end(&r->progress);
     audit_key_free(key);
     if (rc == TEDDY_EAUTH)
         return fail("the present database cannot be used: %s. " LOST, err);
@@ -338,7 +350,7 @@ static int print_restore(const struct ctl *ctl, const struct restore *r)
 
 int run_restore(struct ctl *ctl, const char *file)
 {
-    struct restore r = {.fd = -1, .lock = -1, .progress = progress_begin()};
+    struct restore r = {.fd = -1, .lock = -1, .progress = progress_begin(ctl, "bytes")};
     int rc;
 
     r.now_s = (uint64_t)time(NULL);

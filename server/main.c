@@ -339,6 +339,7 @@ static int open_admin(struct server *s)
         .hubs = s->app.hubs,
         .loop_count = s->app.loop_count,
         .drain = drain_request,
+        .started_s = (uint64_t)time(NULL),
         .drain_context = s,
         .downlinks = {s->app.config.downlink_queue_max, s->app.config.downlink_expiry_s,
                       s->app.config.downlink_max},

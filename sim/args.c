@@ -204,8 +204,15 @@ bool args_parse(int argc, char **argv, struct sim_args *a, int *status)
          CMDLINE_FLAG, &a->progress, 0, 0},
         {"json", "", "the report as JSON", CMDLINE_FLAG, &a->json, 0, 0},
     };
-    const struct cmdline line = {"teddy-sim", TEDDY_SDK_VERSION,           intro, outro, 26,
-                                 rows,        sizeof rows / sizeof rows[0]};
+    const struct cmdline line = {.program = "teddy-sim",
+                                 .version = TEDDY_SDK_VERSION,
+                                 .intro = intro,
+                                 .outro = outro,
+                                 .width = 26,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof rows[0],
+                                 .page = "thousands of simulated toys against a Teddy server",
+                                 .see = "teddyd(8), teddyctl(1), teddy-device(1)"};
 
     defaults(a);
     if (!cmdline_parse(&line, argc, argv, &rest, status))

@@ -3,9 +3,11 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/text.h"
 #include "teddy/err.h"
+#include "tools/roff.h"
 
 bool cmdline_wrong(const char *program, int *status, const char *what, const char *which)
 {
@@ -19,14 +21,41 @@ static void print_help(const struct cmdline *c)
     char left[64];
 
     fputs(c->intro, stdout);
-    if (c->outro == NULL)
-        return;
     for (size_t i = 0; i < c->count; i++) {
         const struct cmdline_row *row = &c->rows[i];
         snprintf(left, sizeof left, "--%s%s%s", row->name, row->value[0] ? " " : "", row->value);
         printf("  %-*s %s\n", c->width, left, row->help);
     }
     fputs(c->outro, stdout);
+}
+
+/* The intro begins with the lines of usage, up to an empty one. */
+static void print_page(const struct cmdline *c)
+{
+    const char *rest = strstr(c->intro, "\n\n");
+    char tag[64];
+
+    roff_begin(stdout, c->program, 1, c->version != NULL ? c->version : "", c->page);
+    roff_section(stdout, "SYNOPSIS");
+    fputs(".nf\n", stdout);
+    for (const char *p = c->intro; p != NULL && p < rest;) {
+        size_t skip = strlen("usage: "), len = strcspn(p, "\n");
+        fprintf(stdout, "%.*s\n", len > skip ? (int)(len - skip) : 0, p + (len > skip ? skip : 0));
+        p += len + 1;
+    }
+    fputs(".fi\n", stdout);
+    roff_section(stdout, "DESCRIPTION");
+    roff_lines(stdout, rest != NULL ? rest + 2 : c->intro);
+    roff_section(stdout, "OPTIONS");
+    for (size_t i = 0; i < c->count; i++) {
+        const struct cmdline_row *row = &c->rows[i];
+        snprintf(tag, sizeof tag, "--%s%s%s", row->name, row->value[0] ? " " : "", row->value);
+        roff_item(stdout, tag, row->help);
+    }
+    roff_section(stdout, "NOTES");
+    roff_lines(stdout, c->outro);
+    if (c->see != NULL)
+        roff_see_also(stdout, c->see);
 }
 
 static bool take_seconds(const struct cmdline_row *row, const char *value)
@@ -78,21 +107,25 @@ static void make_options(const struct cmdline *c, struct option *out)
     out[i++] = (struct option){"help", no_argument, NULL, 'h'};
     if (c->version != NULL)
         out[i++] = (struct option){"version", no_argument, NULL, 'V'};
+    if (c->page != NULL)
+        out[i++] = (struct option){"help-man", no_argument, NULL, 'M'};
     out[i] = (struct option){0};
 }
 
 bool cmdline_parse(const struct cmdline *c, int argc, char **argv, int *rest, int *status)
 {
-    struct option options[CMDLINE_ROWS_MAX + 3];
+    struct option options[CMDLINE_ROWS_MAX + 4];
     int found;
 
     if (c->count > CMDLINE_ROWS_MAX)
         abort();
     make_options(c, options);
     while ((found = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (found == 'h' || found == 'V') {
+        if (found == 'h' || found == 'V' || found == 'M') {
             if (found == 'h')
                 print_help(c);
+            else if (found == 'M')
+                print_page(c);
             else
                 printf("%s %s\n", c->program, c->version);
             *status = EXIT_DONE;

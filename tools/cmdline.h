@@ -24,13 +24,16 @@ struct cmdline_row {
 
 #define CMDLINE_ROWS_MAX 48
 
-/* --help and -h are every program's. */
+/* --help and -h are every program's. So is --help-man with a page: its manual page is then made of
+ * the same rows. */
 struct cmdline {
     const char *program, *version; /* NULL: no --version */
-    const char *intro, *outro; /* of the help, around the rows; outro NULL: intro is all of it */
-    int width;                 /* of the names in the help */
+    const char *intro, *outro;     /* of the help, around the rows */
+    int width;                     /* of the names in the help */
     const struct cmdline_row *rows;
-    size_t count; /* at most CMDLINE_ROWS_MAX */
+    size_t count;     /* at most CMDLINE_ROWS_MAX */
+    const char *page; /* what it is, in the words of its manual page; NULL: it has none */
+    const char *see;  /* other pages: "teddyd(8)" */
 };
 
 /* Fills in what the rows point to; *rest: where in argv the operands are. False when the program

@@ -53,7 +53,7 @@ static int parse(struct values *v, int *rest, int argc, char **argv)
         {"seconds", "S", "a time", CMDLINE_SECONDS, &v->ms, 100, 5000},
         {"flag", "", "a flag", CMDLINE_FLAG, &v->flag, 0, 0},
     };
-    const struct cmdline line = {"it", "7.1", "intro\n", "outro\n", 12, rows, 4};
+    const struct cmdline line = {"it", "7.1", "intro\n", "outro\n", 12, rows, 4, NULL, NULL};
     int saved[3], file, status = -1;
 
     *v = (struct values){0};

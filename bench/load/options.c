@@ -128,7 +128,7 @@ bool options_parse(int argc, char **argv, struct options *o, int *status)
          &o->pid_file, 0, 0},
     };
     const struct cmdline line = {
-        "teddy-load", NULL, intro, outro, 22, rows, sizeof rows / sizeof rows[0]};
+        "teddy-load", NULL, intro, outro, 22, rows, sizeof rows / sizeof rows[0], NULL, NULL};
 
     *o = (struct options){.connections = 1, .size = 128, .in_flight = 1, .backoff_ms = 250};
     o->cpu = NO_CPU;

@@ -15,7 +15,7 @@
 #define STR_(x) #x
 #define STR(x)  STR_(x)
 
-static const char help[] =
+static const char intro[] =
     "usage: teddy-device --server URL --id ID --child CHILD --secret-file FILE --state FILE "
     "[options]\n"
     "       teddy-device verify --server URL --id ID --secret-file FILE [options]\n"
@@ -32,58 +32,18 @@ static const char help[] =
     "given device again and again: use a device of its own, for a toy's session and tokens are "
     "superseded.\n"
     "\n"
-    "  --server URL            https://host[:port]; there is no default        (environment: "
-    "SERVER_URL)\n"
-    "  --ca FILE               the authority to trust, PEM, instead of the system's\n"
-    "  --id ID                 the toy's device_id\n"
-    "  --child CHILD           its child_id (verify: default \"verify\")\n"
-    "  --secret-file FILE      its OOB secret, 64 hex digits, readable by its owner alone\n"
-    "  --state FILE            where its tokens are kept, and in FILE.last its last message, "
-    "sealed with\n"
-    "                          FILE.key; verify keeps nothing\n"
-    "  --firmware VERSION      told to the server, at most 32 bytes\n"
-    "  --bind ADDRESS          connect from this local address\n"
-    "  --claim-endpoint PATH   default " ENDPOINT_CLAIM "          (environment: CLAIM_ENDPOINT)\n"
-    "  --ws-endpoint PATH      default " ENDPOINT_WS
-    "                   (environment: WS_ENDPOINT)\n"
-    "  --allow-plain           accept http://, for development on one machine\n"
+    "  teddy-device --server https://toys.example --id Teddy-ESP32-0001 --child child123 \\\n"
+    "               --secret-file secret --state state\n"
+    "  teddy-device verify --server https://toys.example --id Teddy-Test --secret-file secret\n"
+    "\n";
+
+static const char outro[] =
     "\n"
-    "  --linger-s N            at the end of input, end when nothing was answered for so long; "
-    "default 30,\n"
-    "                          0 to 3600\n"
-    "  --ahead N               lines said before the earlier ones are answered; default 1, 1 to "
-    "64\n"
-    "  --quiet                 print the teddy's answers, messages and failures alone\n"
-    "  --json                  print events as JSON, one a line\n"
-    "  --verbose               more about what happens, on stderr\n"
+    "Waits after failures have full jitter; at most 3600000 ms. --help and --version print this "
+    "and "
+    "the version.\n"
     "\n"
-    "  Waits after failures, milliseconds, full jitter; at most 3600000:\n"
-    "  --backoff-floor-ms N    the shortest, default " STR(
-        TEDDY_BACKOFF_FLOOR_MS) "\n"
-                                "  --backoff-base-ms N     the bound of the first, doubling, "
-                                "default " STR(
-                                    TEDDY_BACKOFF_BASE_MS) "\n"
-                                                           "  --backoff-cap-ms N      the longest, "
-                                                           "default " STR(
-                                                               TEDDY_BACKOFF_CAP_MS) "\n"
-                                                                                     "  "
-                                                                                     "--backoff-"
-                                                                                     "refused-ms N "
-                                                                                     " the first "
-                                                                                     "after a "
-                                                                                     "refusal that "
-                                                                                     "people must "
-                                                                                     "mend, "
-                                                                                     "default " STR(
-                                                                                         TEDDY_BACKOFF_REFUSED_MS) "\n"
-                                                                                                                   "  --step-timeout-ms N     for connecting or an answer, default " STR(
-                                                                                                                       TEDDY_STEP_TIMEOUT_MS) "\n"
-                                                                                                                                              "  --echo-timeout-ms N     before a line is said again, default " STR(
-                                                                                                                                                  TEDDY_ECHO_TIMEOUT_MS) "\n"
-                                                                                                                                                                         "\n"
-                                                                                                                                                                         "  --help, --version\n"
-                                                                                                                                                                         "\n"
-                                                                                                                                                                         "Exit status: 0 done; 1 failed, or something said was never echoed; 2 wrong usage.\n";
+    "Exit status: 0 done; 1 failed, or something said was never echoed; 2 wrong usage.\n";
 
 static bool usage(int *status, const char *what, const char *which)
 {
@@ -139,31 +99,62 @@ bool args_parse(int argc, char **argv, struct args *out, int *status)
     const uint32_t hour = 3600000;
     int rest;
     const struct cmdline_row rows[] = {
-        {"server", "", "", CMDLINE_TEXT, &out->server, 0, 0},
-        {"ca", "", "", CMDLINE_TEXT, &out->ca, 0, 0},
-        {"id", "", "", CMDLINE_TEXT, &out->id, 0, 0},
-        {"child", "", "", CMDLINE_TEXT, &out->child, 0, 0},
-        {"secret-file", "", "", CMDLINE_TEXT, &out->secret_file, 0, 0},
-        {"state", "", "", CMDLINE_TEXT, &out->state, 0, 0},
-        {"firmware", "", "", CMDLINE_TEXT, &out->firmware, 0, 0},
-        {"bind", "", "", CMDLINE_TEXT, &out->bind, 0, 0},
-        {"claim-endpoint", "", "", CMDLINE_TEXT, &out->claim_endpoint, 0, 0},
-        {"ws-endpoint", "", "", CMDLINE_TEXT, &out->ws_endpoint, 0, 0},
-        {"allow-plain", "", "", CMDLINE_FLAG, &out->allow_plain, 0, 0},
-        {"linger-s", "", "", CMDLINE_NUMBER, &out->linger_s, 0, 3600},
-        {"ahead", "", "", CMDLINE_NUMBER, &out->ahead, 1, 64},
-        {"quiet", "", "", CMDLINE_FLAG, &quiet, 0, 0},
-        {"json", "", "", CMDLINE_FLAG, &json, 0, 0},
-        {"verbose", "", "", CMDLINE_FLAG, &out->verbose, 0, 0},
-        {"backoff-floor-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_floor_ms, 1, hour},
-        {"backoff-base-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_base_ms, 1, hour},
-        {"backoff-cap-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_cap_ms, 1, hour},
-        {"backoff-refused-ms", "", "", CMDLINE_NUMBER, &out->times.backoff_refused_ms, 1, hour},
-        {"step-timeout-ms", "", "", CMDLINE_NUMBER, &out->times.step_timeout_ms, 1, hour},
-        {"echo-timeout-ms", "", "", CMDLINE_NUMBER, &out->times.echo_timeout_ms, 1, hour},
+        {"server", "URL", "https://host[:port]; there is no default   (environment: SERVER_URL)",
+         CMDLINE_TEXT, &out->server, 0, 0},
+        {"ca", "FILE", "the authority to trust, PEM, instead of the system's", CMDLINE_TEXT,
+         &out->ca, 0, 0},
+        {"id", "ID", "the toy's device_id", CMDLINE_TEXT, &out->id, 0, 0},
+        {"child", "CHILD", "its child_id (verify: default \"verify\")", CMDLINE_TEXT, &out->child,
+         0, 0},
+        {"secret-file", "FILE", "its OOB secret, 64 hex digits, readable by its owner alone",
+         CMDLINE_TEXT, &out->secret_file, 0, 0},
+        {"state", "FILE",
+         "its tokens, and in FILE.last its last message, sealed with FILE.key; verify keeps "
+         "nothing",
+         CMDLINE_TEXT, &out->state, 0, 0},
+        {"firmware", "VERSION", "told to the server, at most 32 bytes", CMDLINE_TEXT,
+         &out->firmware, 0, 0},
+        {"bind", "ADDRESS", "connect from this local address", CMDLINE_TEXT, &out->bind, 0, 0},
+        {"claim-endpoint", "PATH", "default " ENDPOINT_CLAIM "   (environment: CLAIM_ENDPOINT)",
+         CMDLINE_TEXT, &out->claim_endpoint, 0, 0},
+        {"ws-endpoint", "PATH", "default " ENDPOINT_WS "   (environment: WS_ENDPOINT)",
+         CMDLINE_TEXT, &out->ws_endpoint, 0, 0},
+        {"allow-plain", "", "accept http://, for development on one machine", CMDLINE_FLAG,
+         &out->allow_plain, 0, 0},
+        {"linger-s", "N",
+         "at the end of input, end when nothing was answered for so long; default 30, 0 to 3600",
+         CMDLINE_NUMBER, &out->linger_s, 0, 3600},
+        {"ahead", "N", "lines said before the earlier ones are answered; default 1, 1 to 64",
+         CMDLINE_NUMBER, &out->ahead, 1, 64},
+        {"quiet", "", "print the teddy's answers, messages and failures alone", CMDLINE_FLAG,
+         &quiet, 0, 0},
+        {"json", "", "print events as JSON, one a line", CMDLINE_FLAG, &json, 0, 0},
+        {"verbose", "", "more about what happens, on stderr", CMDLINE_FLAG, &out->verbose, 0, 0},
+        {"backoff-floor-ms", "N",
+         "the shortest wait after a failure; default " STR(TEDDY_BACKOFF_FLOOR_MS), CMDLINE_NUMBER,
+         &out->times.backoff_floor_ms, 1, hour},
+        {"backoff-base-ms", "N",
+         "the bound of the first, doubling; default " STR(TEDDY_BACKOFF_BASE_MS), CMDLINE_NUMBER,
+         &out->times.backoff_base_ms, 1, hour},
+        {"backoff-cap-ms", "N", "the longest; default " STR(TEDDY_BACKOFF_CAP_MS), CMDLINE_NUMBER,
+         &out->times.backoff_cap_ms, 1, hour},
+        {"backoff-refused-ms", "N",
+         "the first after a refusal that people must mend; default " STR(TEDDY_BACKOFF_REFUSED_MS),
+         CMDLINE_NUMBER, &out->times.backoff_refused_ms, 1, hour},
+        {"step-timeout-ms", "N", "for connecting or an answer; default " STR(TEDDY_STEP_TIMEOUT_MS),
+         CMDLINE_NUMBER, &out->times.step_timeout_ms, 1, hour},
+        {"echo-timeout-ms", "N", "before a line is said again; default " STR(TEDDY_ECHO_TIMEOUT_MS),
+         CMDLINE_NUMBER, &out->times.echo_timeout_ms, 1, hour},
     };
-    const struct cmdline line = {"teddy-device", TEDDY_SDK_VERSION,           help, NULL, 0,
-                                 rows,           sizeof rows / sizeof rows[0]};
+    const struct cmdline line = {.program = "teddy-device",
+                                 .version = TEDDY_SDK_VERSION,
+                                 .intro = intro,
+                                 .outro = outro,
+                                 .width = 23,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof rows[0],
+                                 .page = "talking toy on Linux, and a probe of its server",
+                                 .see = "teddyd(8), teddyctl(1), teddy-sim(1)"};
 
     defaults(out);
     if (argc > 1 && strcmp(argv[1], "verify") == 0) {

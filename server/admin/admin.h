@@ -43,6 +43,7 @@ struct admin_context {
     struct admin_downlinks downlinks;
     void (*drain)(void *drain_context); /* starts the permanent drain, once; any thread */
     void *drain_context;
+    uint64_t started_s;          /* when the server began */
     const struct keys_ref *keys; /* the JWT keys in use */
     /* keyring_run on them, and the server goes on with what came of it. The store's writer thread.
      */

@@ -346,6 +346,8 @@ static int add_all(struct store_tx *tx, struct import *i, uint64_t now_s)
             rc = store_device_add(tx, row->device_id, row->secret, now_s);
         if (rc == TEDDY_EDUP || i->error_count > 0)
             rc = look_up(tx, i, row);
+        if (i->watch != NULL && (n % 256 == 255 || n + 1 == i->count))
+            i->watch(i->arg, n + 1, i->count);
     }
     return rc;
 }

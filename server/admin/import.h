@@ -29,6 +29,9 @@ struct import {
     size_t error_count;  /* all, also those there was no room to name */
     size_t parse_errors; /* of the text alone: what two rows say is in here too */
     bool refused;        /* the registry has refused a row before */
+    /* Told on the store's thread how many rows are done; NULL: nobody is. */
+    void (*watch)(void *arg, uint64_t done, uint64_t all);
+    void *arg;
 };
 
 /* Every id has to begin with prefix ("": any will do). NULL: out of memory. A bad line is an entry

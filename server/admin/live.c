@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "admin/internal.h"
 #include "admin/trail.h"
@@ -143,17 +142,9 @@ void admin_session_list(struct http_request *req)
 
 static void finish_status(struct round *r)
 {
-    uint64_t commits = 0, jobs = 0;
-    unsigned waiting = 0;
+    const struct admin_live live = {r->sessions, r->draining};
 
-    store_stats(r->context->store, &commits, &jobs, &waiting);
-    admin_respond_json(r->req, 200,
-                       json_pack("{s:s, s:i, s:b, s:i, s:i, s:i, s:i, s:{s:I, s:I, s:i}}",
-                                 "version", TEDDY_VERSION, "pid", (int)getpid(), "draining",
-                                 r->draining, "loops", (int)r->context->loop_count, "connections",
-                                 (int)conn_count(), "requests", (int)http_in_flight(), "sessions",
-                                 (int)r->sessions, "store", "commits", (json_int_t)commits, "jobs",
-                                 (json_int_t)jobs, "waiting", (int)waiting));
+    admin_respond_json(r->req, 200, admin_status_json(r->context, &live));
 }
 
 void admin_status(struct http_request *req)

@@ -152,5 +152,11 @@ TEDDY_MUST_CHECK int config_host_port(const char *text, char *host, size_t cap, 
 /* The reference as Markdown table: key, default, range, meaning. docs/configuration.md is this
  * output. */
 void config_reference(FILE *out);
+/* A key as references show it. */
+struct config_about {
+    const char *name, *help, *range, *value; /* value: the default, "" for empty */
+};
+/* All keys in the table's order. */
+void config_each(void (*take)(void *arg, const struct config_about *key), void *arg);
 
 #endif

@@ -125,3 +125,14 @@ void config_reference(FILE *out)
     for (unsigned i = 0; i < CONFIG_KEYS; i++)
         reference_row(out, &config_keys[i]);
 }
+
+void config_each(void (*take)(void *arg, const struct config_about *key), void *arg)
+{
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_key *k = &config_keys[i];
+        char range[160], value[160];
+        config_range(k, range, sizeof range);
+        config_default_text(k, value, sizeof value);
+        take(arg, &(struct config_about){k->name, k->help, range, value});
+    }
+}

@@ -213,3 +213,19 @@ int store_backup_check(const char *path, const char *name, bool deep, struct bac
     tx_close(&tx);
     return rc;
 }
+
+int store_backup_look(const char *path, struct backup_facts *facts, char *err, size_t cap)
+{
+    struct store_tx tx = {0};
+    struct log_vfs pages;
+    if (log_vfs_add(&pages, NULL) != TEDDY_OK)
+        return refuse(path, "there is no memory", err, cap);
+    int rc = open_source(&tx, path, pages.name, err, cap);
+    if (rc == TEDDY_OK)
+        rc = read_facts(&tx, path, facts, err, cap);
+    if (rc == TEDDY_OK)
+        rc = run_check(&tx, path, false, err, cap);
+    tx_close(&tx);
+    log_vfs_remove(&pages);
+    return rc;
+}

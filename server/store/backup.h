@@ -21,6 +21,7 @@ struct backup_facts {
 struct backup_watch {
     bool (*opening)(void *arg); /* the database is opened next; false with errno: it may not be */
     void (*opened)(void *arg);  /* it is open and its moment chosen; nothing is copied */
+    /* all 0: it is not known how far that is. */
     void (*progress)(void *arg, const char *what, uint64_t done, uint64_t all);
     void *arg;
 };
@@ -45,5 +46,9 @@ TEDDY_MUST_CHECK int store_backup_copy(const char *from, const char *to,
  * err. */
 TEDDY_MUST_CHECK int store_backup_check(const char *path, const char *name, bool deep,
                                         struct backup_facts *facts, char *err, size_t cap);
+/* The same of the database at path, which a server may have open: what is in it now, and by
+ * SQLite's quick check whether it is whole. TEDDY_ESTORE with err. */
+TEDDY_MUST_CHECK int store_backup_look(const char *path, struct backup_facts *facts, char *err,
+                                       size_t cap);
 
 #endif

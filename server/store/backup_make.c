@@ -118,6 +118,8 @@ static int copy_database(const char *from, const struct target *t, const struct 
         return io_failed(from, "opened as its owner", err, cap);
     m->made_s = (uint64_t)time(NULL);
     int rc = store_backup_copy(from, t->partial, w, &m->facts, err, cap);
+    if (rc == TEDDY_OK && w->progress != NULL)
+        w->progress(w->arg, "checking the copy", 0, 0);
     if (rc == TEDDY_OK)
         rc = store_backup_check(t->partial, t->partial, false, &m->facts, err, cap);
     if (rc != TEDDY_OK)

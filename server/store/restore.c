@@ -196,6 +196,16 @@ static int blame(struct store_tx *tx, const struct restore_job *job, char *err, 
     return former ? TEDDY_EAUTH : TEDDY_ESTORE;
 }
 
+enum { STEPS = 7 };
+
+/* Always true. */
+static bool stepped(const struct restore_job *job, unsigned done)
+{
+    if (job->stepped != NULL)
+        job->stepped(job->arg, done, STEPS);
+    return true;
+}
+
 /* What the former database knows. */
 static int follow(struct store_tx *tx, const struct restore_job *job, struct restore_counts *out,
                   char *err, size_t cap)
@@ -206,12 +216,13 @@ static int follow(struct store_tx *tx, const struct restore_job *job, struct res
                  rc == TEDDY_EAUTH ? job->former : job->store.path);
         return rc;
     }
-    bool ok = rc == TEDDY_OK && sqlite3_exec(tx->db, hands, NULL, NULL, NULL) == SQLITE_OK &&
-              run_steps(tx, known, sizeof known / sizeof known[0], out) &&
-              sqlite3_exec(tx->db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK &&
+    bool ok = rc == TEDDY_OK && stepped(job, 1) &&
+              sqlite3_exec(tx->db, hands, NULL, NULL, NULL) == SQLITE_OK && stepped(job, 2) &&
+              run_steps(tx, known, sizeof known / sizeof known[0], out) && stepped(job, 3) &&
+              sqlite3_exec(tx->db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK && stepped(job, 4) &&
               sqlite3_exec(tx->db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
-              sqlite3_exec(tx->db, history, NULL, NULL, NULL) == SQLITE_OK &&
-              sqlite3_exec(tx->db, numbers, NULL, NULL, NULL) == SQLITE_OK;
+              sqlite3_exec(tx->db, history, NULL, NULL, NULL) == SQLITE_OK && stepped(job, 5) &&
+              sqlite3_exec(tx->db, numbers, NULL, NULL, NULL) == SQLITE_OK && stepped(job, 6);
     return ok ? TEDDY_OK : blame(tx, job, err, cap);
 }
 
@@ -232,7 +243,7 @@ static int change(struct store_tx *tx, const struct restore_job *job, struct res
     int rc = ok && job->former != NULL ? follow(tx, job, out, err, cap) : TEDDY_OK;
     if (rc != TEDDY_OK)
         return rc;
-    ok = ok && run_steps(tx, ended, sizeof ended / sizeof ended[0], out);
+    ok = ok && run_steps(tx, ended, sizeof ended / sizeof ended[0], out) && stepped(job, STEPS);
     ok = ok && store_epoch_open(tx, job->now_s) == TEDDY_OK;
     if (!ok)
         return blame(tx, job, err, cap);

@@ -30,6 +30,9 @@ struct restore_job {
      * with. */
     int (*sign)(struct store_tx *tx, void *signer);
     void *signer;
+    /* Told after each step of so many; NULL: nobody is. */
+    void (*stepped)(void *arg, unsigned done, unsigned all);
+    void *arg;
 };
 
 /* Makes the copy ready to take the place of the former database, which is read, and at most brought

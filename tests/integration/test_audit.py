@@ -348,7 +348,8 @@ class Events(unittest.IsolatedAsyncioTestCase):
         with closing(server.database()) as db:
             (key,), = db.execute("select key from child where child_id = ?", (child,)).fetchall()
         self.new_events()
-        nothing = dict.fromkeys(("downlink", "telemetry", "past_session", "device", "child", "profile", "turn", "played", "blocked", "alert"), 0)
+        nothing = dict.fromkeys(("downlink", "telemetry", "past_session", "device", "child", "profile", "turn", "played", "blocked", "alert",
+                                 "limits", "blocked_words"), 0)
         server.ctl("child", "forget", child)
         self.assert_events(("child.forgotten", "", name, ADMIN, {**nothing, "device": 3, "child": 1}))
         server.ctl("child", "forget", child)  # once more: there is no name any more

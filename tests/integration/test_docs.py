@@ -64,7 +64,7 @@ class Place:
         data = os.path.join(self.folder, "share/teddy")  # where the programs look for it by themselves
         os.makedirs(data, mode=0o700)
         self.port = harness.lasting_port()
-        self.server = harness.Server(data=data, listen=f"127.0.0.1:{self.port}", claims_per_device_min=0)
+        self.server = harness.Server(data=data, listen=f"127.0.0.1:{self.port}", admin_listen="0", claims_per_device_min=0)
         test.addCleanup(self.server.close)
         self.toy = self.server.add(TOY, SECRET)
         self.toy.child_id = "child123"
