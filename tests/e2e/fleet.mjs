@@ -16,6 +16,8 @@ check("the glance shows a toy that comes online, as it happens", async (t) => {
     const toy = await server.toy("glance-bear");
     await online.filter({hasText: /^1$/}).waitFor();
     await page.getByRole("listitem").filter({hasText: "claim.accepted"}).getByRole("link", {name: toy.id}).waitFor();
+    toy.say("Hello!");
+    await page.getByRole("img", {name: /^Reply time\. half: [\d.]+ m?s now/}).waitFor();
     // The charts tell the same in words, and in a table.
     const chart = page.getByRole("figure").filter({has: page.getByRole("heading", {name: "Online"})});
     await chart.getByRole("img", {name: "toys: 1 now"}).waitFor();

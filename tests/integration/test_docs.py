@@ -131,6 +131,13 @@ def admin_tokens(place, text):
     return place.run(text.replace("1a2b3c4d", "$(grep -oE 'teddy_[0-9a-f]{8}|[0-9a-f]{8}' made | head -1 | sed s/teddy_//)"))
 
 
+def console(place, text):
+    place.server.terminate()
+    place.server.config["admin_listen"] = "0"
+    place.server.start()
+    return place.run(text)
+
+
 def keys(place, text):
     for line in text.splitlines(keepends=True):
         signing = next(k["kid"] for k in place.ctl("key", "list")["keys"] if k["state"] == "signing")
@@ -162,6 +169,7 @@ RUN = {
     "docs/operations.md: teddyctl child set": with_child,
     "docs/operations.md: teddyctl device release": with_child,
     "docs/operations.md: teddyctl admin-token": admin_tokens,
+    "docs/operations.md: teddyctl console link": console,
     "docs/operations.md: teddyctl key list": keys,
     "docs/operations.md: teddyctl audit tail": audit,
     "docs/operations.md: teddyctl audit key": audit_head,
