@@ -188,7 +188,7 @@ struct ctl_call {
     /* of ADMIN_BATCH_…; what ADMIN_BATCH_LIST is to be of: id, prefix, behind which row */
     const struct batch_row *batch;
     const struct ctl_fleet *fleet; /* of ADMIN_LIST and ADMIN_TELEMETRY; all given */
-    bool begins; /* ADMIN_BATCH_LIST: makes the registry when there is none */
+    bool begins;                   /* ADMIN_BATCH_LIST: makes the registry when there is none */
     /* Of ADMIN_IMPORT without a server, on another thread; NULL: nobody is told. */
     void (*watch)(void *arg, uint64_t done, uint64_t all);
     void *arg;

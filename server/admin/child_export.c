@@ -318,13 +318,12 @@ int child_run_export(struct store_tx *tx, struct admin_command *c)
     if (has_limits != TEDDY_OK && has_limits != TEDDY_ENOTFOUND)
         rc = has_limits;
     if (rc == TEDDY_OK)
-        c->child->json =
-            json_pack("{s:s, s:o, s:o, s:O, s:O, s:O, s:O, s:O, s:o}", "child_id", c->id, "child",
-                      name_json(c->child), "limits",
-                      has_limits == TEDDY_OK ? talk_limits_json(&limits) : json_null(), "bindings",
-                      p.bindings, "messages", p.messages, "conversations", p.conversations,
-                      "history", p.history, "events", p.events, "next",
-                      more ? place_json(&p.at) : json_null());
+        c->child->json = json_pack("{s:s, s:o, s:o, s:O, s:O, s:O, s:O, s:O, s:o}", "child_id",
+                                   c->id, "child", name_json(c->child), "limits",
+                                   has_limits == TEDDY_OK ? talk_limits_json(&limits) : json_null(),
+                                   "bindings", p.bindings, "messages", p.messages, "conversations",
+                                   p.conversations, "history", p.history, "events", p.events,
+                                   "next", more ? place_json(&p.at) : json_null());
     json_decref(p.bindings);
     json_decref(p.messages);
     json_decref(p.conversations);
