@@ -3,14 +3,16 @@
 # A name here is a regular expression for the whole name of a test.
 
 # Each cuts the power at each write, or breaks a port in each way: the same few functions, thousands of times, which other tests
-# run under both sanitizers. What a compiler, a script or a browser says is the same in every build.
+# run under both sanitizers. What a compiler, a script, a page of the docs or a browser says is the same in every build. A fleet
+# that drains is the storm's, too.
 set(_not_sanitized
   integration_conformance_broken identity_durability_test store_seal_power_test teddy_posix_power_test
-  proto_freestanding_test bench_report integration_spec integration_metrics_rules "e2e_.*")
+  proto_freestanding_test bench_report integration_spec integration_metrics_rules
+  integration_docs integration_upgrade_fleet "e2e_.*")
 
 # AddressSanitizer has every parser and every route. The storm, and a minute of waiting for loop and writer, are ThreadSanitizer's;
-# teddy-sim's own (integration_sim) is here.
-set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm integration_audit_minute)
+# teddy-sim's own (integration_sim) is here. teddyctl's pages and completions come of the table that cli_offline_test walks.
+set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm integration_audit_minute cli_table_test)
 
 # ThreadSanitizer has what has threads: the network's loops, the writer of the store, the registry of sessions, keys that change
 # under them. Not what is one thread alone: the SDK and what stands on it, parsers, rules, documents, teddyctl, an old store that is
@@ -25,7 +27,7 @@ set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_bro
 set(TEDDY_WAITING
   integration_conformance integration_sim integration_audit_minute integration_conformance_broken integration_session_life
   integration_limits integration_hostile integration_resume integration_claim integration_session_talk session_close_test
-  net_conn_test integration_console)
+  net_conn_test integration_console integration_upgrade integration_own_backends integration_upgrade_fleet)
 
 # Of a test that was added: is it left out, and how is it scheduled?
 function(teddy_schedule name)
