@@ -18,7 +18,7 @@ set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm integration_audit_minu
 # under them. Not what is one thread alone: the SDK and what stands on it, parsers, rules, documents, teddyctl, an old store that is
 # brought up to date, the load generator.
 set(TEDDY_NOT_UNDER_thread ${_not_sanitized}
-  sdk_.* proto_.* fuzz_.* port_template_test teddy_.*_test cmdline_test sim_parts_test process_.* ops_config_test
+  sdk_.* proto_.* fuzz_.* safety_.* port_template_test teddy_.*_test cmdline_test sim_parts_test process_.* ops_config_test
   "identity_(siphash|rules|token|master_key)_test" "admin_(command|import|master)_test" "http_(route|proxies)_test"
   cli_.* "integration_(admin_spec|conformance|demo|hostile|load|sim|toy|upgrade)")
 set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_broken)

@@ -17,8 +17,6 @@ struct adding {
     uint32_t pattern;
     const char *why;
     unsigned count; /* wordings of the part */
-    bool empty;     /* one of them is nothing */
-    bool dry;       /* only count them */
 };
 
 static bool wrong(struct adding *a, const char *why)
@@ -120,12 +118,8 @@ static bool wording(struct adding *a, const char *text, size_t len)
     }
     while (len > 0 && text[len - 1] == ' ')
         len--;
-    if (len == 0)
-        a->empty = true;
     if (++a->count > WORDINGS_MAX)
         return wrong(a, "stands for more than 4000 wordings: split it");
-    if (a->dry)
-        return true;
     return len > 0 ? insert(a, (struct span){text, len})
                    : wrong(a, "a part of it may be nothing at all");
 }
@@ -192,18 +186,71 @@ static bool expand(struct adding *a, struct span text, unsigned depth)
     }
 }
 
+/* What the wordings of a text are, without writing them down. */
+struct tally {
+    unsigned count;
+    unsigned groups; /* that give way on the way to one of them, at most */
+    bool empty;      /* one of them is nothing */
+};
+
+static bool tally(struct adding *a, struct span text, unsigned depth, struct tally *t);
+
+static bool tally_group(struct adding *a, struct span group, unsigned depth, struct tally *t)
+{
+    struct tally all = {0};
+
+    if (depth == NESTED_MAX)
+        return wrong(a, "more than 12 groups in one part");
+    for (;;) {
+        struct tally one;
+        size_t len = alternative(group);
+        if (!tally(a, (struct span){group.p, len}, depth + 1, &one))
+            return false;
+        all.count += one.count;
+        all.groups = one.groups > all.groups ? one.groups : all.groups;
+        all.empty |= one.empty;
+        if (len == group.len)
+            break;
+        group = (struct span){group.p + len + 1, group.len - len - 1};
+    }
+    t->groups += 1 + all.groups;
+    t->empty &= all.empty;
+    if (t->groups + depth > NESTED_MAX)
+        return wrong(a, "more than 12 groups in one part");
+    if (all.count > WORDINGS_MAX || t->count * all.count > WORDINGS_MAX)
+        return wrong(a, "stands for more than 4000 wordings: split it");
+    t->count *= all.count;
+    return true;
+}
+
+static bool tally(struct adding *a, struct span text, unsigned depth, struct tally *t)
+{
+    *t = (struct tally){.count = 1, .empty = true};
+    for (size_t i = 0; i < text.len; i++) {
+        struct span rest = {text.p + i, text.len - i};
+        if (*rest.p == '|' || *rest.p == ')')
+            return wrong(a, "a ) or | without its (");
+        t->empty &= *rest.p == ' ' || *rest.p == '(';
+        if (*rest.p != '(')
+            continue;
+        size_t close = closing(rest);
+        if (close == 0)
+            return wrong(a, "a ( without its )");
+        if (!tally_group(a, (struct span){rest.p + 1, close - 1}, depth, t))
+            return false;
+        i += close;
+    }
+    return true;
+}
+
 /* How many wordings text has; *empty: one of them is nothing. 0: it is wrong. */
 static unsigned count_wordings(struct adding *a, struct span text, bool *empty)
 {
-    a->dry = true;
-    a->count = 0;
-    a->empty = false;
-    bool ok = expand(a, text, 0);
-    a->dry = false;
-    *empty = a->empty;
-    unsigned count = ok ? a->count : 0;
-    a->count = 0;
-    return count;
+    struct tally t;
+    bool ok = tally(a, text, 0, &t);
+
+    *empty = ok && t.empty;
+    return ok ? t.count : 0;
 }
 
 /* --- parts --- */
