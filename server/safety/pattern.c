@@ -27,6 +27,22 @@ static bool wrong(struct adding *a, const char *why)
 
 /* --- a wording becomes a path of the trie --- */
 
+/* Of small Latin letters, as most are, which fold into themselves. 0: it is not. */
+static size_t fold_plain(struct span words, uint32_t *out)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < words.len; i++) {
+        if (words.p[i] >= 'a' && words.p[i] <= 'z')
+            out[len++] = (uint8_t)words.p[i];
+        else if (words.p[i] != ' ')
+            return 0;
+        else if (len > 0 && out[len - 1] != ' ')
+            out[len++] = ' ';
+    }
+    return len > 0 && out[len - 1] == ' ' ? len - 1 : len;
+}
+
 static size_t fold_wording(struct adding *a, struct span words, uint32_t *out)
 {
     union {
@@ -34,9 +50,11 @@ static size_t fold_wording(struct adding *a, struct span words, uint32_t *out)
         char room[sizeof(struct folded) + WORDING_LEN * sizeof(struct glyph)];
     } text;
     struct folded *f = &text.f;
-    size_t len = 0;
+    size_t len = words.len <= WORDING_LEN ? fold_plain(words, out) : 0;
     bool space = false;
 
+    if (len > 0)
+        return len;
     if (!fold_text(&a->s->map, words, f, WORDING_LEN)) {
         wrong(a, "too long for one part of a pattern");
         return 0;
