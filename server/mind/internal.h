@@ -19,13 +19,22 @@
 #define BLOCKED_MAX  4       /* told of one turn */
 #define RAW_MAX      2097152 /* bytes of an answer that waits to be judged */
 #define PERSON_OLD_S 900     /* clocks change at quarters of an hour, in every zone */
+#define PLAYERS      1024    /* of a loop that left lately */
 
 struct alert_post;
+
+/* Who left, so that play goes on when the toy is there again within PLAY_GAP_MS. */
+struct player {
+    uint64_t who;       /* a hash of toy and child */
+    uint64_t played_ms; /* when play was counted last; 0: nobody */
+    uint64_t unsaved_ms;
+};
 
 /* What the minds of one loop share. */
 struct mind_loop {
     struct outgoing *outgoing; /* to the moderation endpoint */
     struct alert_post *posts;  /* alerts that the store has not taken yet */
+    struct player players[PLAYERS];
     bool stopped;
 };
 
@@ -79,6 +88,7 @@ struct turn {
     bool ended;                    /* it has said all */
     bool own_words;                /* of the operator's rule file: judged part by part */
     bool spoke;                    /* something reached the toy */
+    bool audible;                  /* there was a word in what was said */
     bool remember;
     struct safety_out out;
     struct buffer raw; /* not judged yet, from raw_at on */
@@ -94,7 +104,7 @@ struct turn {
     unsigned blocked_count;
 };
 
-enum then { THEN_END, THEN_FALL_BACK };
+enum then { THEN_END, THEN_FALL_BACK, THEN_UNKNOWN };
 
 struct load;
 
@@ -114,6 +124,7 @@ struct mind {
     enum then then;
     struct turn *turn;
     struct load *load;
+    struct alert_post *alert; /* the answer waits until it is written */
     struct person person;
     struct memory memory;
     /* The system prompt, written for `told` and not to be said; NULL: not yet. */
@@ -134,6 +145,8 @@ void mind_finish(struct mind *m);
 void mind_fail(struct mind *m, const char *code, const char *detail);
 /* Our own words, and the end; why: of the log. */
 void mind_close_with(struct mind *m, struct span line);
+/* The same once the alert is in the store, or it is clear that it is not yet. */
+void mind_close_behind_alert(struct mind *m, enum safety_category why, struct span line);
 /* At the end of the present callback, which may be one of the processor's, which is given up. */
 void mind_later(struct mind *m, enum then then);
 
@@ -152,9 +165,12 @@ enum limits_end limits_judge(struct person *p, uint64_t now_s, uint64_t unsaved_
 void limits_read_clock(struct person *p, uint64_t now_s);
 /* Play goes on until now. */
 void limits_played(struct mind *m);
+void limits_leave(struct mind *m); /* the session ends; perhaps the next goes on */
 
 /* turn.c */
 void turn_begin(struct mind *m); /* the person is known */
+/* Nobody is asked, and the line is said, unless the words mean danger: they are heard always. */
+void turn_closed(struct mind *m, struct span line);
 bool mind_remembers(const struct mind *m);
 void turn_forget_prompt(struct mind *m);
 void turn_free(struct turn *t);
@@ -177,7 +193,9 @@ void moderation_late(struct loop *loop, struct loop_timer *timer);
 /* record.c */
 void record_turn(struct mind *m, const struct turn *t);
 void record_rest(struct mind *m); /* of play: the session ends */
-void record_alert(struct mind *m, enum safety_category why, struct span words);
+/* True: mind_finish is called when it is written, or for now cannot be; record_unawait: no more. */
+bool record_alert(struct mind *m, enum safety_category why, struct span words);
+void record_unawait(struct mind *m);
 void record_stop(struct mind_loop *at, struct loop *loop);
 
 #endif

@@ -81,10 +81,45 @@ struct span limits_check(struct mind *m)
     return end == LIMITS_NONE ? (struct span){"", 0} : goodbye(m, end == LIMITS_QUIET);
 }
 
+/* Its place, and what stands there when it is its own. A toy's sessions are all of one loop. */
+static struct player *player_of(const struct mind *m, uint64_t *hash)
+{
+    uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
+    for (const char *p = m->who.device; *p; p++)
+        h = (h ^ (uint8_t)*p) * UINT64_C(1099511628211);
+    h = (h ^ '\n') * UINT64_C(1099511628211); /* in no id */
+    for (const char *p = m->who.child; *p; p++)
+        h = (h ^ (uint8_t)*p) * UINT64_C(1099511628211);
+    *hash = h;
+    return &m->minds->loops[loop_index(m->loop)].players[h % PLAYERS];
+}
+
+/* A toy that comes back within the gap plays on: who switches it off and on escapes no limit. */
+static void come_back(struct mind *m, uint64_t now)
+{
+    uint64_t hash;
+    struct player *p = player_of(m, &hash);
+    if (p->played_ms == 0 || p->who != hash || now - p->played_ms > PLAY_GAP_MS)
+        return;
+    m->played_ms = p->played_ms;
+    m->unsaved_ms = p->unsaved_ms;
+    p->played_ms = 0;
+}
+
 void limits_played(struct mind *m)
 {
     uint64_t now = loop_now_ms(m->loop);
+    if (m->played_ms == 0)
+        come_back(m, now);
     uint64_t since = m->played_ms ? now - m->played_ms : 0;
     m->unsaved_ms += since < PLAY_GAP_MS ? since : PLAY_GAP_MS;
     m->played_ms = now;
+}
+
+void limits_leave(struct mind *m)
+{
+    uint64_t hash;
+    struct player *p = player_of(m, &hash);
+    if (m->played_ms)
+        *p = (struct player){hash, m->played_ms, m->unsaved_ms};
 }

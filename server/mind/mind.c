@@ -10,6 +10,10 @@
 #include "ops/log.h"
 #include "proto/text.h"
 
+/* A store that is stuck does not keep the toy silent. */
+#define ALERT_WAIT_MS 1000
+#define LOAD_WAIT_MS  4000
+
 uint64_t mind_now_s(void)
 {
     return (uint64_t)time(NULL);
@@ -77,10 +81,14 @@ static void on_later(struct loop *loop, struct loop_timer *timer)
     (void)loop;
     if (!m->turn)
         return;
-    if (m->then == THEN_END)
+    if (m->then == THEN_END) {
         mind_finish(m);
-    else
+    } else if (m->then == THEN_UNKNOWN) {
+        load_drop(m);
+        mind_known(m, false);
+    } else {
         turn_fall_back(m, BACKEND_ERROR, "The answer could not be judged.");
+    }
 }
 
 int mind_new(struct minds *minds, struct loop *loop, const struct process_session *who,
@@ -124,7 +132,10 @@ void mind_utter(struct mind *m, struct span text, struct process_sink *sink)
     } else if (p->known && p->changes == atomic_load(&m->minds->changes) &&
                mind_now_s() < p->until_s) {
         turn_begin(m);
-    } else if (!load_begin(m)) {
+    } else if (load_begin(m)) {
+        m->then = THEN_UNKNOWN;
+        loop_timer_set(m->loop, &m->later, loop_now_ms(m->loop) + LOAD_WAIT_MS);
+    } else {
         mind_known(m, false);
     }
 }
@@ -132,6 +143,7 @@ void mind_utter(struct mind *m, struct span text, struct process_sink *sink)
 /* Nobody knows whether this child may talk now, and with whom: our own words. */
 void mind_known(struct mind *m, bool ok)
 {
+    loop_timer_unset(m->loop, &m->later);
     if (ok) {
         turn_begin(m);
         return;
@@ -140,7 +152,7 @@ void mind_known(struct mind *m, bool ok)
     struct safety_who who = mind_safety_who(m);
     LOG(LOG_WARN, "profile_unread", LOG_S("device", m->who.device));
     if (c->safety)
-        mind_close_with(m, safety_line(c->safety, &who, SAFETY_MOMENT_OUT, SAFETY_OTHER, m->turns));
+        turn_closed(m, safety_line(c->safety, &who, SAFETY_MOMENT_OUT, SAFETY_OTHER, m->turns));
     else
         mind_fail(m, "internal", "The profile could not be read.");
 }
@@ -152,6 +164,19 @@ void mind_close_with(struct mind *m, struct span line)
         mind_finish(m);
     else
         mind_fail(m, "internal", "Out of memory.");
+}
+
+void mind_close_behind_alert(struct mind *m, enum safety_category why, struct span line)
+{
+    m->turn->last.len = 0;
+    if (!record_alert(m, why, m->turn->asked.text)) {
+        mind_close_with(m, line);
+    } else if (buffer_add(&m->turn->last, line, RAW_MAX) != TEDDY_OK) {
+        mind_fail(m, "internal", "Out of memory.");
+    } else {
+        m->then = THEN_END;
+        loop_timer_set(m->loop, &m->later, loop_now_ms(m->loop) + ALERT_WAIT_MS);
+    }
 }
 
 void mind_later(struct mind *m, enum then then)
@@ -168,6 +193,7 @@ static struct turn *take_turn(struct mind *m)
     loop_timer_unset(m->loop, &m->wake);
     loop_timer_unset(m->loop, &m->later);
     loop_timer_unset(m->loop, &m->late);
+    record_unawait(m);
     m->turn = NULL;
     m->sink = NULL;
     return t;
@@ -216,6 +242,7 @@ void mind_free(struct mind *m)
         return;
     mind_cancel(m);
     record_rest(m);
+    limits_leave(m);
     if (m->own_state)
         m->own->processor->session_free(m->own_state);
     if (m->spare)

@@ -141,6 +141,7 @@ struct alert_post {
     struct store *store;
     struct alerts *alerts;
     struct mind_loop *at;
+    struct mind *mind;    /* waits for it; NULL: none */
     const char *category; /* static */
     char device[LIMIT_ID_LEN + 1], child[LIMIT_ID_LEN + 1];
     size_t len;
@@ -177,33 +178,53 @@ static void lose(const struct alert_post *p)
     LOG(LOG_ERROR, "alert_lost", LOG_S("device", p->device), LOG_S("category", p->category));
 }
 
-static void post(struct alert_post *p)
+static void try_again(struct alert_post *p)
 {
-    if (store_write(p->store, &p->job) != TEDDY_OK)
-        loop_timer_set(p->loop, &p->timer, loop_now_ms(p->loop) + RETRY_MS);
+    loop_timer_set(p->loop, &p->timer, loop_now_ms(p->loop) + RETRY_MS);
+}
+
+static bool post(struct alert_post *p)
+{
+    bool queued = store_write(p->store, &p->job) == TEDDY_OK;
+    if (!queued)
+        try_again(p);
+    return queued;
 }
 
 static void post_again(struct loop *loop, struct loop_timer *timer)
 {
     (void)loop;
-    post(CONTAINER(timer, struct alert_post, timer));
+    (void)post(CONTAINER(timer, struct alert_post, timer));
 }
 
-/* Tried until the store takes it; a toy that is nobody's any more raises none. */
+void record_unawait(struct mind *m)
+{
+    if (m->alert)
+        m->alert->mind = NULL;
+    m->alert = NULL;
+}
+
+/* Tried until the store takes it; a toy that is nobody's any more raises none. Who waits for it is
+ * told, whatever became of it. */
 static void posted(struct loop *loop, struct loop_task *task)
 {
     struct alert_post *p = CONTAINER(task, struct alert_post, task);
+    struct mind *m = p->mind;
     int rc = p->job.result;
-    bool failed = rc != TEDDY_OK && rc != TEDDY_ENOTFOUND;
-    if (failed && !p->at->stopped) {
+    bool failed = rc != TEDDY_OK && rc != TEDDY_ENOTFOUND, again = failed && !p->at->stopped;
+    if (again) {
         LOG(LOG_ERROR, "alert_unwritten", LOG_S("device", p->device),
             LOG_S("do", "it is tried again; see what the store says"));
-        loop_timer_set(loop, &p->timer, loop_now_ms(loop) + RETRY_MS);
-        return;
-    }
-    if (failed)
+        try_again(p);
+    } else if (failed) {
         lose(p);
-    post_free(p, loop);
+    }
+    if (m)
+        record_unawait(m);
+    if (!again)
+        post_free(p, loop);
+    if (m)
+        mind_finish(m);
 }
 
 static void alert_done(struct store_job *job)
@@ -214,7 +235,7 @@ static void alert_done(struct store_job *job)
     loop_post(p->loop, &p->task);
 }
 
-void record_alert(struct mind *m, enum safety_category why, struct span words)
+bool record_alert(struct mind *m, enum safety_category why, struct span words)
 {
     const struct mind_config *c = &m->minds->config;
     struct alert_post *p = c->store ? calloc(1, sizeof *p) : NULL;
@@ -222,7 +243,7 @@ void record_alert(struct mind *m, enum safety_category why, struct span words)
     LOG(LOG_WARN, "alert", LOG_S("device", m->who.device),
         LOG_S("category", safety_category_name(why)), LOG_S("stored", p ? "yes" : "no"));
     if (!p)
-        return;
+        return false;
     p->job = (struct store_job){.run = run_alert, .done = alert_done};
     p->task.run = posted;
     p->timer.fire = post_again;
@@ -240,7 +261,11 @@ void record_alert(struct mind *m, enum safety_category why, struct span words)
     if (p->next)
         p->next->prev = &p->next;
     p->at->posts = p;
-    post(p);
+    if (!post(p))
+        return false;
+    p->mind = m;
+    m->alert = p;
+    return true;
 }
 
 /* Those that wait for a timer, which never comes; those of the store come back by themselves. */

@@ -63,6 +63,7 @@ void turn_blocked(struct mind *m, enum safety_category why, bool in)
 static bool say(struct mind *m, struct span text)
 {
     struct turn *t = m->turn;
+    t->audible = t->audible || safety_audible(text);
     struct buffer now = t->last;
     t->last = (struct buffer){NULL, 0, 0};
     if (t->remember && buffer_add(&t->said, text, RAW_MAX) != TEDDY_OK)
@@ -89,6 +90,18 @@ static void say_instead(struct mind *m, enum safety_category why, struct span li
     mind_later(m, ok ? THEN_END : THEN_FALL_BACK);
 }
 
+/* All is judged. Blanks, or nothing but what was taken out, would be silence. */
+static void end_judged(struct mind *m)
+{
+    struct turn *t = m->turn;
+    if (t->audible) {
+        mind_finish(m);
+        return;
+    }
+    t->last.len = 0;
+    turn_fall_back(m, BACKEND_ERROR, "The answer was empty.");
+}
+
 /* Judges what has come, as far as whole sentences go and the second judge keeps up. */
 static void judge_out(struct mind *m)
 {
@@ -102,7 +115,7 @@ static void judge_out(struct mind *m)
         if (rc != TEDDY_OK) {
             t->raw.len = t->raw_at = 0;
             if (t->ended)
-                mind_finish(m);
+                end_judged(m);
             return;
         }
         if (s.say == SAFETY_SAY_INSTEAD) {
@@ -225,7 +238,7 @@ void turn_fall_back(struct mind *m, const char *code, const char *detail)
         m->sink->reply(m->sink, (struct span){t->last.p, t->last.len}, false);
         t->last.len = 0;
     }
-    t->asked.broken_off = t->spoke;
+    t->asked.broken_off = t->spoke && t->audible;
     if (!fallback || t->process == fallback || strncmp(code, "backend_", 8) != 0 ||
         !ask(m, fallback, m->own == fallback ? &m->own_state : &m->spare))
         mind_fail(m, code, detail);
@@ -313,24 +326,26 @@ static bool tell(struct mind *m)
     return true;
 }
 
-static void answer_in_place(struct mind *m, const struct safety_verdict *v, struct span words)
+static void answer_in_place(struct mind *m, const struct safety_verdict *v)
 {
     const struct safety *safety = m->minds->config.safety;
     struct safety_who who = mind_safety_who(m);
+    struct span line = safety_line(safety, &who, v->danger ? SAFETY_MOMENT_ALERT : SAFETY_MOMENT_IN,
+                                   v->why, m->turns);
     turn_blocked(m, v->why, true);
     if (v->danger)
-        record_alert(m, v->why, words);
-    mind_close_with(m, safety_line(safety, &who, v->danger ? SAFETY_MOMENT_ALERT : SAFETY_MOMENT_IN,
-                                   v->why, m->turns));
+        mind_close_behind_alert(m, v->why, line);
+    else
+        mind_close_with(m, line);
 }
 
-/* The words as they may leave the server, or an answer in place of asking: false. */
-static bool judge_in(struct mind *m)
+/* The words as they may leave the server. False: there is no memory, and it has ended. */
+static bool judge_in(struct mind *m, struct safety_verdict *v)
 {
     struct turn *t = m->turn;
     const struct safety *safety = m->minds->config.safety;
-    struct safety_verdict v = {0};
     struct safety_who who = mind_safety_who(m);
+    *v = (struct safety_verdict){0};
     size_t cap = 2 * m->text.len + 64;
     t->text = malloc(cap);
     if (!t->text) {
@@ -339,16 +354,25 @@ static bool judge_in(struct mind *m)
     }
     t->text_len = cap;
     if (safety) {
-        t->text_len = safety_in(safety, &who, m->text, t->text, cap, &v);
+        t->text_len = safety_in(safety, &who, m->text, t->text, cap, v);
     } else {
         memcpy(t->text, m->text.p, m->text.len);
         t->text_len = m->text.len;
     }
     t->asked.text = (struct span){t->text, t->text_len};
-    if (!v.blocked && !v.danger && t->text_len > 0)
-        return true;
-    answer_in_place(m, &v, t->asked.text);
-    return false;
+    return true;
+}
+
+/* Nobody is asked: a line of our own ends it. A child in danger is heard all the same. */
+void turn_closed(struct mind *m, struct span line)
+{
+    struct safety_verdict v;
+    if (!judge_in(m, &v))
+        return;
+    if (v.danger)
+        answer_in_place(m, &v);
+    else
+        mind_close_with(m, line);
 }
 
 bool mind_remembers(const struct mind *m)
@@ -363,19 +387,24 @@ void turn_begin(struct mind *m)
     struct turn *t = m->turn;
     const struct mind_config *c = &m->minds->config;
     struct safety_who who = mind_safety_who(m);
+    struct safety_verdict v;
     if (!m->own)
         m->own = c->process;
     struct span enough = limits_check(m);
     if (enough.len) {
-        mind_close_with(m, enough);
+        turn_closed(m, enough);
         return;
     }
     if (m->own->processor->echo_only) {
         mind_finish(m);
         return;
     }
-    if (!judge_in(m))
+    if (!judge_in(m, &v))
         return;
+    if (v.blocked || v.danger || t->text_len == 0) {
+        answer_in_place(m, &v);
+        return;
+    }
     t->remember = mind_remembers(m);
     if (!tell(m)) {
         mind_fail(m, "internal", "Out of memory.");

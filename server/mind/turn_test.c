@@ -192,16 +192,21 @@ static int teardown(void **state)
 }
 
 /* All that the toy hears. */
-static const char *say(const char *does)
+static const char *say_words(const char *words, const char *does)
 {
     script = does;
     heard[0] = fallback_asked[0] = '\0';
     ends = 0;
-    mind_utter(mind, span_of("hello"), &sink);
+    mind_utter(mind, span_of(words), &sink);
     if (ends == 0)
         loop_run(loop); /* what is put off to the end of the callback */
     assert_int_equal(ends, 1);
     return heard;
+}
+
+static const char *say(const char *does)
+{
+    return say_words("hello", does);
 }
 
 static void an_answer_that_breaks_off(void **state)
@@ -266,12 +271,97 @@ static void blocked_in_the_middle(void **state)
     }
 }
 
+/* Blanks, or nothing but what is taken out, would be silence. */
+static void an_answer_without_a_word(void **state)
+{
+    static const char *const ways[] = {". ", "+ ;.\n", ".\xE2\x80\xA6!", ".\xE2\x80\x8B",
+                                       ".\xC2\xA0\xE3\x80\x80"};
+    (void)state;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        const char *said = say(ways[i]);
+        while (*said == ' ' || *said == '\n')
+            said++;
+        if (strcmp(said, "Let us play.") != 0 || strcmp(fallback_asked, "hello") != 0)
+            fail_msg("%zu: '%s'", i, heard);
+    }
+    assert_string_equal(say(".5!"), "5!");
+    assert_string_equal(say(".\xE4\xBD\xA0"), "\xE4\xBD\xA0");
+    assert_string_equal(say("+Bears. ;. "), "Bears.  ");
+    assert_string_equal(fallback_asked, "");
+}
+
+static uint64_t alerts_raised(void)
+{
+    struct metrics_totals totals;
+    metrics_totals(&totals);
+    return totals.counts[METRIC_ALERTS_RAISED];
+}
+
+/* The day of a child has an end, its danger has none. */
+static void danger_is_heard_when_the_day_is_over(void **state)
+{
+    uint64_t before = alerts_raised();
+    (void)state;
+    mind->person.profile.quiet_to = 1440;
+    assert_non_null(strstr(say(".Never."), "quiet time"));
+    assert_int_equal(alerts_raised(), before);
+    const char *said = say_words("i want to kill myself", ".Never.");
+    assert_non_null(strstr(said, "grown-up"));
+    assert_null(strstr(said, "quiet time"));
+    assert_int_equal(alerts_raised(), before + 1);
+}
+
+static void stop(struct loop *l, struct loop_timer *timer)
+{
+    (void)timer;
+    loop_stop(l);
+}
+
+static void let_time_pass(void)
+{
+    struct loop_timer timer = {.fire = stop};
+    loop_timer_set(loop, &timer, loop_now_ms(loop) + 50);
+    loop_run(loop);
+}
+
+static void open_another(const struct process_session *whose)
+{
+    static const uint8_t sid[STORE_JTI_LEN];
+    mind_free(mind);
+    assert_int_equal(mind_new(minds, loop, whose, sid, &mind), TEDDY_OK);
+}
+
+/* A toy that leaves and comes back plays on; another one does not. */
+static void coming_back_is_play(void **state)
+{
+    static const struct process_session other = {"toy", "kid2"};
+    (void)state;
+    say(".Yes.");
+    let_time_pass();
+    open_another(&who);
+    say(".Yes.");
+    assert_true(mind->unsaved_ms >= 50);
+    uint64_t so_far = mind->unsaved_ms;
+    let_time_pass();
+    open_another(&other);
+    say(".Yes.");
+    assert_true(mind->unsaved_ms < 50);
+    open_another(&who);
+    say(".Yes.");
+    assert_true(mind->unsaved_ms >= so_far + 50);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_is_bounded),       T(an_answer_that_breaks_off),
-        T(what_is_not_the_backends_fault_is_told), T(without_a_fallback_there_is_a_clear_error),
-        T(a_fallback_that_fails_ends_it),          T(blocked_in_the_middle)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_is_bounded),
+                                       T(an_answer_that_breaks_off),
+                                       T(what_is_not_the_backends_fault_is_told),
+                                       T(without_a_fallback_there_is_a_clear_error),
+                                       T(a_fallback_that_fails_ends_it),
+                                       T(blocked_in_the_middle),
+                                       T(an_answer_without_a_word),
+                                       T(danger_is_heard_when_the_day_is_over),
+                                       T(coming_back_is_play)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

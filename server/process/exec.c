@@ -17,7 +17,8 @@
 
 #define LOOPS_MAX   64
 #define ID_MAX      32
-#define GARBAGE_MAX 100 /* lines of one life of the program that were no answers */
+#define END_MS      2000 /* from the end of their stdin to SIGKILL, at the server's end */
+#define GARBAGE_MAX 100  /* lines of one life of the program that were no answers */
 
 struct exec;
 
@@ -384,11 +385,14 @@ static void exec_stop(void *shared, struct loop *loop)
 {
     struct exec *x = shared;
     unsigned i = loop_index(loop);
+    int patience_ms = END_MS; /* with all of them together */
     x->stopped = true;
     if (x->ends[i])
         caller_stop(&x->ends[i]->caller);
     for (unsigned n = 0; i == 0 && n < x->worker_count; n++)
-        exec_child_stop(&x->workers[n].child);
+        exec_child_hang_up(&x->workers[n].child);
+    for (unsigned n = 0; i == 0 && n < x->worker_count; n++)
+        exec_child_stop(&x->workers[n].child, &patience_ms);
 }
 
 static int exec_session_new(void *shared, struct loop *loop, const struct process_session *who,

@@ -17,7 +17,6 @@
 
 #define BACKOFF_MIN_MS 250
 #define BACKOFF_MAX_MS 30000
-#define END_MS         2000 /* from the end of its stdin to SIGKILL, at the server's end */
 
 /* Nothing of ours: a program inherits no secret by way of the environment. */
 static char *const ENVIRONMENT[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", NULL};
@@ -169,8 +168,23 @@ static void on_in(struct loop *loop, struct loop_io *io, uint32_t events)
         flush(c);
 }
 
+/* What it has read goes. */
+static void drop_written(struct exec_child *c)
+{
+    struct buffer *b = &c->waiting;
+    size_t len = b->len - c->written;
+    if (c->written == 0)
+        return;
+    memmove(b->p, b->p + c->written, len);
+    wipe(b->p + len, c->written);
+    b->len = len;
+    c->written = 0;
+}
+
 bool exec_child_write(struct exec_child *c, struct span line)
 {
+    if (c->waiting.len + line.len + 1 > EXEC_WAITING_MAX)
+        drop_written(c);
     if (c->in.fd < 0 || c->waiting.len + line.len + 1 > EXEC_WAITING_MAX ||
         buffer_add(&c->waiting, line, EXEC_WAITING_MAX) != TEDDY_OK)
         return false;
@@ -332,16 +346,23 @@ void exec_child_start(struct exec_child *c, struct loop *loop)
     start(c);
 }
 
-/* It reads the end of its stdin and may tidy up; one that does not is killed. */
-void exec_child_stop(struct exec_child *c)
+void exec_child_hang_up(struct exec_child *c)
 {
     if (!c->loop)
         return;
     loop_timer_unset(c->loop, &c->again);
     close_io(c, &c->in);
-    for (int waited_ms = 0; c->pid && waitpid(c->pid, NULL, WNOHANG) == 0; waited_ms += 10) {
-        if (waited_ms == END_MS)
+}
+
+void exec_child_stop(struct exec_child *c, int *patience_ms)
+{
+    if (!c->loop)
+        return;
+    exec_child_hang_up(c);
+    while (c->pid && waitpid(c->pid, NULL, WNOHANG) == 0) {
+        if (*patience_ms <= 0)
             kill(-c->pid, SIGKILL);
+        *patience_ms -= 10;
         usleep(10000);
     }
     c->pid = 0;

@@ -47,8 +47,10 @@ void exec_child_start(struct exec_child *c, struct loop *loop); /* the loop's th
 /* Writes a line, with its end. False: it does not run, or does not read. */
 TEDDY_MUST_CHECK bool exec_child_write(struct exec_child *c, struct span line);
 void exec_child_kill(struct exec_child *c); /* handler->gone follows, and a new start */
-/* It goes for good, without a word; its loop does not run any more. */
-void exec_child_stop(struct exec_child *c);
+/* It goes for good, without a word; its loop does not run any more. It hears the end of its stdin,
+ * and may tidy up for as long as there is patience, which is taken from; then it is killed. */
+void exec_child_hang_up(struct exec_child *c);
+void exec_child_stop(struct exec_child *c, int *patience_ms);
 void exec_child_fini(struct exec_child *c);
 
 #endif

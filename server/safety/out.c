@@ -99,6 +99,25 @@ static bool tells_secret(const struct safety_out *o, const struct folded *f)
     return false;
 }
 
+bool safety_audible(struct span text)
+{
+    utf8proc_int32_t cp;
+
+    for (size_t at = 0; at < text.len;) {
+        utf8proc_ssize_t n =
+            utf8proc_iterate((const uint8_t *)text.p + at, (utf8proc_ssize_t)(text.len - at), &cp);
+        if (n < 1)
+            return true; /* whatever it is, it is not nothing */
+        utf8proc_category_t c = utf8proc_category(cp);
+        if ((c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO) ||
+            (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO) ||
+            (c >= UTF8PROC_CATEGORY_SM && c <= UTF8PROC_CATEGORY_SO))
+            return true;
+        at += (size_t)n;
+    }
+    return false;
+}
+
 /* --- where a sentence ends --- */
 
 enum end_kind { END_NONE, END_SPACE /* ends one when a space follows */, END_ALWAYS, END_NOW };

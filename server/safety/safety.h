@@ -105,6 +105,10 @@ enum safety_moment {
 struct span safety_line(const struct safety *s, const struct safety_who *who,
                         enum safety_moment moment, enum safety_category category, uint32_t turn);
 
+/* Whether there is anything to be heard in it: a letter, a digit or a sign, not blanks and
+ * punctuation alone. */
+bool safety_audible(struct span text);
+
 /* An answer on its way out, sentence by sentence. */
 
 enum safety_say {

@@ -108,6 +108,15 @@ class Alerts(WithMind):
         await self.until_empty()
         self.assertEqual(sorted(a["device_id"] for a in self.service.taken), sorted([toy.device_id, other.device_id]))
 
+    async def test_raised_when_the_day_is_over(self):
+        toy, ws = await self.talk()
+        await self.settings(toy, "quiet=00:01-00:00")
+        self.assertIn("quiet time", await self.say("hello", ws))
+        self.assertIn("grown-up", await self.say(WORDS, ws))
+        told = await asyncio.to_thread(self.service.wait_taken, 1)
+        self.assertEqual(told["child_id"], toy.child_id)
+        await self.until_empty()
+
     async def test_over_a_kill(self):
         self.service.failures = -1  # until further notice
         toy, ws = await self.talk()

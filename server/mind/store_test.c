@@ -1,0 +1,248 @@
+/* A store that is slow or stuck: an alert is written before the toy answers, and nothing that the
+ * store keeps waiting leaves the toy silent. */
+#include <semaphore.h>
+
+#include "mind/internal.h"
+#include "proto/text.h"
+#include "store/test_store.h"
+
+static struct place place;
+static struct store *store;
+static struct loop *loop;
+static struct safety *safety;
+static struct minds *minds;
+static struct mind *mind;
+static const struct process_session who = {"toy", "kid"};
+static struct process_sink sink;
+static char heard[1024];
+static unsigned ends;
+
+/* ---- Who answers, and who hears ---- */
+
+static int session_new(void *shared, struct loop *l, const struct process_session *whose,
+                       void **session)
+{
+    (void)shared;
+    (void)l;
+    (void)whose;
+    *session = heard;
+    return TEDDY_OK;
+}
+
+static void nothing(void *session)
+{
+    (void)session;
+}
+
+static void utter(void *session, const struct process_turn *turn, struct process_sink *to)
+{
+    (void)session;
+    (void)turn;
+    to->reply(to, span_of("Hello there."), true);
+}
+
+static const struct processor BACKEND = {.name = "chat",
+                                         .session_new = session_new,
+                                         .session_free = nothing,
+                                         .utter = utter,
+                                         .cancel = nothing};
+static const struct process backend = {&BACKEND, NULL};
+
+static void on_reply(struct process_sink *s, struct span text, bool done)
+{
+    (void)s;
+    assert_int_equal(ends, 0);
+    strncat(heard, text.p, text.len);
+    ends += done;
+}
+
+static void on_fail(struct process_sink *s, const char *code, const char *detail)
+{
+    (void)s;
+    (void)code;
+    fail_msg("%s", detail);
+}
+
+static void say(const char *words)
+{
+    heard[0] = '\0';
+    ends = 0;
+    mind_utter(mind, span_of(words), &sink);
+}
+
+/* ---- What holds the store up ---- */
+
+struct hold {
+    struct store_job job;
+    sem_t begun, end;
+};
+
+static int run_hold(struct store_tx *tx, struct store_job *job)
+{
+    struct hold *h = (struct hold *)job;
+    (void)tx;
+    sem_post(&h->begun);
+    sem_wait(&h->end);
+    return TEDDY_OK;
+}
+
+static void held(struct store_job *job)
+{
+    (void)job;
+}
+
+static void hold(struct hold *h, int (*queue)(struct store *s, struct store_job *job))
+{
+    *h = (struct hold){.job = {.run = run_hold, .done = held}};
+    sem_init(&h->begun, 0, 0);
+    sem_init(&h->end, 0, 0);
+    assert_int_equal(queue(store, &h->job), TEDDY_OK);
+    sem_wait(&h->begun);
+}
+
+/* ---- Time ---- */
+
+static bool (*awaited)(void);
+
+static void look(struct loop *l, struct loop_timer *timer)
+{
+    if (awaited())
+        loop_stop(l);
+    else
+        loop_timer_set(l, timer, loop_now_ms(l) + 1);
+}
+
+static void until(bool (*what)(void))
+{
+    struct loop_timer timer = {.fire = look};
+    awaited = what;
+    loop_timer_set(loop, &timer, loop_now_ms(loop) + 1);
+    loop_run(loop);
+}
+
+static bool has_ended(void)
+{
+    return ends == 1;
+}
+
+static bool waits_for_alert(void)
+{
+    return mind->alert != NULL || ends == 1;
+}
+
+static void patience_ends(void)
+{
+    assert_non_null(mind->later.prev);
+    loop_timer_set(loop, &mind->later, loop_now_ms(loop));
+}
+
+static int bind_body(struct store_tx *tx, void *arg)
+{
+    uint8_t secret[LIMIT_SECRET_LEN];
+    (void)arg;
+    secret_of(1, secret);
+    assert_int_equal(store_device_add(tx, who.device, secret, 1), TEDDY_OK);
+    return bind_child(tx, who.device, who.child, 0x70, 100);
+}
+
+static int setup(void **state)
+{
+    static const uint8_t sid[STORE_JTI_LEN];
+    struct safety_config own = {NULL, NULL, false, false};
+    char err[256];
+    (void)state;
+    place_make(&place);
+    store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
+    assert_int_equal(in_write(store, bind_body, NULL), TEDDY_OK);
+    assert_int_equal(loop_new(&loop, 0), TEDDY_OK);
+    assert_int_equal(safety_open(&own, &safety, err, sizeof err), TEDDY_OK);
+    struct mind_config config = {.process = &backend, .safety = safety, .store = store};
+    assert_int_equal(minds_open(&config, &minds, err, sizeof err), TEDDY_OK);
+    assert_int_equal(mind_new(minds, loop, &who, sid, &mind), TEDDY_OK);
+    sink = (struct process_sink){.reply = on_reply, .fail = on_fail};
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    mind_free(mind);
+    store_close(store);
+    minds_stop(minds, loop);
+    loop_free(loop);
+    minds_close(minds);
+    safety_close(safety);
+    place_remove(&place);
+    return 0;
+}
+
+/* ---- Tests ---- */
+
+static void an_alert_is_written_first(void **state)
+{
+    static struct hold h;
+    (void)state;
+    hold(&h, store_write);
+    say("i want to kill myself");
+    until(waits_for_alert);
+    assert_int_equal(ends, 0);
+    sem_post(&h.end);
+    until(has_ended);
+    assert_non_null(strstr(heard, "grown-up"));
+    say("hello");
+    until(has_ended);
+    assert_string_equal(heard, "Hello there.");
+}
+
+static void but_not_for_ever(void **state)
+{
+    static struct hold h;
+    (void)state;
+    hold(&h, store_write);
+    say("i want to kill myself");
+    until(waits_for_alert);
+    patience_ends();
+    until(has_ended);
+    assert_non_null(strstr(heard, "grown-up"));
+    sem_post(&h.end);
+}
+
+static void a_toy_that_leaves_meanwhile(void **state)
+{
+    static struct hold h;
+    (void)state;
+    hold(&h, store_write);
+    say("i want to kill myself");
+    until(waits_for_alert);
+    mind_cancel(mind);
+    sem_post(&h.end);
+    say("hello");
+    until(has_ended);
+    assert_string_equal(heard, "Hello there.");
+}
+
+static void a_profile_that_does_not_come(void **state)
+{
+    static struct hold h;
+    (void)state;
+    hold(&h, store_read);
+    say("hello");
+    assert_int_equal(ends, 0);
+    patience_ends();
+    until(has_ended);
+    assert_true(heard[0] != '\0');
+    assert_null(strstr(heard, "Hello there."));
+    sem_post(&h.end);
+    say("hello");
+    until(has_ended);
+    assert_string_equal(heard, "Hello there.");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {T(an_alert_is_written_first), T(but_not_for_ever),
+                                       T(a_toy_that_leaves_meanwhile),
+                                       T(a_profile_that_does_not_come)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
