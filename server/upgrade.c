@@ -45,9 +45,9 @@ int upgrade_keep(struct server *s, const char *database)
     struct store_schema schema;
     if (s->app.config.upgrade_backup_days == 0)
         return TEDDY_OK;
-    store_schema_of(database, &schema);
-    if (schema.version == 0 || schema.version >= schema.known)
-        return TEDDY_OK;
+    int rc = store_schema_of(database, &schema, s->error, sizeof s->error);
+    if (rc != TEDDY_OK || schema.version == 0 || schema.version >= schema.known)
+        return rc;
     if (schema.sealed)
         return keep(s, database, &schema);
     LOG(LOG_WARN, "upgrade_backup", LOG_N("schema", schema.version),
@@ -55,10 +55,26 @@ int upgrade_keep(struct server *s, const char *database)
     return TEDDY_OK;
 }
 
-/* What a start that was killed has left of one has a further end to its name. */
+/* Or what a start that was killed has left of one. Whoever wants to keep one gives it another
+ * name. */
 static bool is_backup(const char *name)
 {
-    return strncmp(name, NAME_START, sizeof NAME_START - 1) == 0 && strstr(name, NAME_END) != NULL;
+    if (strncmp(name, NAME_START, sizeof NAME_START - 1) != 0)
+        return false;
+    name += sizeof NAME_START - 1;
+    size_t digits = strspn(name, "0123456789");
+    return digits > 0 && (strcmp(name + digits, NAME_END) == 0 ||
+                          strcmp(name + digits, NAME_END ".partial") == 0);
+}
+
+/* By a clock that was wrong when it was made it would never be too old. */
+static bool is_old(int dir, const char *name, const struct stat *st, uint64_t keep_s)
+{
+    static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+    uint64_t now_s = app_now_s(), made_s = st->st_mtime > 0 ? (uint64_t)st->st_mtime : 0;
+    if (made_s > now_s)
+        (void)utimensat(dir, name, now, AT_SYMLINK_NOFOLLOW);
+    return made_s + keep_s <= now_s;
 }
 
 void upgrade_tidy(const struct server *s)
@@ -69,7 +85,7 @@ void upgrade_tidy(const struct server *s)
     while (d != NULL && (e = readdir(d)) != NULL) {
         struct stat st;
         if (!is_backup(e->d_name) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-            (uint64_t)st.st_mtime + keep_s > app_now_s())
+            !is_old(dirfd(d), e->d_name, &st, keep_s))
             continue;
         if (unlinkat(dirfd(d), e->d_name, 0) == 0)
             LOG(LOG_INFO, "upgrade_backup_removed", LOG_S("file", e->d_name));

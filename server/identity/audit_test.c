@@ -9,6 +9,7 @@
 
 #include "identity/audit_verify.h"
 #include "store/children.h"
+#include "store/internal.h"
 
 static struct place place;
 static struct store *store;
@@ -99,6 +100,37 @@ static void assert_fault(const char *fault)
     assert_int_equal(in_read(store, look, &seen), TEDDY_OK);
     if (strstr(seen.v.fault, fault) == NULL)
         fail_msg("'%s' is not in '%s'", fault, seen.v.fault);
+}
+
+static int add_of_kid(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    return audit_add(tx, &(struct audit_event){.event = "e", .actor = "test", .child_id = "kid"});
+}
+
+/* Between the two, another job of its group is undone; then all of the group is. */
+static int undone_twice(struct store_tx *tx, void *arg)
+{
+    assert_int_equal(add_of_kid(tx, arg), TEDDY_OK);
+    audit_undone(tx);
+    assert_int_equal(add_of_kid(tx, arg), TEDDY_OK);
+    return TEDDY_EDUP;
+}
+
+static int has_key(struct store_tx *tx, void *arg)
+{
+    uint8_t child[AUDIT_CHILD_LEN];
+    (void)arg;
+    return audit_child(tx, "kid", false, child);
+}
+
+static void a_pseudonym_has_its_key(void **state)
+{
+    (void)state;
+    assert_int_equal(in_write(store, undone_twice, NULL), TEDDY_EDUP);
+    assert_int_equal(in_read(store, has_key, NULL), TEDDY_ENOTFOUND);
+    assert_int_equal(in_write(store, add_of_kid, NULL), TEDDY_OK);
+    assert_int_equal(in_read(store, has_key, NULL), TEDDY_OK);
 }
 
 /* ---- Groups of jobs, of which some are undone ---- */
@@ -555,6 +587,7 @@ int main(void)
         TEST(a_head_does_not_pass_for_an_anchor),
         TEST(the_key_is_its_owners_alone),
         TEST(a_child_keeps_its_pseudonym_until_it_is_forgotten),
+        TEST(a_pseudonym_has_its_key),
         TEST(what_is_remembered_is_what_the_store_has),
         TEST(many_children_stay_apart),
         cmocka_unit_test(hmac_is_hmac),

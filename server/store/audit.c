@@ -12,7 +12,7 @@
 struct audit_chain {
     struct audit_hasher *hasher;
     struct audit_names *names;
-    bool made; /* a child's key, in the present transaction */
+    bool made; /* a child's key, since something was last kept */
     bool known;
     int64_t n;
     uint8_t hash[AUDIT_HASH_LEN];
@@ -49,7 +49,8 @@ void audit_chain_free(struct audit_chain *c)
     free(c);
 }
 
-/* A pseudonym whose key was undone is nobody's. */
+/* A pseudonym whose key was undone is nobody's. Where only one job of several was, the key may be
+ * another's, and undone later: until all is kept, each time. */
 void audit_undone(struct store_tx *tx)
 {
     if (tx->audit == NULL)
@@ -57,7 +58,6 @@ void audit_undone(struct store_tx *tx)
     tx->audit->known = false;
     if (tx->audit->made)
         audit_names_clear(tx->audit->names);
-    tx->audit->made = false;
 }
 
 void audit_kept(struct store_tx *tx)

@@ -52,7 +52,8 @@ int audit_rows(struct store_tx *tx, int64_t after,
 }
 
 /* Where the list goes on: the toy's newest event, or the one before `before`. */
-static int list_from(struct store_tx *tx, const char *device_id, int64_t before, int64_t *n)
+static int list_from(struct store_tx *tx, const char *device_id, int64_t before, bool *listed,
+                     int64_t *n)
 {
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_AUDIT_TOY, "SELECT row, event FROM device WHERE device_id = ?1");
@@ -60,7 +61,8 @@ static int list_from(struct store_tx *tx, const char *device_id, int64_t before,
     int err = tx_row(tx, st);
     *n = err == TEDDY_OK ? sqlite3_column_int64(st, 1) : 0;
     err = tx_end(st, err);
-    if (err != TEDDY_OK || before == 0)
+    *listed = err == TEDDY_OK && *n > 0;
+    if (!*listed || before == 0)
         return err;
     st = tx_stmt(tx, STMT_AUDIT_PREV, "SELECT prev FROM audit WHERE n = ?1 AND device_id = ?2");
     bind_u64(st, 1, (uint64_t)before);
@@ -74,9 +76,8 @@ int audit_of_device(struct store_tx *tx, const char *device_id, int64_t before,
                     bool (*each)(void *arg, const struct audit_row *), void *arg, bool *listed)
 {
     int64_t n = 0;
-    int err = list_from(tx, device_id, before, &n);
-    *listed = err == TEDDY_OK && (n > 0 || before > 0);
-    bool more = err == TEDDY_OK;
+    int err = list_from(tx, device_id, before, listed, &n);
+    bool more = err == TEDDY_OK && *listed;
     while (more && n > 0) {
         sqlite3_stmt *st = tx_stmt(tx, STMT_AUDIT_ROW,
                                    "SELECT n, at_ms, event, device_id, child, actor, detail, hash,"

@@ -139,21 +139,47 @@ int store_backup_copy(const char *from, const char *to, const struct backup_watc
     return rc == TEDDY_OK ? leave_log(to, err, cap) : rc;
 }
 
-void store_schema_of(const char *path, struct store_schema *out)
+static int number_of(struct store_tx *tx, const char *name, const char *sql, int *out, char *err,
+                     size_t cap)
+{
+    sqlite3_stmt *st = row_of(tx, sql);
+    if (st == NULL)
+        return tx_explain(tx, name, err, cap);
+    *out = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    return TEDDY_OK;
+}
+
+static int read_schema(struct store_tx *tx, const char *path, struct store_schema *out, char *err,
+                       size_t cap)
+{
+    int there = 0, swept = 0;
+    int rc = schema_check(tx, path, &out->version, err, cap);
+    if (rc == TEDDY_OK)
+        rc = number_of(tx, path, "SELECT count(*) FROM sqlite_schema WHERE name = 'seal_key'",
+                       &there, err, cap);
+    if (rc == TEDDY_OK && there > 0)
+        rc = number_of(tx, path, "SELECT coalesce((SELECT swept FROM seal_key), 0)", &swept, err,
+                       cap);
+    out->sealed = rc == TEDDY_OK && swept == 1;
+    return rc;
+}
+
+int store_schema_of(const char *path, struct store_schema *out, char *err, size_t cap)
 {
     struct store_tx tx = {0};
-    struct backup_facts facts = {0};
     struct log_vfs pages;
-    char err[512];
     *out = (struct store_schema){.known = schema_known()};
-    if (access(path, F_OK) != 0 || log_vfs_add(&pages, NULL) != TEDDY_OK)
-        return;
-    if (open_source(&tx, path, pages.name, err, sizeof err) == TEDDY_OK) {
-        out->sealed = read_facts(&tx, path, &facts, err, sizeof err) == TEDDY_OK;
-        out->version = facts.schema;
-    }
+    if (access(path, F_OK) != 0)
+        return TEDDY_OK;
+    if (log_vfs_add(&pages, NULL) != TEDDY_OK)
+        return refuse(path, "there is no memory", err, cap);
+    int rc = open_source(&tx, path, pages.name, err, cap);
+    if (rc == TEDDY_OK)
+        rc = read_schema(&tx, path, out, err, cap);
     tx_close(&tx);
     log_vfs_remove(&pages);
+    return rc;
 }
 
 /* ---- Whether it is whole ---- */

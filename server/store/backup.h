@@ -27,13 +27,14 @@ struct backup_watch {
 };
 
 struct store_schema {
-    int version; /* of the database; 0: there is none, or it cannot be read, or is no database of
-                    ours */
+    int version; /* of the database; 0: there is none, or nothing is in it */
     int known;   /* that this program brings it to */
-    bool sealed; /* its secrets are: a copy of it can be made */
+    bool sealed; /* its secrets are, and stand nowhere in the clear: it may be copied */
 };
 
-void store_schema_of(const char *path, struct store_schema *out);
+/* TEDDY_ESTORE with err: it cannot be read, or is newer, or another program's. */
+TEDDY_MUST_CHECK int store_schema_of(const char *path, struct store_schema *out, char *err,
+                                     size_t cap);
 
 /* Copies the database `from`, which a server may have open, over the file `to`, which exists. The
  * writer does not wait for it; its log grows meanwhile. `to` is one file then, without a log, and

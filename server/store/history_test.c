@@ -6,6 +6,7 @@
 #include "store/children.h"
 #include "store/fleet.h"
 #include "store/history.h"
+#include "store/internal.h"
 #include "store/test_store.h"
 
 static struct place place;
@@ -309,6 +310,12 @@ static void events(const char *device, int64_t before, bool is_listed, const cha
     assert_int_equal(e.listed, is_listed);
 }
 
+static int unlist_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    return sqlite3_exec(tx->db, "UPDATE device SET event = 0", NULL, NULL, NULL);
+}
+
 static void a_toys_events_are_a_list(void **state)
 {
     (void)state;
@@ -319,6 +326,9 @@ static void a_toys_events_are_a_list(void **state)
     events("b", 4, true, "2 ");
     events("b", 3, true, ""); /* another's */
     events("x", 0, false, "");
+    run(unlist_body, NULL); /* as those of an older release */
+    events("b", 0, false, "");
+    events("b", 4, false, "");
     run(remove_body, NULL);
     events("a", 0, false, "");
 }

@@ -70,10 +70,11 @@ static const char pseudonyms[] = "DELETE FROM child WHERE NOT EXISTS (SELECT 1 F
     "DELETE FROM " table " AS t WHERE NOT EXISTS (SELECT 1 FROM device d JOIN former.device f"     \
     " ON f.device_id = d.device_id JOIN former." table " o ON (o.device_row, o.child_id, o.n) ="   \
     " (f.row, t.child_id, t.n) WHERE d.row = t.device_row AND o.at_s = t.at_s);"
-static const char conversations[] =
-    LEFT("profile") LEFT("turn") LEFT("played") LEFT("blocked") LEFT("alert")
-        LEFT("blocked_words") "DELETE FROM limits AS t WHERE NOT EXISTS"
-                              " (SELECT 1 FROM former.device f WHERE f.child_id = t.child_id);"
+static const char conversations[] = LEFT("profile") LEFT("turn") LEFT("played") LEFT("blocked")
+    LEFT("blocked_words") "DELETE FROM limits AS t WHERE NOT EXISTS"
+                          " (SELECT 1 FROM former.device f WHERE f.child_id = t.child_id)"
+                          " AND NOT EXISTS"
+                          " (SELECT 1 FROM device d WHERE d.child_id = t.child_id);"
     /* Words that the former one has let go do not come back … */
     GONE("turn") GONE("blocked_words")
     /* … and what was set since the backup stays set. */
@@ -84,7 +85,30 @@ static const char conversations[] =
     " p.alert_words, p.set_s FROM former.profile p JOIN former.device f ON f.row = p.device_row"
     " JOIN device d ON d.device_id = f.device_id AND d.child_id = p.child_id"
     " LEFT JOIN profile t ON t.device_row = d.row AND t.child_id = p.child_id"
-    " WHERE p.set_s >= coalesce(t.set_s, 0);";
+    " WHERE p.set_s >= coalesce(t.set_s, 0);"
+    /* What was played since counts: a day has no more minutes for it. */
+    "INSERT INTO played (device_row, child_id, day, seconds) SELECT d.row, p.child_id, p.day,"
+    " p.seconds FROM former.played p JOIN former.device f ON f.row = p.device_row"
+    " JOIN device d ON d.device_id = f.device_id AND d.child_id = p.child_id WHERE true"
+    " ON CONFLICT DO UPDATE SET seconds = max(seconds, excluded.seconds);";
+
+/* Who takes alerts knows them by their numbers: none is given twice. */
+#define ALERT_NUMBERS(from)                                                                        \
+    "INSERT INTO main.sqlite_sequence (name, seq) SELECT 'alert', 0 WHERE NOT EXISTS"              \
+    " (SELECT 1 FROM main.sqlite_sequence WHERE name = 'alert');"                                  \
+    "UPDATE main.sqlite_sequence SET seq = max(seq, " from ") WHERE name = 'alert'"
+
+/* One that was delivered since is not sent again, and one that still waits is not lost. */
+static const char alerts[] =
+    "DELETE FROM alert WHERE n NOT IN (SELECT n FROM former.alert) AND n <="
+    " (SELECT seq FROM former.sqlite_sequence WHERE name = 'alert');"
+    "INSERT OR REPLACE INTO alert (n, device_row, child_id, category, words, at_s, due_s, tries)"
+    " SELECT o.n, d.row, o.child_id, o.category, o.words, o.at_s, o.due_s, o.tries"
+    " FROM former.alert o JOIN former.device f ON f.row = o.device_row"
+    " JOIN device d ON d.device_id = f.device_id;" ALERT_NUMBERS(
+        "coalesce((SELECT seq FROM former.sqlite_sequence WHERE name = 'alert'), 0)");
+/* More than were given since the backup. */
+static const char alert_numbers_lost[] = ALERT_NUMBERS("seq + 1000000");
 
 /* A toy's past, the same. */
 #define STRANGE(table)                                                                             \
@@ -221,6 +245,7 @@ static int follow(struct store_tx *tx, const struct restore_job *job, struct res
               run_steps(tx, known, sizeof known / sizeof known[0], out) && stepped(job, 3) &&
               sqlite3_exec(tx->db, pseudonyms, NULL, NULL, NULL) == SQLITE_OK && stepped(job, 4) &&
               sqlite3_exec(tx->db, conversations, NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(tx->db, alerts, NULL, NULL, NULL) == SQLITE_OK &&
               sqlite3_exec(tx->db, history, NULL, NULL, NULL) == SQLITE_OK && stepped(job, 5) &&
               sqlite3_exec(tx->db, numbers, NULL, NULL, NULL) == SQLITE_OK && stepped(job, 6);
     return ok ? TEDDY_OK : blame(tx, job, err, cap);
@@ -243,6 +268,8 @@ static int change(struct store_tx *tx, const struct restore_job *job, struct res
     int rc = ok && job->former != NULL ? follow(tx, job, out, err, cap) : TEDDY_OK;
     if (rc != TEDDY_OK)
         return rc;
+    if (job->former == NULL)
+        ok = ok && sqlite3_exec(db, alert_numbers_lost, NULL, NULL, NULL) == SQLITE_OK;
     ok = ok && run_steps(tx, ended, sizeof ended / sizeof ended[0], out) && stepped(job, STEPS);
     ok = ok && store_epoch_open(tx, job->now_s) == TEDDY_OK;
     if (!ok)

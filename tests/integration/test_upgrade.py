@@ -283,6 +283,14 @@ class Backup(Case):
         self.assertEqual((done.returncode, self.version()), (1, self.OLDEST), done.stderr)
         self.assertIn("is no backup", done.stderr)
         os.unlink(mine)
+        # Nor is one without a copy of it, though what is wrong with it would not keep it from being upgraded.
+        with closing(server.database()) as db:
+            db.execute("create index of_mine on device (seen_s)")
+        done = self.run_teddyd()
+        self.assertEqual((done.returncode, self.version(), self.backups()), (1, self.OLDEST, []), done.stderr)
+        self.assertRegex(done.stderr, "backup before the upgrade .* of_mine is another's")
+        with closing(server.database()) as db:
+            db.execute("drop index of_mine")
         server.config["upgrade_backup_days"] = 0
         server.start()
         self.assertEqual((self.version(), self.backups()), (known, []))
@@ -328,9 +336,19 @@ class Backup(Case):
         os.utime(os.path.join(server.data, name), (old, old))
         left = os.path.join(server.data, name + ".partial")
         shutil.copy(os.path.join(server.data, name), left)
+        mine = os.path.join(server.data, name + ".mine")
+        shutil.copy2(os.path.join(server.data, name), mine)
+        wrong = os.path.join(server.data, "upgrade-from-schema-1.backup")  # made by a clock that was ahead
+        shutil.copy(left, wrong)
+        os.utime(wrong, (time.time() + 10 * 365 * 86400,) * 2)
         server.restart()
         server.log.wait(f"event=upgrade_backup_removed file={re.escape(name)}$")
-        self.assertEqual(self.backups(), [name + ".partial"], "which is younger")
+        server.terminate()
+        self.assertEqual(self.backups(), sorted(map(os.path.basename, (left, mine, wrong))), "younger, or nobody's but mine")
+        self.assertLess(os.path.getmtime(wrong), time.time() + 60)
+        os.unlink(wrong)
+        os.unlink(mine)
+        server.start()
 
 
 if __name__ == "__main__":
