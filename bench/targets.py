@@ -179,9 +179,12 @@ def _loops(book, plan):
 
 def _talk(book, plan):
     count = plan["talk"]
+    proxy, turns = (book.median("talk", *of) for of in (("p99 added, ms", "floor, all cores"),
+                                                        ("answers a second", "two loops, all cores")))
+    beside = "" if proxy is None or turns is None else f", {turns:,.0f} turns a second; through the raw epoll proxy: {proxy:.1f}"
     return [Target("Talk", f"{count:,} toys talk through a backend of 500 ms: ≤ 5 ms added at p99",
                    book.median("talk", "p99 added, ms", "two loops, all cores"), "<=", 5,
-                   "ms, two loops on two cores, which the generator and the backend share"),
+                   "ms, two loops on two cores, which the generator and the backend share" + beside),
             Target("Talk", "memory while they do is bounded",
                    book.median("talk memory", "at most", "two loops, all cores"), "<=",
                    65536, "bytes a toy, with its connection to the backend", "{:,.0f}")]

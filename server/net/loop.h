@@ -86,8 +86,9 @@ ssize_t loop_send(struct loop *loop, struct loop_io *io, const void *data, size_
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
                     uint64_t at_ms); /* moves one already set */
 void loop_timer_unset(struct loop *loop, struct loop_timer *timer);
-/* Run at the end of the present round, after all ready descriptors: for work that gathers over a
- * round. From within such work: at the end of the next one, which then comes without waiting. */
+/* Run at the end of the present round, after all ready descriptors, or of each half millisecond of
+ * a longer one: for work that gathers over a round. From within such work: at the end of the next
+ * one, which then comes without waiting. */
 void loop_defer(struct loop *loop, struct loop_task *task);
 /* Heavy work that must not hold up the light: run behind all else of the round, and what it defers
  * behind it. What it leaves for another round it defers heavily again, and the rounds do not wait

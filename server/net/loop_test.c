@@ -252,6 +252,61 @@ static void deleted_io_hears_nothing(void **state)
     }
 }
 
+/* Two that are ready at once and take a millisecond each: what the first left does not wait for the
+ * second. */
+
+static struct loop_task left_behind;
+static unsigned slow_count, slow_before;
+
+static void see_how_many(struct loop *loop, struct loop_task *task)
+{
+    (void)loop;
+    (void)task;
+    slow_before = slow_count;
+}
+
+static void be_slow(struct loop *loop, struct loop_io *io, uint32_t events)
+{
+    struct timespec begin, now;
+    (void)events;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec < 1000000);
+    if (slow_count++ == 0) {
+        left_behind.run = see_how_many;
+        loop_defer(loop, &left_behind);
+    } else {
+        loop_stop(loop);
+    }
+    loop_io_del(loop, io);
+}
+
+static void a_long_round_gathers_no_longer(void **state)
+{
+    (void)state;
+    struct loop *loop;
+    struct loop_io slow[2];
+    int a[2], b[2];
+    assert_int_equal(loop_new(&loop, 0), TEDDY_OK);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
+    slow[0] = (struct loop_io){.fd = a[0], .ready = be_slow};
+    slow[1] = (struct loop_io){.fd = b[0], .ready = be_slow};
+    assert_int_equal(loop_io_add(loop, &slow[0], LOOP_READ), TEDDY_OK);
+    assert_int_equal(loop_io_add(loop, &slow[1], LOOP_READ), TEDDY_OK);
+    assert_int_equal(write(a[1], "x", 1), 1);
+    assert_int_equal(write(b[1], "x", 1), 1);
+    loop_run(loop);
+    assert_int_equal(slow_count, 2);
+    assert_int_equal(slow_before, 1);
+    loop_free(loop);
+    for (int i = 0; i < 2; i++) {
+        close(a[i]);
+        close(b[i]);
+    }
+}
+
 /* What runs in a round, in its order: l light, h heavy, a what the heavy left for its end. */
 
 static char order[8];
@@ -394,6 +449,7 @@ int main(void)
         cmocka_unit_test(runs_posted_tasks_once_in_order),
         cmocka_unit_test(free_runs_what_is_pending),
         cmocka_unit_test(deleted_io_hears_nothing),
+        cmocka_unit_test(a_long_round_gathers_no_longer),
         cmocka_unit_test(the_light_goes_before_the_heavy),
         cmocka_unit_test(a_timer_wakes_a_sleeping_loop),
         cmocka_unit_test(tells_how_long_each_round_took),

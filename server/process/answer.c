@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "process/delta.h"
 #include "process/mend.h"
 
 static void fail_as(struct answer *a, const char *what, enum backend_result result)
@@ -158,8 +159,14 @@ static void take_reply(struct answer *a, struct span json)
 
 static void take_object(struct answer *a, struct span json)
 {
+    char room[DELTA_ROOM];
+    struct span text;
     if (a->kind == ANSWER_REPLY) {
         take_reply(a, json);
+        return;
+    }
+    if (a->framing == FRAMING_EVENTS && delta_read(json, room, &text)) {
+        say(a, text);
         return;
     }
     json_t *root = load(json, &a->mended);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "process/answer.h"
+#include "process/delta.h"
 #include "process/mend.h"
 
 static char got[8192];
@@ -216,6 +217,64 @@ static void completions_are_read(void **state)
                         "failed 0: its content filter stopped it");
 }
 
+/* Deeper than proto/json reads: this event is read as a tree. */
+#define DEEP ",\"x\":[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]"
+
+static void the_usual_event_is_read_as_any(void **state)
+{
+    static const struct {
+        bool usual;
+        const char *members, *want;
+    } CASES[] = {
+        {true, "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" a\"}}]", "done: a"},
+        {true,
+         "\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"created\":1.5e3,\"error\":null,"
+         "\"choices\": [ {\"delta\":{\"role\":\"assistant\",\"content\":\"a\"},\"logprobs\":null,"
+         "\"finish_reason\":null,\"index\":0} ],\"usage\":null",
+         "done: a"},
+        {true, "\"choices\":[{\"delta\":{\"content\":\"\\\"\\u00e4\\ud83d\\ude00\\n\"}}]",
+         "done: \"\xC3\xA4\xF0\x9F\x98\x80\n"},
+        {true, "\"choices\":[{\"delta\":{\"content\":null}}]", "failed 0: its answer was empty"},
+        {true, "\"choices\":[{\"delta\":{}}]", "failed 0: its answer was empty"},
+        {false, "\"choices\":[{\"delta\":{\"content\":\"a\\u0000\\ud83d\"}}]",
+         "done: a\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {false, "\"choices\":[{\"delta\":{\"content\":\"a\xFF\"}}]", "done: a\xEF\xBF\xBD"},
+        {false, "\"choices\":[{\"delta\":{\"content\":7}}]", "failed 0: its answer was empty"},
+        {false, "\"choices\":[{\"delta\":7}]", "failed 0: its answer was empty"},
+        {false, "\"choices\":[{\"index\":1,\"delta\":{\"content\":\"a\"}}]",
+         "failed 0: its answer was empty"},
+        {false,
+         "\"choices\":[{\"index\":1,\"delta\":{\"content\":\"b\"}},"
+         "{\"index\":0,\"delta\":{\"content\":\"a\"}}]",
+         "done: a"},
+        {false, "\"choices\":[]", "failed 0: its answer was empty"},
+        {false, "\"choices\":{\"delta\":{\"content\":\"a\"}}", "failed 0: its answer was empty"},
+        {false, "\"choices\":[{\"delta\":{\"content\":\"b\",\"content\":\"a\"}}]", "done: a"},
+        {false, "\"choices\":[{\"delta\":{\"c\\u006fntent\":\"a\"}}]", "done: a"},
+        {false,
+         "\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"content_filter\"}]",
+         "failed 0: its content filter stopped it"},
+        {false, "\"error\":{},\"choices\":[{\"delta\":{\"content\":\"a\"}}]",
+         "failed 1: it answered with an error"},
+        {false, "\"object\":\"error\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]",
+         "failed 1: it answered with an error"},
+        {false, "\"object\":\"e\\u0072ror\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]",
+         "failed 1: it answered with an error"},
+    };
+    char json[512], stream[1024], room[DELTA_ROOM];
+    struct span text;
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        for (int deep = 0; deep < 2; deep++) {
+            snprintf(json, sizeof json, "{%s%s}", CASES[i].members, deep ? DEEP : "");
+            assert_int_equal(delta_read(span_of(json), room, &text), CASES[i].usual && !deep);
+            snprintf(stream, sizeof stream, "data: %s\n\ndata: [DONE]\n\n", json);
+            assert_string_equal(answer(ANSWER_CHAT, "text/event-stream", stream, 100),
+                                CASES[i].want);
+        }
+    }
+}
+
 static void a_status_says_whose_fault_it_is(void **state)
 {
     static const struct {
@@ -241,6 +300,7 @@ int main(void)
         cmocka_unit_test(thoughts_are_left_out),
         cmocka_unit_test(replies_are_read),
         cmocka_unit_test(completions_are_read),
+        cmocka_unit_test(the_usual_event_is_read_as_any),
         cmocka_unit_test(a_status_says_whose_fault_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,11 +35,19 @@ void buffer_fini(struct buffer *b)
     *b = (struct buffer){NULL, 0, 0};
 }
 
+#define STRETCH 256 /* bytes looked through for one end and then the other: not all for each line  \
+                     */
+
 static size_t find_end(const struct lines *l, struct span s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (s.p[i] == '\n' || (l->lone_cr && s.p[i] == '\r'))
-            return i;
+    for (size_t at = 0, n; at < s.len; at += n) {
+        n = s.len - at < STRETCH ? s.len - at : STRETCH;
+        const char *lf = memchr(s.p + at, '\n', n);
+        size_t before = lf ? (size_t)(lf - s.p) - at : n;
+        const char *cr = l->lone_cr ? memchr(s.p + at, '\r', before) : NULL;
+        if (cr || lf)
+            return (size_t)((cr ? cr : lf) - s.p);
+    }
     return s.len;
 }
 

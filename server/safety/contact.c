@@ -5,9 +5,11 @@
 #define LABEL_LEN  64 /* RFC 1035, and one */
 #define NAME_WORDS 5  /* of a street */
 
+/* One of these signs: letters and digits are not asked for. */
 static bool cp_is(const struct folded *f, size_t i, const char *set)
 {
-    return i < f->count && f->g[i].cp && f->g[i].cp < 0x80 && strchr(set, (int)f->g[i].cp);
+    return i < f->count && f->g[i].kind == GLYPH_SEP && f->g[i].cp && f->g[i].cp < 0x80 &&
+           strchr(set, (int)f->g[i].cp);
 }
 
 static bool ascii_word(const struct folded *f, size_t i)
@@ -121,7 +123,7 @@ static size_t scheme_at(const struct folded *f, size_t i)
         if (!word_is(f, i, schemes[k]))
             continue;
         size_t at = i + strlen(schemes[k]);
-        at += cp_is(f, at, "s");
+        at += word_is(f, at, "s");
         at = skip_spaces(f, at);
         if (!cp_is(f, at, ":"))
             continue;
@@ -361,10 +363,11 @@ static size_t any_at(const struct safety *s, const struct folded *f, size_t i, e
     return home_at(s, f, i);
 }
 
-void contact_find(const struct safety *s, const struct folded *f, struct pieces *out)
+void contact_find(const struct safety *s, struct folded *f, struct pieces *out)
 {
     out->count = 0;
     out->overflow = false;
+    lexicons_mark(s, f);
     for (size_t i = 0; i < f->count;) {
         enum contact what = CONTACT_LINK;
         size_t end = any_at(s, f, i, &what);

@@ -351,6 +351,7 @@ void fold_reverse(const struct folded *f, struct folded *out)
     for (size_t i = 0; i < f->count; i++) {
         out->g[i] = f->g[f->count - 1 - i];
         out->g[i].flags = 0;
+        out->g[i].lexicons = 0;
     }
     mark_words(out);
     mark_soft(out);

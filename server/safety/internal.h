@@ -42,6 +42,7 @@ struct glyph {
     uint32_t cp;
     uint16_t from, till; /* bytes of the source */
     uint16_t word;       /* 2 a word, 1 a character of a script without spaces */
+    uint16_t lexicons;   /* 1 << enum lexicon of those that begin here, see lexicons_mark */
     uint8_t kind, flags;
 };
 
@@ -118,7 +119,7 @@ struct pattern {
 };
 
 enum lexicon {
-    LEXICON_NONE,
+    LEXICON_NONE,   /* as a bit of a glyph: it was walked from */
     LEXICON_DIGIT,  /* value: 0 to 9 */
     LEXICON_TENS,   /* value: 10 to 99 */
     LEXICON_REPEAT, /* value: how often the next digit */
@@ -252,6 +253,9 @@ struct matches {
 };
 void match_all(const struct safety *s, struct folded *f, uint8_t direction,
                const struct safety_who *who, struct matches *out);
+/* Walks the lexicons once from each glyph that begins a word, so that lexicon_at, asked for many of
+ * them there, need not where there is none. */
+void lexicons_mark(const struct safety *s, struct folded *f);
 /* The longest entry of that lexicon at glyph `at`; its end, or 0. */
 size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
                   uint8_t *value);
@@ -275,7 +279,7 @@ struct pieces { /* in order, apart from each other */
     struct piece_out p[PIECES_MAX];
 };
 /* Personal data and links. */
-void contact_find(const struct safety *s, const struct folded *f, struct pieces *out);
+void contact_find(const struct safety *s, struct folded *f, struct pieces *out);
 /* Each looks at glyph i for one that begins there; returns the glyph behind it, or 0. */
 size_t number_at(const struct safety *s, const struct folded *f, size_t i, enum contact *what);
 size_t iban_at(const struct folded *f, size_t i);

@@ -391,12 +391,14 @@ void match_all(const struct safety *s, struct folded *f, uint8_t direction,
     drop_allowed(s, out);
 }
 
-size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
-                  uint8_t *value)
+/* Of the entries at glyph `at`: the lexicons they are of, as bits; of that of `kind`, LEXICON_NONE
+ * for none, where the longest ends and its value. */
+static uint16_t lexicon_walk(const struct safety *s, const struct folded *f, size_t at,
+                             enum lexicon kind, size_t *best, uint8_t *value)
 {
     const struct trie *t = &s->trie;
     uint32_t node = TRIE_LEXICON;
-    size_t best = 0;
+    uint16_t all = 1u << LEXICON_NONE;
 
     for (size_t i = at; i < f->count && node;) {
         bool space = f->g[i].kind == GLYPH_SEP;
@@ -406,12 +408,38 @@ size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enu
         i += !space;
         for (uint32_t k = node ? t->node_marks[node] : 0; k; k = t->marks[k - 1].next) {
             const struct pattern *p = &s->patterns[t->marks[k - 1].pattern];
-            if (p->lexicon == kind && (t->marks[k - 1].prefix || word_ends(f, i))) {
-                best = i;
-                if (value)
-                    *value = p->value;
+            if (!t->marks[k - 1].prefix && !word_ends(f, i))
+                continue;
+            all |= (uint16_t)(1u << p->lexicon);
+            if (p->lexicon == kind) {
+                *best = i;
+                *value = p->value;
             }
         }
     }
+    return all;
+}
+
+void lexicons_mark(const struct safety *s, struct folded *f)
+{
+    size_t best;
+    uint8_t value;
+
+    for (size_t i = 0; i < f->count; i++)
+        if (f->g[i].flags & GLYPH_START)
+            f->g[i].lexicons = lexicon_walk(s, f, i, LEXICON_NONE, &best, &value);
+}
+
+size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
+                  uint8_t *value)
+{
+    size_t best = 0;
+    uint8_t of_best = 0;
+
+    if (at >= f->count || (f->g[at].lexicons && !(f->g[at].lexicons & 1u << kind)))
+        return 0;
+    (void)lexicon_walk(s, f, at, kind, &best, &of_best);
+    if (best && value)
+        *value = of_best;
     return best;
 }

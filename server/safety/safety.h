@@ -90,7 +90,7 @@ bool safety_covers(const struct safety *s, struct span language);
  * and zero-width characters, personal data replaced by [phone number], [e-mail], [address],
  * [card number], [account number] or [link]. Returns its length; no NUL is added. cap of
  * 2 * text.len + 64 is always enough; when it is not, or when text is not UTF-8 or over
- * SAFETY_IN_MAX, v->blocked is set and 0 returned. Threads: any. Blocks: no. Allocates: no (160 KB
+ * SAFETY_IN_MAX, v->blocked is set and 0 returned. Threads: any. Blocks: no. Allocates: no (200 KB
  * of stack). */
 size_t safety_in(const struct safety *s, const struct safety_who *who, struct span text, char *out,
                  size_t cap, struct safety_verdict *v);
@@ -152,7 +152,7 @@ void safety_out_secret(struct safety_out *o, const struct safety_secret *secret)
  * a slower judge can thus be held by simply not calling on. end: nothing follows; TEDDY_AGAIN then
  * means that all was given. How the text was cut into chunks changes nothing. The sentences of an
  * answer that passes, one after another, are the answer. Threads: one at a time. Blocks: no.
- * Allocates: no (40 KB of stack). */
+ * Allocates: no (80 KB of stack). */
 TEDDY_MUST_CHECK int safety_out_next(struct safety_out *o, struct span *rest, bool end,
                                      struct safety_sentence *sentence);
 /* True when something was blocked: what follows is dropped, so the backend can be stopped. */
