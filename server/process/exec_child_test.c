@@ -52,7 +52,7 @@ static void one_that_always_lags(void **state)
 {
     struct exec_child c;
     char err[128];
-    int patience_ms = 2000;
+    int patience_ms = 0; /* it cannot end: nobody hears what it still says */
     (void)state;
     assert_int_equal(loop_new(&loop, 0), TEDDY_OK);
     assert_int_equal(exec_child_init(&c, "/bin/cat", &HANDLER, err, sizeof err), TEDDY_OK);
@@ -66,9 +66,7 @@ static void one_that_always_lags(void **state)
     size_t all = came;
     until(1200);
     assert_true(all < came);
-    exec_child_hang_up(&c);
     exec_child_stop(&c, &patience_ms);
-    assert_true(patience_ms > 0);
     exec_child_fini(&c);
     loop_free(loop);
 }
