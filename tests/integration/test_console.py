@@ -5,6 +5,8 @@ import json
 import os
 import re
 import secrets
+import select
+import signal
 import socket
 import time
 import urllib.parse
@@ -545,9 +547,42 @@ class Events(Console):
         with self.bearer() as other:
             self.assertEqual(other.status, 200)
 
+    def test_so_many_also_when_they_come_at_once(self):
+        token = self.server.admin_token("viewer", "--prefix", "mine-")
+        asking = [self.connect() for _ in range(12)]
+        os.kill(self.server.process.pid, signal.SIGSTOP)  # so that none has begun when the last one comes
+        try:
+            for s in asking:
+                s.sendall(f"GET /api/v1/admin/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        finally:
+            os.kill(self.server.process.pid, signal.SIGCONT)
+        statuses = [harness.status_of(s.recv(65536)) for s in asking]
+        for s in asking:
+            s.close()
+        self.assertEqual(sorted(statuses), [200] * 8 + [429] * 4)
+
     def test_a_head_only(self):
         answer = self.server.ask_admin("HEAD", "/events", self.tokens["viewer"])
         self.assertEqual((answer.status_code, answer.headers["Content-Type"]), (200, "text/event-stream"))
+
+
+class Crowd(harness.Case):
+    """Strangers who hold connections open to the console."""
+
+    CONFIG = {"admin_listen": "0", "connections_max": 16}
+    MAX = 16 + 1 + 16 + 48
+
+    def test_connections_are_bounded(self):
+        port = int(self.server.admin_url().removesuffix("/api/v1/admin").rsplit(":", 1)[1])
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(self.MAX + 20)]
+        ended, until = set(), time.monotonic() + harness.PATIENCE
+        while len(ended) < 20 and time.monotonic() < until:
+            ended.update(select.select([s for s in held if s not in ended], [], [], 1)[0])
+        self.assertEqual(len(ended), 20)
+        self.assertTrue(all(s.recv(1) == b"" for s in ended))
+        self.assertIn("connections", self.server.ctl("status").stdout)  # the socket has room still
+        for s in held:
+            s.close()
 
 
 class Slow(Console):
