@@ -95,6 +95,7 @@ static void fill_https_plane(struct server *s)
 {
     struct http_plane *p = &s->admin_https_plane;
     *p = s->admin_plane;
+    p->proxies = s->proxies;
     if (!s->console.files)
         return;
     p->context = &s->app;

@@ -181,6 +181,8 @@ class Off(harness.Case):
 
 
 class SigningIn(Console):
+    CONFIG = {"admin_listen": "0", "trusted_proxies": "127.0.5.1"}
+
     def test_by_a_token(self):
         answer = self.ask("POST", "/console/session", json={"token": self.tokens["operator"]})
         self.assertEqual(answer.status_code, 201)
@@ -235,6 +237,13 @@ class SigningIn(Console):
         self.assertEqual(set(statuses[20:]), {429})
         self.assertEqual(self.ask("POST", "/console/session", source=source, json={"once": "wrong"}).status_code, 429)
         self.assertEqual(self.ask("POST", "/console/session", source=source, json={"token": self.tokens["viewer"]}).status_code, 201)
+
+    def test_behind_a_proxy_each_address_has_its_own_limit(self):
+        def attempt(source, address):
+            return self.ask("POST", "/console/session", source=source, headers={**PAGE, "X-Forwarded-For": address}, json={"token": "wrong"}).status_code
+        self.assertTrue(any(attempt("127.0.5.1", "192.0.2.1") == 429 for _ in range(60)))
+        self.assertEqual(attempt("127.0.5.1", "192.0.2.2"), 401)
+        self.assertTrue(any(attempt("127.0.6.1", f"192.0.2.{n}") == 429 for n in range(60)))  # this is no proxy
 
     def test_a_link_works_once(self):
         url = self.link("--role", "operator", "--name", "on the desk")
