@@ -69,10 +69,17 @@ function frame() {
         el("span", {class: "link", id: "link"}, live.open ? "Live" : "Connecting"),
         el("span", {class: "role", title: who.prefix ? `Only toys whose id begins with ${who.prefix}` : ""},
             who.name || who.role, who.name && el("small", {}, ` ${who.role}`)),
-        button("Sign out", async () => {
-            await signOut().catch(() => {});
-            ended("You are signed out.");
-        }));
+        button("Sign out", leaveForGood));
+}
+
+// Said only when it is so: a cookie that the server has not forgotten is good for whoever sits here next.
+async function leaveForGood() {
+    try {
+        await signOut();
+    } catch (error) {
+        if (error.status !== 401) return main.prepend(problem(new Error(`You are still signed in. ${error.message}`)));
+    }
+    ended("You are signed out.");
 }
 
 function entered(person) {

@@ -4,6 +4,7 @@
 
 const HISTORY = 600; // states, one a second
 const EVENTS = 50;
+const AGAIN = 2000; // milliseconds
 
 class Live extends EventTarget {
     states = [];
@@ -13,9 +14,16 @@ class Live extends EventTarget {
 
     start() {
         this.stop();
+        this.#connect();
+    }
+
+    #connect() {
         const source = this.#source = new EventSource("/api/v1/admin/events");
         source.addEventListener("open", () => this.#link(true));
-        source.addEventListener("error", () => this.#link(false)); // the browser tries again by itself, unless it was refused
+        source.addEventListener("error", () => { // the browser tries again by itself, unless it was refused, as by a server that goes away
+            this.#link(false);
+            if (this.refused) setTimeout(() => this.#source === source && this.#connect(), AGAIN);
+        });
         source.addEventListener("end", (event) => {
             if (!["token_ended", "signed_out"].includes(JSON.parse(event.data).reason)) return;
             this.stop();

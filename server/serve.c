@@ -95,6 +95,7 @@ static void fill_https_plane(struct server *s)
 {
     struct http_plane *p = &s->admin_https_plane;
     *p = s->admin_plane;
+    p->proxies = s->proxies;
     if (!s->console.files)
         return;
     p->context = &s->app;
@@ -238,15 +239,22 @@ int serve_open(struct server *s)
     return rc;
 }
 
+#define ADMIN_ROOM 48u
+
+/* A margin above connections_max, so that who comes too late still hears 1013 or gets its claim
+ * answered; and above that, room for who administers. */
+static bool crowded(const struct server *s, uint32_t room)
+{
+    uint32_t max = s->app.config.connections_max;
+    return conn_count() >= max + max / 16 + 16 + room;
+}
+
 static void accepted_public(struct loop *loop, int fd, const struct sockaddr_storage *peer,
                             void *user)
 {
     struct server *s = user;
     metric_add(loop_index(loop), METRIC_CONNECTIONS, 1);
-    /* A margin above connections_max, so that who comes too late still hears 1013 or gets its claim
-     * answered. */
-    uint32_t max = s->app.config.connections_max;
-    if (conn_count() >= max + max / 16 + 16) {
+    if (crowded(s, 0)) {
         close(fd);
         return;
     }
@@ -264,6 +272,10 @@ static void accepted_admin_https(struct loop *loop, int fd, const struct sockadd
                                  void *user)
 {
     struct server *s = user;
+    if (crowded(s, ADMIN_ROOM)) {
+        close(fd);
+        return;
+    }
     http_serve(loop, fd, s->tls, peer, &s->admin_https_plane);
 }
 

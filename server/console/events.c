@@ -215,6 +215,16 @@ static void begin(struct listener_of_events *l, struct conn *conn, const struct 
         loop_timer_set(e->loop, &e->timer, loop_now_ms(e->loop) + EVENTS_TICK_MS);
 }
 
+/* Asked when one begins, and not before: several may have been on their way at once. */
+static bool room_for(const struct console_events *e, const struct admin_caller *who)
+{
+    unsigned own = 0;
+
+    for (const struct listener_of_events *l = e->first; l != NULL; l = l->next)
+        own += strcmp(l->who.token, who->token) == 0;
+    return e->count < EVENTS_LISTENERS_MAX && own < EVENTS_OF_ONE_MAX;
+}
+
 static void start(struct loop *loop, struct loop_task *task)
 {
     struct coming *c = CONTAINER(task, struct coming, task);
@@ -226,6 +236,9 @@ static void start(struct loop *loop, struct loop_task *task)
         http_problem_retry(c->req, 503, "draining", "This server is going away.", 1);
     } else if (c->job.result != TEDDY_OK) {
         http_problem_retry(c->req, 503, "store_unavailable", "The store cannot be read.", 1);
+    } else if (!room_for(c->events, &c->who)) {
+        http_problem_retry(c->req, 429, "too_many_streams",
+                           "As many listen already as may; close a page of the console.", 5);
     } else if (l == NULL) {
         http_problem(c->req, 500, "internal", "Out of memory.");
     } else {
@@ -237,15 +250,6 @@ static void start(struct loop *loop, struct loop_task *task)
     else
         free(l);
     free(c);
-}
-
-static bool room_for(const struct console_events *e, const struct admin_caller *who)
-{
-    unsigned own = 0;
-
-    for (const struct listener_of_events *l = e->first; l != NULL; l = l->next)
-        own += strcmp(l->who.token, who->token) == 0;
-    return e->count < EVENTS_LISTENERS_MAX && own < EVENTS_OF_ONE_MAX;
 }
 
 /* Last-Event-ID, which a browser sends when it comes again. */
@@ -282,11 +286,7 @@ void console_listen(struct http_request *req)
     *c = asked;
     c->job = (struct store_job){.run = run_end, .done = found_end};
     c->task.run = start;
-    if (!room_for(e, &c->who)) {
-        free(c);
-        http_problem_retry(req, 429, "too_many_streams",
-                           "As many listen already as may; close a page of the console.", 5);
-    } else if (store_read(e->context->store, &c->job) != TEDDY_OK) {
+    if (store_read(e->context->store, &c->job) != TEDDY_OK) {
         free(c);
         http_problem_retry(req, 503, "store_unavailable",
                            "The store cannot do this now; try again.", 1);

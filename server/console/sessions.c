@@ -45,18 +45,23 @@ static int draw(char text[CONSOLE_SECRET_LEN + 1])
     return rc;
 }
 
-/* Free, or else the one whose last use is longest ago. */
-static struct entry *place(struct entry *all, size_t count)
+/* The one whose last use is longest ago, which a free one's is; of those of the same token when it
+ * has as many as one may, so that nobody signs out all others. */
+static struct entry *place(struct entry *all, size_t count, const char *token)
 {
-    struct entry *oldest = &all[0];
+    struct entry *oldest = &all[0], *own = NULL;
+    size_t owns = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (all[i].number == 0)
-            return &all[i];
         if (all[i].used_ms < oldest->used_ms)
             oldest = &all[i];
+        if (all[i].number == 0 || strcmp(all[i].token, token) != 0)
+            continue;
+        owns++;
+        if (own == NULL || all[i].used_ms < own->used_ms)
+            own = &all[i];
     }
-    return oldest;
+    return owns >= CONSOLE_OF_ONE_MAX ? own : oldest;
 }
 
 static int add(struct console_sessions *s, struct entry *e, const char *token, uint64_t now_ms,
@@ -95,7 +100,7 @@ static bool alive(const struct entry *e, uint64_t now_ms)
 int console_session_open(struct console_sessions *s, const char *token, uint64_t now_ms,
                          char secret[CONSOLE_SECRET_LEN + 1])
 {
-    return add(s, place(s->sessions, CONSOLE_SESSIONS_MAX), token, now_ms, secret);
+    return add(s, place(s->sessions, CONSOLE_SESSIONS_MAX, token), token, now_ms, secret);
 }
 
 bool console_session_use(struct console_sessions *s, struct span secret, uint64_t now_ms,
@@ -133,7 +138,7 @@ void console_session_close(struct console_sessions *s, uint64_t number)
 int console_link_make(struct console_sessions *s, const char *token, uint64_t now_ms,
                       char code[CONSOLE_SECRET_LEN + 1])
 {
-    return add(s, place(s->links, CONSOLE_LINKS_MAX), token, now_ms, code);
+    return add(s, place(s->links, CONSOLE_LINKS_MAX, token), token, now_ms, code);
 }
 
 bool console_link_take(struct console_sessions *s, struct span code, uint64_t now_ms,

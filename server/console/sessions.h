@@ -9,6 +9,7 @@
 #include "teddy/err.h"
 
 #define CONSOLE_SESSIONS_MAX 256u /* one more, and the one that was used least lately ends */
+#define CONSOLE_OF_ONE_MAX   32u  /* the same, of the sessions of one token */
 #define CONSOLE_LINKS_MAX    16u  /* the same, of links that wait; the oldest goes */
 #define CONSOLE_IDLE_MS      3600000u
 #define CONSOLE_LIFE_MS      43200000u

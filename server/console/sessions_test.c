@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,12 +107,14 @@ static void ends_however_it_is_used(void **state)
 
 static void one_more_ends_the_oldest(void **state)
 {
-    char all[CONSOLE_SESSIONS_MAX + 1][CONSOLE_SECRET_LEN + 1];
+    char all[CONSOLE_SESSIONS_MAX + 1][CONSOLE_SECRET_LEN + 1], token[ADMIN_TOKEN_ID_LEN + 1];
     struct console_session x;
 
     (void)state;
-    for (unsigned i = 0; i < CONSOLE_SESSIONS_MAX; i++)
-        assert_int_equal(console_session_open(s, "00000001", 10 + i, all[i]), TEDDY_OK);
+    for (unsigned i = 0; i < CONSOLE_SESSIONS_MAX; i++) {
+        (void)snprintf(token, sizeof token, "%08x", 16 + i / CONSOLE_OF_ONE_MAX);
+        assert_int_equal(console_session_open(s, token, 10 + i, all[i]), TEDDY_OK);
+    }
     assert_true(use(all[0], 5000, &x)); /* now the second is the one least lately used */
     assert_int_equal(console_session_open(s, "00000002", 5001, all[CONSOLE_SESSIONS_MAX]),
                      TEDDY_OK);
@@ -119,6 +122,23 @@ static void one_more_ends_the_oldest(void **state)
     assert_true(use(all[0], 5002, &x));
     assert_true(use(all[2], 5002, &x));
     assert_true(use(all[CONSOLE_SESSIONS_MAX], 5002, &x));
+}
+
+static void one_token_ends_its_own(void **state)
+{
+    char all[CONSOLE_OF_ONE_MAX + 1][CONSOLE_SECRET_LEN + 1], other[CONSOLE_SECRET_LEN + 1];
+    struct console_session x;
+
+    (void)state;
+    assert_int_equal(console_session_open(s, "00000002", 5, other), TEDDY_OK);
+    for (unsigned i = 0; i <= CONSOLE_OF_ONE_MAX; i++)
+        assert_int_equal(console_session_open(s, "00000001", 10 + i, all[i]), TEDDY_OK);
+    assert_false(use(all[0], 100, &x));
+    for (unsigned i = 1; i <= CONSOLE_OF_ONE_MAX; i++)
+        assert_true(use(all[i], 100, &x));
+    for (unsigned i = 0; i < 2 * CONSOLE_SESSIONS_MAX; i++)
+        assert_int_equal(console_session_open(s, "00000001", 200 + i, all[0]), TEDDY_OK);
+    assert_true(use(other, 1000, &x)); /* although its last use is longest ago */
 }
 
 static void a_link_is_good_once_and_for_five_minutes(void **state)
@@ -194,6 +214,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(ends_when_idle, make, drop),
         cmocka_unit_test_setup_teardown(ends_however_it_is_used, make, drop),
         cmocka_unit_test_setup_teardown(one_more_ends_the_oldest, make, drop),
+        cmocka_unit_test_setup_teardown(one_token_ends_its_own, make, drop),
         cmocka_unit_test_setup_teardown(a_link_is_good_once_and_for_five_minutes, make, drop),
         cmocka_unit_test_setup_teardown(links_are_bounded, make, drop),
         cmocka_unit_test(credentials),

@@ -50,6 +50,28 @@ check("signing out ends the cookie, here and at the server", async (t) => {
     assert.equal(await page.evaluate(async () => (await fetch("/api/v1/admin/status")).status), 401);
 });
 
+check("who cannot be signed out is told so", async (t) => {
+    const page = await signedIn(t, it.browser, it.server, {role: "viewer"});
+    page.expected.push(/ERR_FAILED/);
+    await page.route("**/console/session", (route) => route.request().method() === "DELETE" ? route.abort() : route.continue());
+    await page.getByRole("button", {name: "Sign out"}).click();
+    await page.getByRole("alert").filter({hasText: "You are still signed in."}).waitFor();
+    assert.equal(await page.getByLabel("Admin token").count(), 0);
+    await page.unroute("**/console/session");
+    await page.getByRole("button", {name: "Sign out"}).click();
+    await page.getByLabel("Admin token").waitFor();
+});
+
+check("what is told live is asked for again when it was refused", async (t) => {
+    const page = await signedIn(t, it.browser, it.server, {role: "viewer"});
+    page.expected.push(/status of 503/);
+    let asked = 0;
+    await page.route("**/api/v1/admin/events", (route) => asked++ ? route.continue() : route.fulfill({status: 503}));
+    await page.reload();
+    await page.getByText("Live", {exact: true}).waitFor();
+    assert.equal(asked, 2);
+});
+
 check("who reloads stays signed in, at the same page", async (t) => {
     const page = await signedIn(t, it.browser, it.server, {role: "viewer", hash: "#/devices?q=nobody"});
     await page.reload();

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import secrets
+import select
+import signal
 import socket
 import time
 import urllib.parse
@@ -179,6 +181,8 @@ class Off(harness.Case):
 
 
 class SigningIn(Console):
+    CONFIG = {"admin_listen": "0", "trusted_proxies": "127.0.5.1"}
+
     def test_by_a_token(self):
         answer = self.ask("POST", "/console/session", json={"token": self.tokens["operator"]})
         self.assertEqual(answer.status_code, 201)
@@ -233,6 +237,13 @@ class SigningIn(Console):
         self.assertEqual(set(statuses[20:]), {429})
         self.assertEqual(self.ask("POST", "/console/session", source=source, json={"once": "wrong"}).status_code, 429)
         self.assertEqual(self.ask("POST", "/console/session", source=source, json={"token": self.tokens["viewer"]}).status_code, 201)
+
+    def test_behind_a_proxy_each_address_has_its_own_limit(self):
+        def attempt(source, address):
+            return self.ask("POST", "/console/session", source=source, headers={**PAGE, "X-Forwarded-For": address}, json={"token": "wrong"}).status_code
+        self.assertTrue(any(attempt("127.0.5.1", "192.0.2.1") == 429 for _ in range(60)))
+        self.assertEqual(attempt("127.0.5.1", "192.0.2.2"), 401)
+        self.assertTrue(any(attempt("127.0.6.1", f"192.0.2.{n}") == 429 for n in range(60)))  # this is no proxy
 
     def test_a_link_works_once(self):
         url = self.link("--role", "operator", "--name", "on the desk")
@@ -545,9 +556,42 @@ class Events(Console):
         with self.bearer() as other:
             self.assertEqual(other.status, 200)
 
+    def test_so_many_also_when_they_come_at_once(self):
+        token = self.server.admin_token("viewer", "--prefix", "mine-")
+        asking = [self.connect() for _ in range(12)]
+        os.kill(self.server.process.pid, signal.SIGSTOP)  # so that none has begun when the last one comes
+        try:
+            for s in asking:
+                s.sendall(f"GET /api/v1/admin/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        finally:
+            os.kill(self.server.process.pid, signal.SIGCONT)
+        statuses = [harness.status_of(s.recv(65536)) for s in asking]
+        for s in asking:
+            s.close()
+        self.assertEqual(sorted(statuses), [200] * 8 + [429] * 4)
+
     def test_a_head_only(self):
         answer = self.server.ask_admin("HEAD", "/events", self.tokens["viewer"])
         self.assertEqual((answer.status_code, answer.headers["Content-Type"]), (200, "text/event-stream"))
+
+
+class Crowd(harness.Case):
+    """Strangers who hold connections open to the console."""
+
+    CONFIG = {"admin_listen": "0", "connections_max": 16}
+    MAX = 16 + 1 + 16 + 48
+
+    def test_connections_are_bounded(self):
+        port = int(self.server.admin_url().removesuffix("/api/v1/admin").rsplit(":", 1)[1])
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(self.MAX + 20)]
+        ended, until = set(), time.monotonic() + harness.PATIENCE
+        while len(ended) < 20 and time.monotonic() < until:
+            ended.update(select.select([s for s in held if s not in ended], [], [], 1)[0])
+        self.assertEqual(len(ended), 20)
+        self.assertTrue(all(s.recv(1) == b"" for s in ended))
+        self.assertIn("connections", self.server.ctl("status").stdout)  # the socket has room still
+        for s in held:
+            s.close()
 
 
 class Slow(Console):
