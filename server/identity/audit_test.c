@@ -239,7 +239,7 @@ static void an_event_of_somebody_else_is_not_passed_over(void **state)
 {
     (void)state;
     add("a");
-    raw("INSERT INTO audit VALUES (2, 1, 'forged', '', NULL, '', '', zeroblob(32))");
+    raw("INSERT INTO audit VALUES (2, 1, 'forged', '', NULL, '', '', zeroblob(32), 0)");
     assert_int_equal(in_write(store, add_one, (void *)(uintptr_t) "b"), TEDDY_ESTORE);
     add("c"); /* it does not keep the server from working for ever */
     assert_fault("event 2 is not what was written there");
@@ -252,7 +252,7 @@ static void a_number_that_nothing_can_follow_is_damage(void **state)
     add("a");
     store_close(store);
     raw("INSERT INTO audit VALUES (9223372036854775807, 1, 'forged', '', NULL, '', '', "
-        "zeroblob(32))");
+        "zeroblob(32), 0)");
     store = must_open(&(struct store_options){.path = place.path});
     assert_int_equal(in_write(store, add_one, (void *)(uintptr_t) "b"), TEDDY_ESTORE);
     assert_fault("are missing");
