@@ -60,6 +60,43 @@ class Materials(unittest.TestCase):
             self.assertEqual({edge["ref"], *edge["dependsOn"]} - set(refs), set())
 
 
+    def test_it_names_what_is_embedded_with_its_licence_and_nothing_of_the_tests(self):
+        bom = json.loads(self.bill("teddyd", "teddyctl", "teddy-device"))
+        found = [part for part in bom["components"] if part["purl" if "purl" in part else "name"].startswith("pkg:npm/")]
+        with open(os.path.join(SOURCE, "console/package-lock.json")) as f:
+            locked = json.load(f)["packages"]["node_modules/uplot"]
+        self.assertEqual([(p["purl"], p["licenses"]) for p in found],
+                         [(f"pkg:npm/uplot@{locked['version']}", [{"expression": locked["license"]}])])
+        holders = [edge["ref"] for edge in bom["dependencies"] if found[0]["bom-ref"] in edge["dependsOn"]]
+        self.assertEqual(holders, ["teddyd"])
+
+
+class Declared(unittest.TestCase):
+    def read(self, name):
+        with open(os.path.join(SOURCE, name)) as f:
+            return f.read()
+
+    def test_the_package_is_built_with_what_make_build_installs(self):
+        installed = re.search(r"(?m)^build=\(([^)]*)\)", self.read("scripts/deps"))[1].split()
+        wanted = re.search(r"(?m)^Build-Depends:((?:.*\n)(?: .*\n)*)", self.read("packaging/debian/control"))[1]
+        wanted = set(re.findall(r"[a-z][a-z0-9.+-]+", wanted)) | {"gcc", "libc6-dev", "ca-certificates"} # of every Debian that builds
+        self.assertEqual(set(installed) - wanted, set())
+
+    def test_a_unit_names_documents_that_the_package_has(self):
+        named = re.search(r"(?m)^Documentation=(.*)$", self.read("packaging/systemd/teddyd.service"))[1].split()
+        pages = self.read("packaging/debian/teddyd.manpages").split()
+        documents = self.read("packaging/debian/teddyd.docs").split()
+        for name in named:
+            page = re.fullmatch(r"man:(\S+)\((\d)\)", name)
+            if page:
+                self.assertIn(f"build-deb/manual/{page[1]}.{page[2]}", pages)
+            else: # debhelper compresses what has over 4 KiB
+                self.assertIn(re.fullmatch(r"file:///usr/share/doc/teddyd/(\S+)\.gz", name)[1], map(os.path.basename, documents))
+        self.assertGreater(len(named), 1)
+        for document in documents:
+            self.assertTrue(os.path.exists(os.path.join(SOURCE, document)), document)
+
+
 @unittest.skipIf(SANITIZED, "what is shipped is not sanitized")
 @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "needs root, for mounts of its own")
 class Container(unittest.TestCase):
@@ -85,7 +122,7 @@ class Container(unittest.TestCase):
         try:
             out, log = Output(process.stdout), Output(process.stderr)
             out.wait(r"^ready https://127.0.0.1:\d+$")
-            for command in ("status",), ("device", "add", "bear-1"):
+            for command in ("status",), ("device", "add", "bear-1"), ("child", "set", "mia", "tz=Europe/Berlin", "minutes=60"):
                 done = subprocess.run(self.inside("/usr/bin/teddyctl", *command), env={"STATE_DIRECTORY": "/data"}, text=True,
                                       capture_output=True, timeout=PATIENCE)
                 self.assertEqual(done.returncode, 0, done.stderr)
@@ -100,7 +137,7 @@ class Container(unittest.TestCase):
 
     def test_nothing_else_is_there(self):
         found = {os.path.relpath(os.path.join(d, f), self.root) for d, _, files in os.walk(self.root) for f in files}
-        others = {f for f in found if not re.search(r"\.so(\.|$)", f)}
+        others = {f for f in found if not re.search(r"\.so(\.|$)|^usr/share/zoneinfo/", f)}
         self.assertEqual(others, {"usr/bin/teddyd", "usr/bin/teddyctl", "etc/passwd", "etc/group", "etc/nsswitch.conf",
                                   "etc/ssl/openssl.cnf", "etc/ssl/certs/ca-certificates.crt"})
 
