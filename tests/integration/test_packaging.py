@@ -82,6 +82,12 @@ class Declared(unittest.TestCase):
         wanted = set(re.findall(r"[a-z][a-z0-9.+-]+", wanted)) | {"gcc", "libc6-dev", "ca-certificates"} # of every Debian that builds
         self.assertEqual(set(installed) - wanted, set())
 
+    def test_make_alone_lists_every_target(self):
+        there = re.search(r"(?m)^\.PHONY:((?:.*\\\n)*.*)$", self.read("Makefile"))[1].replace("\\", "").split()
+        done = subprocess.run(["make", "--no-print-directory", "-C", SOURCE], text=True, stdout=subprocess.PIPE, timeout=PATIENCE)
+        self.assertEqual(sorted(re.findall(r"(?m)^  make (\S+) ", done.stdout)),
+                         sorted(t for t in there if not t.startswith("deps-") and t != "bench-programs"))
+
     def test_a_unit_names_documents_that_the_package_has(self):
         named = re.search(r"(?m)^Documentation=(.*)$", self.read("packaging/systemd/teddyd.service"))[1].split()
         pages = self.read("packaging/debian/teddyd.manpages").split()
