@@ -37,8 +37,8 @@ class Materials(unittest.TestCase):
         return done.stdout
 
     def test_it_names_what_a_running_server_has_mapped(self):
-        text = self.bill("teddyd")
-        self.assertEqual(text, self.bill("teddyd"))
+        text = self.bill("teddyd", "teddy-device")
+        self.assertEqual(text, self.bill("teddyd", "teddy-device"))
         bom = json.loads(text)
         self.assertEqual((bom["bomFormat"], bom["specVersion"]), ("CycloneDX", "1.5"))
         listed = {p["value"].split(" ")[0]: part for part in bom["components"] for p in part.get("properties", ())
@@ -58,11 +58,11 @@ class Materials(unittest.TestCase):
         self.assertEqual(len(refs), len(set(refs)))
         for edge in bom["dependencies"]:
             self.assertEqual({edge["ref"], *edge["dependsOn"]} - set(refs), set())
+        self.check_embedded(bom)
 
-
-    def test_it_names_what_is_embedded_with_its_licence_and_nothing_of_the_tests(self):
-        bom = json.loads(self.bill("teddyd", "teddyctl", "teddy-device"))
-        found = [part for part in bom["components"] if part["purl" if "purl" in part else "name"].startswith("pkg:npm/")]
+    def check_embedded(self, bom):
+        """With its licence, in the program that holds it; and nothing of the tests."""
+        found = [part for part in bom["components"] if part.get("purl", "").startswith("pkg:npm/")]
         with open(os.path.join(SOURCE, "console/package-lock.json")) as f:
             locked = json.load(f)["packages"]["node_modules/uplot"]
         self.assertEqual([(p["purl"], p["licenses"]) for p in found],
