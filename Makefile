@@ -18,7 +18,7 @@ CTEST = ctest --output-on-failure --no-label-summary -j $$((4 * $(JOBS)))
         screenshots deb test-deb sbom reproducible deps-build deps-test deps-check deps-chip deps-bench deps-package
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 build: deps-build ## the programs, in build/
 	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev

@@ -1,11 +1,13 @@
 #include "ops/process_stats.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ops/metrics.h"
@@ -86,17 +88,32 @@ static bool start_ticks(double *ticks)
     return at != NULL;
 }
 
+static double seconds(clockid_t clock)
+{
+    struct timespec t = {0, 0};
+    (void)clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double started; /* seconds since 1970; 0: the system does not tell */
+
+/* From /proc/self alone: where ProcSubset=pid holds, as in the unit, there is no /proc/stat. */
+static void find_start(void)
+{
+    double ticks;
+    if (start_ticks(&ticks))
+        started = seconds(CLOCK_REALTIME) - seconds(CLOCK_BOOTTIME) +
+                  ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* Found once: who counts restarts looks for another value, and clocks are set. */
 static void write_start(FILE *out)
 {
-    char text[16384]; /* one line per processor comes first */
-    double ticks;
-    char *boot = NULL;
-    if (start_ticks(&ticks) && read_text("/proc/stat", text, sizeof text))
-        boot = strstr(text, "\nbtime ");
-    if (boot)
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, find_start);
+    if (started > 0)
         metric_print(out, "process_start_time_seconds",
-                     "When it was started, in seconds since 1970",
-                     (double)strtoull(boot + 7, NULL, 10) + ticks / (double)sysconf(_SC_CLK_TCK));
+                     "When it was started, in seconds since 1970", started);
 }
 
 void process_stats_write(FILE *out)

@@ -37,8 +37,8 @@ class Materials(unittest.TestCase):
         return done.stdout
 
     def test_it_names_what_a_running_server_has_mapped(self):
-        text = self.bill("teddyd")
-        self.assertEqual(text, self.bill("teddyd"))
+        text = self.bill("teddyd", "teddy-device")
+        self.assertEqual(text, self.bill("teddyd", "teddy-device"))
         bom = json.loads(text)
         self.assertEqual((bom["bomFormat"], bom["specVersion"]), ("CycloneDX", "1.5"))
         listed = {p["value"].split(" ")[0]: part for part in bom["components"] for p in part.get("properties", ())
@@ -58,6 +58,49 @@ class Materials(unittest.TestCase):
         self.assertEqual(len(refs), len(set(refs)))
         for edge in bom["dependencies"]:
             self.assertEqual({edge["ref"], *edge["dependsOn"]} - set(refs), set())
+        self.check_embedded(bom)
+
+    def check_embedded(self, bom):
+        """With its licence, in the program that holds it; and nothing of the tests."""
+        found = [part for part in bom["components"] if part.get("purl", "").startswith("pkg:npm/")]
+        with open(os.path.join(SOURCE, "console/package-lock.json")) as f:
+            locked = json.load(f)["packages"]["node_modules/uplot"]
+        self.assertEqual([(p["purl"], p["licenses"]) for p in found],
+                         [(f"pkg:npm/uplot@{locked['version']}", [{"expression": locked["license"]}])])
+        holders = [edge["ref"] for edge in bom["dependencies"] if found[0]["bom-ref"] in edge["dependsOn"]]
+        self.assertEqual(holders, ["teddyd"])
+
+
+class Declared(unittest.TestCase):
+    def read(self, name):
+        with open(os.path.join(SOURCE, name)) as f:
+            return f.read()
+
+    def test_the_package_is_built_with_what_make_build_installs(self):
+        installed = re.search(r"(?m)^build=\(([^)]*)\)", self.read("scripts/deps"))[1].split()
+        wanted = re.search(r"(?m)^Build-Depends:((?:.*\n)(?: .*\n)*)", self.read("packaging/debian/control"))[1]
+        wanted = set(re.findall(r"[a-z][a-z0-9.+-]+", wanted)) | {"gcc", "libc6-dev", "ca-certificates"} # of every Debian that builds
+        self.assertEqual(set(installed) - wanted, set())
+
+    def test_make_alone_lists_every_target(self):
+        there = re.search(r"(?m)^\.PHONY:((?:.*\\\n)*.*)$", self.read("Makefile"))[1].replace("\\", "").split()
+        done = subprocess.run(["make", "--no-print-directory", "-C", SOURCE], text=True, stdout=subprocess.PIPE, timeout=PATIENCE)
+        self.assertEqual(sorted(re.findall(r"(?m)^  make (\S+) ", done.stdout)),
+                         sorted(t for t in there if not t.startswith("deps-") and t != "bench-programs"))
+
+    def test_a_unit_names_documents_that_the_package_has(self):
+        named = re.search(r"(?m)^Documentation=(.*)$", self.read("packaging/systemd/teddyd.service"))[1].split()
+        pages = self.read("packaging/debian/teddyd.manpages").split()
+        documents = self.read("packaging/debian/teddyd.docs").split()
+        for name in named:
+            page = re.fullmatch(r"man:(\S+)\((\d)\)", name)
+            if page:
+                self.assertIn(f"build-deb/manual/{page[1]}.{page[2]}", pages)
+            else: # debhelper compresses what has over 4 KiB
+                self.assertIn(re.fullmatch(r"file:///usr/share/doc/teddyd/(\S+)\.gz", name)[1], map(os.path.basename, documents))
+        self.assertGreater(len(named), 1)
+        for document in documents:
+            self.assertTrue(os.path.exists(os.path.join(SOURCE, document)), document)
 
 
 @unittest.skipIf(SANITIZED, "what is shipped is not sanitized")
@@ -98,9 +141,16 @@ class Container(unittest.TestCase):
             process.stdout.close()
             process.stderr.close()
 
+    def test_time_zones_are_there(self):
+        zones = self.root + "/usr/share/zoneinfo"
+        with open(zones + "/Europe/Berlin", "rb") as f:
+            self.assertEqual(f.read(4), b"TZif")
+        links = [os.path.join(d, f) for d, _, files in os.walk(zones) for f in files if os.path.islink(os.path.join(d, f))]
+        self.assertEqual([x for x in links if os.path.isabs(os.readlink(x)) or not os.path.exists(x)], [])
+
     def test_nothing_else_is_there(self):
         found = {os.path.relpath(os.path.join(d, f), self.root) for d, _, files in os.walk(self.root) for f in files}
-        others = {f for f in found if not re.search(r"\.so(\.|$)", f)}
+        others = {f for f in found if not re.search(r"\.so(\.|$)|^usr/share/zoneinfo/", f)}
         self.assertEqual(others, {"usr/bin/teddyd", "usr/bin/teddyctl", "etc/passwd", "etc/group", "etc/nsswitch.conf",
                                   "etc/ssl/openssl.cnf", "etc/ssl/certs/ca-certificates.crt"})
 
