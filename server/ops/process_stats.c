@@ -1,11 +1,13 @@
 #include "ops/process_stats.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ops/metrics.h"
@@ -86,17 +88,27 @@ static bool start_ticks(double *ticks)
     return at != NULL;
 }
 
+static double started_s;
+
+/* Once, so that it is one number for as long as the process lives: whoever counts its changes
+ * counts starts, and not how the clock is kept right. */
+static void find_start(void)
+{
+    struct timespec now, up;
+    double ticks;
+    if (start_ticks(&ticks) && clock_gettime(CLOCK_REALTIME, &now) == 0 &&
+        clock_gettime(CLOCK_BOOTTIME, &up) == 0)
+        started_s = (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9 +
+                    ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
 static void write_start(FILE *out)
 {
-    char text[16384]; /* one line per processor comes first */
-    double ticks;
-    char *boot = NULL;
-    if (start_ticks(&ticks) && read_text("/proc/stat", text, sizeof text))
-        boot = strstr(text, "\nbtime ");
-    if (boot)
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, find_start);
+    if (started_s > 0)
         metric_print(out, "process_start_time_seconds",
-                     "When it was started, in seconds since 1970",
-                     (double)strtoull(boot + 7, NULL, 10) + ticks / (double)sysconf(_SC_CLK_TCK));
+                     "When it was started, in seconds since 1970", started_s);
 }
 
 void process_stats_write(FILE *out)
