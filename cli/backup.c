@@ -1,8 +1,10 @@
 /* teddyctl backup: the database as it is at one moment, while whoever works on it goes on. */
 #include "cli/backup.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "proto/utf8.h"
 #include "proto/writer.h"
 
 struct backup_run {
@@ -60,10 +62,13 @@ json_t *backup_manifest_json(const struct backup_manifest *m, const char *file)
     backup_time(m->made_s, false, made);
     hex(m->sha256, sizeof m->sha256, sha256, sizeof sha256);
     hex(m->facts.master_id, SEAL_ID_LEN, master, sizeof master);
-    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:s, s:s}", "file", file, "made", made,
-                     "version", m->version, "schema", m->facts.schema, "devices",
-                     (json_int_t)m->facts.devices, "bytes", (json_int_t)m->bytes, "sha256", sha256,
-                     "master_key", master);
+    char *clean = utf8_ok(file, strlen(file)) ? NULL : print_clean(file); /* JSON is UTF-8 */
+    json_t *json = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:s, s:s}", "file",
+                             clean != NULL ? clean : file, "made", made, "version", m->version,
+                             "schema", m->facts.schema, "devices", (json_int_t)m->facts.devices,
+                             "bytes", (json_int_t)m->bytes, "sha256", sha256, "master_key", master);
+    free(clean);
+    return json;
 }
 
 static int print_backup(const struct ctl *ctl, const struct backup_manifest *m, const char *file)

@@ -59,8 +59,8 @@ static void bash_values(FILE *out, const struct ctl_option *options, size_t at)
             continue;
         if (is_word(o->words, "FILE") || is_word(o->words, "DIR"))
             (void)fprintf(out,
-                          "    %s) COMPREPLY=($(compgen -%c -- \"$cur\")); compopt -o filenames "
-                          "2>/dev/null; return ;;\n",
+                          "    %s) mapfile -t COMPREPLY < <(compgen -%c -- \"$cur\"); compopt "
+                          "-o filenames 2>/dev/null; return ;;\n",
                           o->name, o->words[0] == 'F' ? 'f' : 'd');
         else
             (void)fprintf(out, "    %s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n",
@@ -110,6 +110,9 @@ static void print_bash(FILE *out)
                 "  local -a words=()\n"
                 "  COMPREPLY=()\n"
                 "  ((COMP_CWORD > 0)) && prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+                /* --name=value are three of bash's words. */
+                "  [[ $cur == = ]] && cur=''\n"
+                "  [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}\n"
                 "  case $prev in\n",
                 out);
     bash_values(out, ctl_globals, 0);
@@ -132,7 +135,7 @@ static void print_bash(FILE *out)
              o++)
             if (o->value != NULL && !said_before(i, o))
                 (void)fprintf(out, "|%s", o->name);
-    (void)fputs(") ((i++)) ;;\n"
+    (void)fputs(") ((i++)); [[ ${COMP_WORDS[i]} == = ]] && ((i++)) ;;\n"
                 "      -*|help) ;;\n"
                 "      *) words+=(\"$w\") ;;\n"
                 "    esac\n"
@@ -149,7 +152,8 @@ static void print_bash(FILE *out)
                 "  if [[ $cur == -* ]]; then\n"
                 "    COMPREPLY=($(compgen -W \"$opts\" -- \"$cur\"))\n"
                 "  elif [[ -n $files ]]; then\n"
-                "    COMPREPLY=($(compgen -f -- \"$cur\")); compopt -o filenames 2>/dev/null\n"
+                "    mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); compopt -o filenames "
+                "2>/dev/null\n"
                 "  else\n"
                 "    COMPREPLY=($(compgen -W \"$cand\" -- \"$cur\"))\n"
                 "  fi\n"

@@ -124,6 +124,8 @@ int usage(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the
 int print_json(const json_t *json);                                       /* one line */
 /* "key: value" lines of an object. */
 int print_object(const json_t *object);
+/* The text without what would steer a terminal, malloc'd; NULL: out of memory, or of NULL. */
+char *print_clean(const char *text);
 struct print_column {
     const char *title, *member;
 };

@@ -49,6 +49,31 @@ void found(struct doctor *d, enum finding f, const char *mend, const char *forma
     free(text);
 }
 
+const char *doctor_word(const char *name, char out[WORD_MAX])
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "_./@%+:,-";
+    bool quotes = name[0] == '\0' || name[0] == '-' || strspn(name, plain) != strlen(name);
+    size_t len = 0;
+
+    if (quotes)
+        out[len++] = '\'';
+    for (const char *p = name; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f || len > WORD_MAX - 16)
+            return strcpy(out, "…");
+        if (*p == '\'') {
+            memcpy(out + len, "'\\''", 4);
+            len += 4;
+        } else {
+            out[len++] = *p;
+        }
+    }
+    if (quotes)
+        out[len++] = '\'';
+    out[len] = '\0';
+    return out;
+}
+
 int doctor_config(const struct ctl *ctl, struct config *c, char *err, size_t cap)
 {
     char *argv[6] = {(char *)(uintptr_t) "teddyd"};
@@ -68,16 +93,16 @@ int doctor_config(const struct ctl *ctl, struct config *c, char *err, size_t cap
 /* "FILE:3: …" is opened there. */
 static void wrong_config(struct doctor *d, const char *err)
 {
-    char mend[1200];
+    char mend[WORD_MAX + 64], word[WORD_MAX];
     const char *file = d->config_file, *colon = file != NULL ? strstr(err, file) : NULL;
 
     if (colon != NULL && strncmp(colon, file, strlen(file)) == 0 && colon[strlen(file)] == ':')
         (void)snprintf(mend, sizeof mend, "${EDITOR:-vi} +%ld %s",
-                       strtol(colon + strlen(file) + 1, NULL, 10), file);
+                       strtol(colon + strlen(file) + 1, NULL, 10), doctor_word(file, word));
     else if (strncmp(err, "environment variable ", 21) == 0)
         (void)snprintf(mend, sizeof mend, "unset %.*s", (int)strcspn(err + 21, ": "), err + 21);
     else if (file != NULL)
-        (void)snprintf(mend, sizeof mend, "ls -l %s", file);
+        (void)snprintf(mend, sizeof mend, "ls -l %s", doctor_word(file, word));
     else
         (void)snprintf(mend, sizeof mend, "teddyd --help");
     found(d, FINDING_WRONG, mend, "%s", err);
@@ -143,27 +168,36 @@ static void find_server(struct doctor *d)
         found(d, FINDING_WARNS, "teddyd   # makes it; or say with --data where it is", "%s", err);
         return;
     }
+    (void)doctor_word(d->ctl->dir, d->dir);
     if (rc != TEDDY_OK || stat(d->ctl->dir, &st) != 0) {
-        char mend[3300];
-        (void)snprintf(mend, sizeof mend, "chmod 700 %s", d->ctl->dir);
+        char mend[WORD_MAX + 64];
+        (void)snprintf(mend, sizeof mend,
+                       strstr(err, "written by everybody") != NULL ? "chmod 700 %s"
+                                                                   : "sudo ls -ld %s",
+                       d->dir);
         found(d, FINDING_WRONG, mend, "%s", err);
         return;
     }
     d->has_dir = true;
     d->owner = st.st_uid;
     d->group = st.st_gid;
-    if (link_ask(d->ctl, &r, "", &status) == CTL_DONE)
+    rc = link_ask(d->ctl, &r, "", &status);
+    if (rc == CTL_DONE)
         d->server = (pid_t)json_integer_value(json_object_get(status, "pid"));
     json_decref(status);
-    found_good(d, "%s, %s", d->ctl->dir,
-               d->server > 0 ? "a server runs on it" : "no server runs on it");
+    if (rc == CTL_FAILED)
+        found(d, FINDING_WARNS, "sudo teddyctl doctor",
+              "%s: whether a server runs on it cannot be seen", d->ctl->dir);
+    else
+        found_good(d, "%s, %s", d->ctl->dir,
+                   d->server > 0 ? "a server runs on it" : "no server runs on it");
 }
 
 static void print_finding(const json_t *f)
 {
     static const enum print_colour colours[] = {COLOUR_GOOD, COLOUR_WARNS, COLOUR_WRONG};
-    const char *what = json_string_value(json_object_get(f, "what"));
-    const char *mend = json_string_value(json_object_get(f, "mend"));
+    char *what = print_clean(json_string_value(json_object_get(f, "what")));
+    char *mend = print_clean(json_string_value(json_object_get(f, "mend")));
     const char *name = json_string_value(json_object_get(f, "finding"));
     enum finding level = FINDING_GOOD;
 
@@ -172,9 +206,11 @@ static void print_finding(const json_t *f)
             level = (enum finding)i;
     (void)printf("%s%-8s%s %-13s %s\n", print_colour(stdout, colours[level]), name,
                  print_colour(stdout, COLOUR_NONE), json_string_value(json_object_get(f, "area")),
-                 what);
+                 what != NULL ? what : "?");
     if (mend != NULL)
         (void)printf("%22s mend: %s\n", "", mend);
+    free(what);
+    free(mend);
 }
 
 static int print_findings(struct doctor *d)

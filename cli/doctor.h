@@ -9,6 +9,7 @@
 #include "ops/config.h"
 
 #define CERTIFICATE_SOON_DAYS 21
+#define WORD_MAX              4200
 
 enum finding { FINDING_GOOD, FINDING_WARNS, FINDING_WRONG };
 
@@ -17,6 +18,7 @@ struct doctor {
     struct config config;
     const char *config_file; /* NULL: none */
     bool has_dir;            /* ctl->dir is there */
+    char dir[WORD_MAX];      /* ctl->dir as a word of a command */
     uid_t owner;             /* of it */
     gid_t group;
     pid_t server; /* that answers; 0: none */
@@ -29,6 +31,11 @@ void found_good(struct doctor *d, const char *format, ...) __attribute__((format
 /* mend: the command, as it is to be typed. */
 void found(struct doctor *d, enum finding f, const char *mend, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* A name as one word of a shell, in quotes where it needs them, so that a command means what it
+ * says whatever the file is called; of what is too long, or would steer a terminal, "…". Returns
+ * out. */
+const char *doctor_word(const char *name, char out[WORD_MAX]);
 
 /* As the server would read it: --config, --data and the environment. TEDDY_… of config_load, with
  * err. */

@@ -100,12 +100,23 @@ static void list_names(const X509 *leaf, char out[NAMES_MAX])
     GENERAL_NAMES_free(names);
 }
 
+/* The server keeps a development certificate that is good for a week more: it has to go. */
+static void mend_own(const struct paths *p, char *out, size_t cap)
+{
+    char cert[WORD_MAX], key[WORD_MAX];
+
+    if (p->own)
+        (void)snprintf(out, cap, "rm %s %s && systemctl restart teddyd   # which makes a new one",
+                       doctor_word(p->cert, cert), doctor_word(p->key, key));
+    else
+        (void)snprintf(out, cap, "certbot renew && systemctl reload teddyd");
+}
+
 static void examine_leaf(struct doctor *d, const struct paths *p)
 {
     struct certificate_facts facts;
     char names[NAMES_MAX];
-    const char *renew = p->own ? "systemctl restart teddyd   # makes a new one"
-                               : "certbot renew && systemctl reload teddyd";
+    char renew[2 * WORD_MAX + 100];
     X509 *leaf = read_leaf(p->cert);
 
     if (leaf == NULL)
@@ -113,6 +124,7 @@ static void examine_leaf(struct doctor *d, const struct paths *p)
     facts_of(leaf, &facts);
     list_names(leaf, names);
     X509_free(leaf);
+    mend_own(p, renew, sizeof renew);
     if (names[0] == '\0')
         found(d, FINDING_WRONG,
               "openssl x509 -in CERT -noout -ext subjectAltName   # and have one made "
@@ -130,20 +142,18 @@ static void examine_leaf(struct doctor *d, const struct paths *p)
 /* A command for what tls_context_new says. */
 static void wrong_files(struct doctor *d, const struct paths *p, const char *err)
 {
-    char mend[9000];
+    char mend[2 * WORD_MAX + 100], cert[WORD_MAX], key[WORD_MAX];
 
-    if (p->own)
-        (void)snprintf(mend, sizeof mend,
-                       "rm %s %s && systemctl restart teddyd   # which makes a new one", p->cert,
-                       p->key);
-    else if (strstr(err, "expired") != NULL)
-        (void)snprintf(mend, sizeof mend, "certbot renew && systemctl reload teddyd");
+    if ((access(p->cert, R_OK) != 0 || access(p->key, R_OK) != 0) && errno == EACCES)
+        (void)snprintf(mend, sizeof mend, "sudo teddyctl doctor");
+    else if (p->own || strstr(err, "expired") != NULL)
+        mend_own(p, mend, sizeof mend);
     else
         (void)snprintf(
             mend, sizeof mend,
             "openssl x509 -in %s -noout -pubkey; openssl pkey -in %s -pubout   # must be the "
             "same",
-            p->cert, p->key);
+            doctor_word(p->cert, cert), doctor_word(p->key, key));
     found(d, FINDING_WRONG, mend, "%s", err);
 }
 
@@ -151,15 +161,15 @@ static void wrong_files(struct doctor *d, const struct paths *p, const char *err
  * the data directory's owner with the group teddy. */
 static bool readable_by(const struct doctor *d, const char *file)
 {
+    const struct group *teddy = getgrnam("teddy");
+    gid_t groups[1] = {teddy != NULL ? teddy->gr_gid : d->group};
     pid_t child = fork();
     int status = 1;
 
     if (child == 0) {
-        const struct group *teddy = getgrnam("teddy");
-        gid_t groups[1] = {teddy != NULL ? teddy->gr_gid : d->group};
         if (setgroups(1, groups) != 0 || setgid(d->group) != 0 || setuid(d->owner) != 0)
             _exit(2);
-        _exit(open(file, O_RDONLY | O_CLOEXEC) >= 0 ? 0 : 1);
+        _exit(open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK) >= 0 ? 0 : 1);
     }
     return child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) ||
            WEXITSTATUS(status) != 1;
@@ -167,21 +177,22 @@ static bool readable_by(const struct doctor *d, const char *file)
 
 static void examine_readers(struct doctor *d, const char *file, bool secret)
 {
-    char mend[9000];
+    char mend[2 * WORD_MAX + 64], word[WORD_MAX];
     struct stat st;
 
+    (void)doctor_word(file, word);
     if (stat(file, &st) != 0)
         return;
     if (secret && (st.st_mode & 027) != 0) {
         (void)snprintf(mend, sizeof mend, "chmod %s %s",
-                       d->config.tls_cert[0] != '\0' ? "640" : "600", file);
+                       d->config.tls_cert[0] != '\0' ? "640" : "600", word);
         found(d, FINDING_WRONG, mend, "%s may be read by other users (mode %o)", file,
               (unsigned)st.st_mode & 0777);
     }
     if (geteuid() != 0 || d->owner == 0 || !d->has_dir || readable_by(d, file))
         return;
     (void)snprintf(mend, sizeof mend, "chgrp %s %s && chmod 640 %s",
-                   getgrnam("teddy") != NULL ? "teddy" : "GROUP", file, file);
+                   getgrnam("teddy") != NULL ? "teddy" : "GROUP", word, word);
     found(d, FINDING_WRONG, mend, "%s cannot be read by the server's user (uid %u)", file,
           (unsigned)d->owner);
 }

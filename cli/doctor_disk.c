@@ -26,11 +26,10 @@ static void examine_room(struct doctor *d, const struct statfs *fs)
     enum finding f = room < ROOM_WRONG   ? FINDING_WRONG
                      : room < ROOM_WARNS ? FINDING_WARNS
                                          : FINDING_GOOD;
-    char mend[3400];
+    char mend[WORD_MAX + 100];
 
     (void)snprintf(mend, sizeof mend,
-                   "du -xh --max-depth=1 %s | sort -h   # and make the file system larger",
-                   d->ctl->dir);
+                   "du -xh --max-depth=1 %s | sort -h   # and make the file system larger", d->dir);
     if (f == FINDING_GOOD)
         found_good(d, "%.1f of %.1f GB are free", (double)room / 1e9, (double)all / 1e9);
     else
@@ -40,13 +39,13 @@ static void examine_room(struct doctor *d, const struct statfs *fs)
 
 static void examine_kind(struct doctor *d, const struct statfs *fs)
 {
-    char mend[7000];
+    char mend[WORD_MAX + 100];
 
     if (fs->f_type == TMPFS_MAGIC || fs->f_type == RAMFS_MAGIC) {
         (void)snprintf(mend, sizeof mend,
                        "systemctl stop teddyd; cp -a %s /var/lib/teddy; teddyd --data "
                        "/var/lib/teddy",
-                       d->ctl->dir);
+                       d->dir);
         found(d, FINDING_WRONG, mend,
               "%s is in memory (tmpfs): every toy is lost when the machine ends", d->ctl->dir);
     } else if (fs->f_type == OVERLAYFS_SUPER_MAGIC) {
@@ -93,7 +92,7 @@ static double measure(int fd)
 
 static void examine_writing(struct doctor *d)
 {
-    char path[sizeof d->ctl->dir + 32], mend[3400];
+    char path[sizeof d->ctl->dir + 32], mend[2 * WORD_MAX + 64];
     double ms = -1;
     int fd, why;
 
@@ -107,9 +106,10 @@ static void examine_writing(struct doctor *d)
         (void)unlink(path);
     }
     (void)snprintf(mend, sizeof mend,
-                   why == EROFS ? "mount -o remount,rw $(findmnt -no TARGET -T %s)"
-                                : "findmnt -T %s; df -h %s",
-                   d->ctl->dir, d->ctl->dir);
+                   why == EROFS    ? "mount -o remount,rw $(findmnt -no TARGET -T %s)"
+                   : why == EACCES ? "sudo teddyctl doctor"
+                                   : "findmnt -T %s; df -h %s",
+                   d->dir, d->dir);
     if (ms < 0)
         found(d, FINDING_WRONG, mend, "%s cannot be written: %s", d->ctl->dir, strerror(why));
     else if (ms > SLOW_MS)

@@ -35,8 +35,11 @@ struct list {
 
 static void list_add(struct list *l, const char *dir, const char *name)
 {
-    int n = snprintf(l->names + l->len, sizeof l->names - l->len, " %s/%s", dir, name);
+    char path[WORD_MAX], word[WORD_MAX];
+    int n;
 
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    n = snprintf(l->names + l->len, sizeof l->names - l->len, " %s", doctor_word(path, word));
     l->count++;
     if (n > 0 && (size_t)n < sizeof l->names - l->len)
         l->len += (size_t)n;
@@ -49,8 +52,9 @@ static void report_files(struct doctor *d, const struct list *foreign, const str
     char mend[LIST_MAX + 64];
 
     if (foreign->count > 0) {
-        (void)snprintf(mend, sizeof mend, "chown %u:%u%s", (unsigned)d->owner, (unsigned)d->group,
-                       foreign->names);
+        /* -h: the directory's owner may have put a link in the file's place meanwhile. */
+        (void)snprintf(mend, sizeof mend, "chown -h %u:%u%s", (unsigned)d->owner,
+                       (unsigned)d->group, foreign->names);
         found(d, FINDING_WRONG, mend,
               "%u file%s not the directory's owner's: the server cannot write %s", foreign->count,
               foreign->count == 1 ? " is" : "s are", foreign->count == 1 ? "it" : "them");
@@ -66,9 +70,10 @@ static void report_files(struct doctor *d, const struct list *foreign, const str
 
 static void examine_kept(struct doctor *d, const char *name)
 {
-    char mend[4000];
+    char path[WORD_MAX], word[WORD_MAX], mend[WORD_MAX + 8];
 
-    (void)snprintf(mend, sizeof mend, "rm %s/%s", d->ctl->dir, name);
+    (void)snprintf(path, sizeof path, "%s/%s", d->ctl->dir, name);
+    (void)snprintf(mend, sizeof mend, "rm %s", doctor_word(path, word));
     found(d, FINDING_WARNS, mend,
           "%s is the database before a restore: what is forgotten since is still in it", name);
 }
@@ -79,7 +84,7 @@ void examine_files(struct doctor *d)
     DIR *dir = opendir(d->ctl->dir);
     struct dirent *e;
     struct stat st;
-    char mend[3200];
+    char mend[WORD_MAX + 16];
 
     d->area = "files";
     if (dir == NULL || fstat(dirfd(dir), &st) != 0) {
@@ -87,7 +92,7 @@ void examine_files(struct doctor *d)
         return;
     }
     if ((st.st_mode & 077) != 0) {
-        (void)snprintf(mend, sizeof mend, "chmod 700 %s", d->ctl->dir);
+        (void)snprintf(mend, sizeof mend, "chmod 700 %s", d->dir);
         found(d, FINDING_WARNS, mend, "%s is open to other users", d->ctl->dir);
     }
     while ((e = readdir(dir)) != NULL) {
@@ -112,13 +117,14 @@ static void examine_master(struct doctor *d, const struct backup_facts *facts)
 {
     uint8_t id[SEAL_ID_LEN];
     struct master_key m;
-    char err[512], mend[3400];
+    char err[512], path[WORD_MAX], word[WORD_MAX], mend[WORD_MAX + 100];
     bool fits = false;
 
+    (void)snprintf(path, sizeof path, "%s/" MASTER_KEY_FILE, d->ctl->dir);
+    (void)doctor_word(d->ctl->master_key_file[0] != '\0' ? d->ctl->master_key_file : path, word);
     (void)snprintf(mend, sizeof mend,
-                   "install -m 600 /backup/master.key %s/" MASTER_KEY_FILE
-                   "   # from where you keep it",
-                   d->ctl->dir);
+                   "install -o %u -g %u -m 600 /backup/master.key %s   # from where you keep it",
+                   (unsigned)d->owner, (unsigned)d->group, word);
     if (master_key_find(&m, d->ctl->master_key_file, d->ctl->dir, err, sizeof err) != TEDDY_OK) {
         found(d, FINDING_WRONG, mend, "master key: %s", err);
         return;
@@ -140,7 +146,7 @@ static void examine_master(struct doctor *d, const struct backup_facts *facts)
 
 static void examine_log(struct doctor *d, const char *path)
 {
-    char wal[sizeof d->ctl->dir + 40], mend[3400];
+    char wal[sizeof d->ctl->dir + 40], mend[100];
     struct stat st;
 
     (void)snprintf(wal, sizeof wal, "%s-wal", path);
@@ -157,10 +163,10 @@ static void examine_backup(struct doctor *d)
 {
     json_t *last = backup_last(d->ctl);
     uint64_t made_s = (uint64_t)json_integer_value(json_object_get(last, "made_s"));
-    char mend[3400];
+    char mend[WORD_MAX + 100];
 
     (void)snprintf(mend, sizeof mend, "teddyctl --data %s backup /backup/teddy-$(date +%%F).db",
-                   d->ctl->dir);
+                   d->dir);
     if (last == NULL)
         found(d, FINDING_WARNS, mend, "no backup was made yet");
     else if (made_s + BACKUP_OLD_S < (uint64_t)time(NULL))
@@ -173,7 +179,7 @@ static void examine_backup(struct doctor *d)
 
 static void wrong_database(struct doctor *d, const char *err)
 {
-    char mend[3400];
+    char mend[WORD_MAX + 100];
 
     if (strstr(err, "newer") != NULL)
         (void)snprintf(mend, sizeof mend,
@@ -184,7 +190,7 @@ static void wrong_database(struct doctor *d, const char *err)
         (void)snprintf(mend, sizeof mend,
                        "systemctl stop teddyd; teddyctl --data %s restore --lost "
                        "/backup/teddy-….db",
-                       d->ctl->dir);
+                       d->dir);
     found(d, FINDING_WRONG, mend, "%s", err);
 }
 
@@ -199,8 +205,10 @@ void examine_database(struct doctor *d)
         return;
     }
     (void)snprintf(path, sizeof path, "%s/teddy.db", d->ctl->dir);
-    if (access(path, F_OK) != 0) {
+    if (access(path, F_OK) != 0 && errno == ENOENT) {
         found_good(d, "there is none yet; the server makes it");
+    } else if (access(path, R_OK) != 0 && errno == EACCES) {
+        found(d, FINDING_WARNS, "sudo teddyctl doctor", "%s: %s", path, strerror(EACCES));
     } else if (store_backup_look(path, &facts, err, sizeof err) != TEDDY_OK) {
         wrong_database(d, err);
     } else {

@@ -182,6 +182,57 @@ class Doctor(unittest.TestCase):
         self.mend(self.finds("warning", "files", "is the database before a restore"))
         self.assertFalse(os.path.exists(kept))
 
+    def test_names_are_no_commands(self):
+        """Who owns the data directory names its files, and root runs what doctor says."""
+        self.data = os.path.join(self.folder, "it's $(touch here) data")
+        self.make()
+        kept = os.path.join(self.data, "teddy.db.before-$(touch there);'\"&")
+        open(kept, "w").close()
+        os.chmod(kept, 0o644)
+        os.chmod(self.data, 0o755)
+        with open(self.conf, "w") as f:
+            f.write("listen = 127.0.0.1:0\n")
+        here = os.getcwd()
+        os.chdir(self.folder)
+        self.addCleanup(os.chdir, here)
+        self.mend(self.finds("warning", "files", f"{self.data} is open to other users"))
+        self.mend(self.finds("wrong", "files", "1 file is open to other users"))
+        self.assertEqual(os.stat(kept).st_mode & 0o777, 0o600)
+        self.mend(self.finds("warning", "files", "is the database before a restore"))
+        self.assertFalse(os.path.exists(kept))
+        self.assertEqual(sorted(os.listdir(self.folder)), sorted([os.path.basename(self.data), "teddy.conf"]))
+        open(os.path.join(self.data, "teddy.db.before-\x1b[2J\n"), "w").close()
+        said = self.ctl("doctor", "--config", self.conf).stdout
+        self.assertNotIn("\x1b", said)
+        self.assertIn("before-?[2J?", said)
+        self.assertIn("mend: rm …", said)
+
+    @unittest.skipUnless(ROOT, "only root can be another user")
+    def test_who_may_not_look_is_told_who_may(self):
+        """And nobody is told to remove what he cannot read, or that nothing is there."""
+        os.chmod(self.folder, 0o755)
+        self.make()
+        self.serve()
+        os.chmod(self.conf, 0o644)
+        findings = self.doctor(user=65534, group=65534, extra_groups=[], cwd="/")
+        self.assertNotIn("there is none yet; the server makes it", [f["what"] for f in findings])
+        self.assertNotRegex(json.dumps(findings), "no server runs|rm |findmnt")
+        for area in "data", "disk", "files", "database", "certificate":
+            self.assertIn("sudo teddyctl doctor", [f["mend"] for f in findings if f["area"] == area], area)
+
+    def test_development_certificate(self):
+        """The server keeps one that is good for two weeks: what is said makes a new one."""
+        self.make()
+        self.serve().kill()
+        cert, key = certificate(self.folder, "soon", days=15)
+        shutil.copy(cert, os.path.join(self.data, "server.crt"))
+        shutil.copy(key, os.path.join(self.data, "server.key"))
+        mend = self.finds("warning", "certificate", "it expires in 14 days")
+        self.mend(mend.split("&&")[0])
+        server = self.serve()
+        self.finds("ok", "certificate", "days more")
+        server.kill()
+
     @unittest.skipUnless(ROOT, "only root has files of others")
     def test_foreign_files(self):
         os.chmod(self.folder, 0o755)
@@ -193,6 +244,11 @@ class Doctor(unittest.TestCase):
         self.assertEqual(os.stat(self.db).st_uid, 65534)
         self.finds("ok", "files", "every file")
         self.assertEqual({os.stat(os.path.join(self.data, n)).st_uid for n in os.listdir(self.data)}, {65534})
+        os.rename(os.path.join(self.data, "master.key"), os.path.join(self.folder, "master.key"))
+        mend = self.finds("wrong", "database", "the master key is missing")
+        self.mend(mend.replace("/backup/master.key", os.path.join(self.folder, "master.key")))
+        self.finds("ok", "database", "is the one that the secrets are sealed under")
+        self.finds("ok", "files", "every file")
 
     def test_database(self):
         self.make()
@@ -239,7 +295,7 @@ class Doctor(unittest.TestCase):
         key, kept = os.path.join(self.data, "master.key"), os.path.join(self.folder, "master.key")
         os.rename(key, kept)
         mend = self.finds("wrong", "database", "the master key is missing")
-        self.assertEqual(mend.split("   #")[0], f"install -m 600 /backup/master.key {key}")
+        self.assertEqual(mend.split("   #")[0], f"install -o {os.getuid()} -g {os.getgid()} -m 600 /backup/master.key {key}")
         with open(key, "w") as f:
             f.write("12" * 32 + "\n")
         os.chmod(key, 0o600)

@@ -66,8 +66,10 @@ int link_dir(struct ctl *ctl, bool make, bool quiet)
     if (rc == TEDDY_ENOTFOUND && quiet)
         return LINK_NO_SERVER;
     if (rc == TEDDY_ENOTFOUND)
-        return fail(
-            "%s; start teddyd (systemctl start teddyd), or say with --data where its data is", err);
+        return fail("%s; start teddyd (systemctl start teddyd), or say with --data where its data "
+                    "is, of the "
+                    "package's /var/lib/teddy",
+                    err);
     if (rc == TEDDY_EIO && geteuid() != 0)
         return fail("%s; if it is the server's, run teddyctl as root: sudo teddyctl …", err);
     return rc == TEDDY_OK ? CTL_DONE : fail("%s", err);

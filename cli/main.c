@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     if (rc != CTL_DONE)
         return rc;
     ctl.command = find_command(&ctl);
-    if (ctl.version && ctl.word_count == 0)
+    if (ctl.version)
         rc = print_version(&ctl);
     else
         rc = ctl.command != NULL ? run_command(&ctl) : no_command(&ctl);

@@ -48,6 +48,15 @@ static void clean(char *text)
     *to = '\0';
 }
 
+char *print_clean(const char *text)
+{
+    char *copy = text != NULL ? strdup(text) : NULL;
+
+    if (copy != NULL)
+        clean(copy);
+    return copy;
+}
+
 /* In columns of a terminal. */
 static int width_of(const char *text)
 {

@@ -44,9 +44,12 @@ static void say_up(const json_t *status, char out[64])
 
 static void row(const char *name, enum print_colour colour, const char *text)
 {
+    char *shown = print_clean(text);
+
     (void)printf("%s%-12s%s %s%s%s\n", print_colour(stdout, COLOUR_TITLE), name,
-                 print_colour(stdout, COLOUR_NONE), print_colour(stdout, colour), text,
-                 print_colour(stdout, COLOUR_NONE));
+                 print_colour(stdout, COLOUR_NONE), print_colour(stdout, colour),
+                 shown != NULL ? shown : "?", print_colour(stdout, COLOUR_NONE));
+    free(shown);
 }
 
 static void show_breakers(const json_t *status)

@@ -158,6 +158,18 @@ class Table(Base):
         for args in (["status"], ["session", "list"]):
             self.assertRegex(self.run_ctl(*args).stderr, "no server is running on .*systemctl start teddyd, or teddyd --data")
 
+    def test_what_changes_nothing(self):
+        """Asked for its version or help, or told half of an option, no command runs."""
+        self.ok("device", "add", "a")
+        for args in (["--version"], ["--help"]):
+            self.ok("device", "remove", "a", *args)
+        self.assertEqual(self.ok("help", "help"), self.ok("--help"))
+        done = self.run_ctl("device", "list", "--prefix", "--online")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("--prefix needs a value; '--online' looks like an option: if it is the value, write --prefix=--online", done.stderr)
+        self.assertEqual(self.ok("device", "list", "--prefix=--online"), "")
+        self.ok("device", "show", "a")
+
     def test_exit_statuses(self):
         self.assertEqual(self.run_ctl("device", "add", "a").returncode, 0)
         for args in (["device", "show", "b"], ["status"], ["restore", "/nowhere"], ["audit", "verify", "--key", "/nowhere"]):
@@ -268,6 +280,13 @@ class Terminal(Base):
         self.assertIn("'a?[2J?b'", shown)
         self.assertIn("'Zo\u00eb'", self.run_ctl("device", "add", "Zo\u00eb").stderr)
 
+    def test_a_name_that_is_no_text(self):
+        self.ok("device", "add", "a")
+        done = subprocess.run([CTL, "--data", self.data, "backup", "--json", os.path.join(os.fsencode(self.folder), b"\xff.db")],
+                              capture_output=True, timeout=PATIENCE, env=ENV)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["file"], os.path.join(self.folder, "?.db"))
+
     def test_progress(self):
         self.ok("device", "add", "a")
         backup = os.path.join(self.folder, "b.db")
@@ -301,7 +320,7 @@ class Shells(Base):
         done = subprocess.run(["bash", "--norc", "-c", script, "-", path, "teddyctl", *words], text=True, capture_output=True,
                               timeout=PATIENCE, cwd=self.folder)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return set(done.stdout.split())
+        return set(done.stdout.splitlines()) - {""}
 
     def test_bash(self):
         groups = {n.split()[0] for n in COMMANDS}
@@ -320,6 +339,15 @@ class Shells(Base):
         self.assertEqual(self.bash("import", "toy"), {"toys.csv"})
         self.assertEqual(self.bash("import", "--prefix", "a-", "toy"), {"toys.csv"})
         self.assertEqual(self.bash("device", "add", "--secret-file", "toy"), {"toys.csv"})
+        for name in "two words.csv", "* $(touch made).csv":
+            open(os.path.join(self.folder, name), "w").close()
+        self.assertEqual(self.bash("import", "t"), {"toys.csv", "two words.csv"})
+        self.assertEqual(self.bash("device", "add", "--secret-file", "*"), {"* $(touch made).csv"})
+        self.assertNotIn("made", os.listdir(self.folder))
+        # --data=/x are three words of bash's.
+        self.assertEqual(self.bash("--data", "=", "/x", "device", "re"), {"release", "revoke", "remove"})
+        self.assertEqual(self.bash("device", "add", "x", "--secret-file", "=", "tw"), {"two words.csv"})
+        self.assertLess({"toys.csv"}, self.bash("device", "add", "x", "--secret-file", "="))
 
     @unittest.skipUnless(shutil.which("zsh"), "no zsh")
     def test_zsh(self):

@@ -59,6 +59,10 @@ static int take_option(struct ctl *ctl, char **argv, int argc, int *i)
         return usage("%s takes no value; see teddyctl --help", o->name);
     if (o->value != NULL && value == NULL && *i + 1 < argc)
         value = argv[++*i];
+    if (o->value != NULL && equals == NULL && value != NULL && strncmp(value, "--", 2) == 0)
+        return usage("%s needs a value; '%.60s' looks like an option: if it is the value, write "
+                     "%s=%.60s",
+                     o->name, value, o->name, value);
     if (o->value != NULL && value == NULL)
         return usage("%s needs a value", o->name);
     if (ctl->given_count == GIVEN_MAX)
@@ -89,7 +93,7 @@ int words_read(struct ctl *ctl, int argc, char **argv)
         if (rc != CTL_DONE)
             return rc;
     }
-    if (ctl->word_count > 0 && strcmp(ctl->words[0], "help") == 0) {
+    while (ctl->word_count > 0 && strcmp(ctl->words[0], "help") == 0) {
         ctl->help = true;
         ctl->word_count--;
         memmove(ctl->words, ctl->words + 1, (size_t)ctl->word_count * sizeof ctl->words[0]);

@@ -187,6 +187,7 @@ static void the_process_is_told_of(void **state)
     assert_true(more >= 0);
     scrape();
     assert_true(value_of("process_open_fds") == fds + 1);
+    assert_true(value_of("process_start_time_seconds") == started);
     (void)close(more);
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import tempfile
@@ -160,6 +161,22 @@ class Rules(unittest.TestCase):
                     self.assertIn(part, book)
                 self.assertRegex(book.split("**Look**")[1].split("**Mend**")[0], "`[a-z]", "commands to look with")
         self.assertEqual(runbooks, {}, "a runbook without an alert")
+
+    def test_what_a_runbook_names_is_there(self):
+        """Commands of teddyctl, and events of the log."""
+        with open(os.path.join(SOURCE, "docs/operations.md")) as f:
+            books = re.search(r"(?ms)^## Runbooks\n(.*?)^## ", f.read())[1]
+        with open(os.path.join(SOURCE, "cli/table.c")) as f:
+            commands = f.read()
+        server = "".join(p.read_text() for p in pathlib.Path(SOURCE, "server").rglob("*.c"))
+        named = re.findall(r"`teddyctl ([a-z-]+)(?: ([a-z-]+))?", books)
+        self.assertGreater(len(named), 5)
+        for group, verb in named:
+            self.assertIn(f'.group = "{group}", ' + (f'.verb = "{verb}"' if verb else '.'), commands)
+        events = [e for names in re.findall(r"--grep '?([a-z_|]+)", books) for e in names.split("|")]
+        self.assertGreater(len(events), 10)
+        for event in events:
+            self.assertIn(f'"{event}', server)
 
 
 if __name__ == "__main__":
