@@ -35,8 +35,9 @@ void buffer_fini(struct buffer *b)
     *b = (struct buffer){NULL, 0, 0};
 }
 
-#define STRETCH 256 /* bytes looked through for one end and then the other: not all for each line  \
-                     */
+#define STRETCH                                                                                    \
+    256 /* bytes looked through for one end and then the other: not all for each line              \
+         */
 
 static size_t find_end(const struct lines *l, struct span s)
 {
