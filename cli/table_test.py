@@ -169,6 +169,8 @@ class Table(Base):
         self.assertIn("--prefix needs a value; '--online' looks like an option: if it is the value, write --prefix=--online", done.stderr)
         self.assertEqual(self.ok("device", "list", "--prefix=--online"), "")
         self.ok("device", "show", "a")
+        self.assertIn("text that begins with - stands behind --", self.run_ctl("send", "a", "-5 degrees").stderr)
+        self.ok("send", "a", "--", "-5 degrees")
 
     def test_exit_statuses(self):
         self.assertEqual(self.run_ctl("device", "add", "a").returncode, 0)

@@ -38,7 +38,8 @@ static int unknown_option(const char *arg, const struct near *near)
     char hint[128];
 
     near_say(near, hint);
-    return usage("unknown option '%.60s'%s teddyctl --help", arg, hint);
+    return usage("unknown option '%.60s'%s teddyctl --help%s", arg, hint,
+                 strchr(arg, ' ') != NULL ? "; text that begins with - stands behind --" : "");
 }
 
 /* "--name VALUE", "--name=VALUE", or "--flag". */
