@@ -60,7 +60,7 @@ const char *doctor_word(const char *name, char out[WORD_MAX])
         out[len++] = '\'';
     for (const char *p = name; *p != '\0'; p++) {
         if ((unsigned char)*p < ' ' || *p == 0x7f || len > WORD_MAX - 16)
-            return strcpy(out, "…");
+            return memcpy(out, "…", sizeof "…");
         if (*p == '\'') {
             memcpy(out + len, "'\\''", 4);
             len += 4;

@@ -224,10 +224,10 @@ class Doctor(unittest.TestCase):
         """The server keeps one that is good for two weeks: what is said makes a new one."""
         self.make()
         self.serve().kill()
-        cert, key = certificate(self.folder, "soon", days=15)
+        cert, key = certificate(self.folder, "soon", days=16)
         shutil.copy(cert, os.path.join(self.data, "server.crt"))
         shutil.copy(key, os.path.join(self.data, "server.key"))
-        mend = self.finds("warning", "certificate", "it expires in 14 days")
+        mend = self.finds("warning", "certificate", "it expires in 15 days")
         self.mend(mend.split("&&")[0])
         server = self.serve()
         self.finds("ok", "certificate", "days more")
