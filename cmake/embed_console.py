@@ -33,6 +33,9 @@ def vendor(modules):
     """What is not ours, and under which terms it is there."""
     licences = b"Of the console's pages these parts are the work of others.\n"
     for package, names in sorted(VENDOR.items()):
+        if not os.path.isdir(os.path.join(modules, package)):  # npm had no registry: charts.js does without
+            yield from (("vendor/" + os.path.basename(name), b"/* built without " + package.encode() + b" */\n") for name in names)
+            continue
         for name in names:
             yield "vendor/" + os.path.basename(name), read(os.path.join(modules, package, name))
         licences += f"\n== {package} ==\n\n".encode() + read(os.path.join(modules, package, "LICENSE"))

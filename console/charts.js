@@ -1,7 +1,7 @@
 // Charts over time by uPlot, each with its words: what it shows is told in a sentence and, on demand, in a table.
 import {el, table} from "./dom.js";
 
-const uPlot = globalThis.uPlot; // vendor/uPlot.iife.min.js
+const uPlot = globalThis.uPlot; // vendor/uPlot.iife.min.js; missing when it was built without npm: the tables stand open then
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const HEIGHT = 150;
 const ROWS = 10; // of the table
@@ -67,13 +67,14 @@ export function chart({title, series, format = String, signal, level = 2}) {
     const legend = el("p", {class: "legend"}, series.map(({label, color}, i) =>
         el("span", {class: color.slice(2)}, `${label} `, values[i])));
     const rows = el("div", {});
-    const details = el("details", {ontoggle: () => tell()}, el("summary", {}, "As a table",
+    const details = el("details", {open: !uPlot, ontoggle: () => tell()}, el("summary", {}, "As a table",
         el("span", {class: "unseen"}, `: ${title}`)), rows);
     const node = el("figure", {class: "chart card", "aria-label": title}, el("figcaption", {}, el(`h${level}`, {}, title), legend), canvas, details);
     let data = [[], ...series.map(() => [])];
     let plot = null;
 
     function draw() {
+        if (!uPlot) return;
         plot?.destroy();
         plot = canvas.clientWidth ? new uPlot(options(canvas.clientWidth, series, format), data, canvas) : null;
     }
