@@ -15,12 +15,12 @@ set(_not_sanitized
 set(TEDDY_NOT_UNDER_address ${_not_sanitized} fault_storm integration_audit_minute cli_table_test)
 
 # ThreadSanitizer has what has threads: the network's loops, the writer of the store, the registry of sessions, keys that change
-# under them. Not what is one thread alone: the SDK and what stands on it, parsers, rules, documents, teddyctl, an old store that is
-# brought up to date, the load generator.
+# under them. Not what is one thread alone: the SDK and what stands on it, parsers, rules, documents, teddyctl with its backups and
+# batches, an old store that is brought up to date, the load generator.
 set(TEDDY_NOT_UNDER_thread ${_not_sanitized}
   sdk_.* proto_.* fuzz_.* safety_.* port_template_test teddy_.*_test cmdline_test sim_parts_test process_.* ops_config_test
   "identity_(siphash|rules|token|master_key)_test" "admin_(command|import|master)_test" "http_(route|proxies)_test"
-  cli_.* "integration_(admin_spec|conformance|demo|hostile|load|sim|toy|upgrade)")
+  cli_.* "integration_(admin_spec|backup|batch|conformance|demo|hostile|load|sim|toy|upgrade)")
 set(TEDDY_PROGRAMS_NOT_UNDER_thread teddy-load teddy-conformance conformance_broken)
 
 # They begin first and take half of a place, so that the others have the processors meanwhile. The longest first.
