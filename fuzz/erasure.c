@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         char after[LIMIT_ID_LEN + 1] = "";
         memcpy(after, data + 1, len - 1);
         if (child_after_ok(after) && after[0] != '\0')
-            HOLDS(strchr("bme", after[0]) != NULL && after[1] == '-');
+            HOLDS(strchr("bmthe", after[0]) != NULL && after[1] == '-');
     }
     return 0;
 }
