@@ -20,6 +20,8 @@ bool fleet_wants(const struct admin_command *command, unsigned loop, unsigned lo
 void fleet_visit(struct admin_command *command, struct hub *hub, unsigned loop, unsigned loops);
 /* The id in the path, checked; false: the request has been answered. */
 bool admin_path_id(struct http_request *req, char out[LIMIT_ID_LEN + 1]);
+/* Gate, and the id in the path as a command; NULL: the request has been answered, and is gone. */
+struct admin_command *admin_of_path(struct http_request *req, enum admin_verb verb);
 /* What needs only the id in the path: gate, command, answer. */
 void admin_on_device(struct http_request *req, enum admin_verb verb);
 /* status.c: what a round of the loops has found, and the answer of /status. */
@@ -30,8 +32,6 @@ struct admin_live {
 json_t *admin_status_json(const struct admin_context *ctx, const struct admin_live *live);
 /* Answers with the object, whose reference is taken; NULL: 500. */
 void admin_respond_json(struct http_request *req, int status, json_t *json);
-/* Queues the command, which it takes over, and answers once it is done; NULL: out of memory. */
-void admin_submit(struct http_request *req, struct admin_command *command);
 /* The query's parameter of this name, whose form is an id's, or "" when it is not given; false: the
  * request has been answered (422). */
 bool admin_query_id(struct http_request *req, const char *name, char out[LIMIT_ID_LEN + 1]);

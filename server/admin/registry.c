@@ -233,12 +233,25 @@ bool admin_query_id(struct http_request *req, const char *name, char out[LIMIT_I
     return false;
 }
 
-void admin_on_device(struct http_request *req, enum admin_verb verb)
+struct admin_command *admin_of_path(struct http_request *req, enum admin_verb verb)
 {
     char id[LIMIT_ID_LEN + 1];
+    struct admin_command *c;
 
-    if (admin_gate(req) && admin_path_id(req, id))
-        admin_submit(req, admin_command_new(verb, id, (struct span){"", 0}));
+    if (!admin_gate(req) || !admin_path_id(req, id))
+        return NULL;
+    c = admin_command_new(verb, id, (struct span){"", 0});
+    if (c == NULL)
+        http_problem(req, 500, "internal", "Out of memory; nothing was changed.");
+    return c;
+}
+
+void admin_on_device(struct http_request *req, enum admin_verb verb)
+{
+    struct admin_command *c = admin_of_path(req, verb);
+
+    if (c != NULL)
+        admin_submit(req, c);
 }
 
 void admin_device_remove(struct http_request *req)

@@ -1,32 +1,8 @@
 /* The handlers about profiles, reports and processors. */
-#include <string.h>
-
 #include "admin/internal.h"
 #include "admin/talk.h"
 #include "process/process.h"
-#include "proto/ids.h"
 #include "proto/text.h"
-
-/* The id in the path, as a command; NULL: the request has been answered. */
-static struct admin_command *of_path(struct http_request *req, enum admin_verb verb)
-{
-    struct span id = req->params[0];
-    char text[LIMIT_ID_LEN + 1];
-    struct admin_command *c;
-
-    if (!admin_gate(req))
-        return NULL;
-    if (!id_ok(id)) {
-        http_problem(req, 422, "bad_id", "An id has 1 to 64 of the characters A-Z a-z 0-9 _ -.");
-        return NULL;
-    }
-    memcpy(text, id.p, id.len);
-    text[id.len] = '\0';
-    c = admin_command_new(verb, text, (struct span){"", 0});
-    if (c == NULL)
-        http_problem(req, 500, "internal", "Out of memory; nothing was changed.");
-    return c;
-}
 
 /* False: the request has been answered, and the command is gone. */
 static bool read_body(struct http_request *req, struct admin_command *c)
@@ -43,7 +19,7 @@ static bool read_body(struct http_request *req, struct admin_command *c)
 
 void admin_child_set(struct http_request *req)
 {
-    struct admin_command *c = of_path(req, ADMIN_PROFILE_SET);
+    struct admin_command *c = admin_of_path(req, ADMIN_PROFILE_SET);
 
     if (c != NULL && read_body(req, c))
         admin_submit(req, c);
@@ -51,7 +27,7 @@ void admin_child_set(struct http_request *req)
 
 void admin_child_show(struct http_request *req)
 {
-    struct admin_command *c = of_path(req, ADMIN_PROFILE_SHOW);
+    struct admin_command *c = admin_of_path(req, ADMIN_PROFILE_SHOW);
 
     if (c == NULL)
         return;
@@ -63,7 +39,7 @@ void admin_child_show(struct http_request *req)
 
 void admin_child_report(struct http_request *req)
 {
-    struct admin_command *c = of_path(req, ADMIN_REPORT);
+    struct admin_command *c = admin_of_path(req, ADMIN_REPORT);
     char days[8];
     size_t len;
 
@@ -87,7 +63,7 @@ void admin_child_report(struct http_request *req)
 void admin_device_processor(struct http_request *req)
 {
     const struct processes *all = admin_context_of(req)->processes;
-    struct admin_command *c = of_path(req, ADMIN_PROCESSOR);
+    struct admin_command *c = admin_of_path(req, ADMIN_PROCESSOR);
 
     if (c == NULL || !read_body(req, c))
         return;

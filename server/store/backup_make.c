@@ -2,7 +2,6 @@
  * disk. */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "store/backup_file.h"
+#include "store/internal.h"
 
 struct target {
     const char *file;
@@ -81,17 +81,6 @@ static int open_target(struct target *t, char *err, size_t cap)
         return rc;
     t->fd = open(t->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     return t->fd < 0 ? io_failed(t->partial, "made", err, cap) : lock_target(t, err, cap);
-}
-
-static bool sync_directory_of(const char *file)
-{
-    char copy[PATH_MAX];
-    (void)snprintf(copy, sizeof copy, "%s", file);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        (void)close(fd);
-    return ok;
 }
 
 static int finish_target(const struct target *t, char *err, size_t cap)

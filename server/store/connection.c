@@ -171,17 +171,17 @@ int tx_explain(struct store_tx *tx, const char *path, char *err, size_t cap)
     return TEDDY_ESTORE;
 }
 
-static int sync_directory_of(const char *path)
+bool sync_directory_of(const char *path)
 {
     char copy[PATH_MAX];
+    errno = ENAMETOOLONG;
     if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
-        return -1;
+        return false;
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int rc = fsync(fd);
-    close(fd);
-    return rc;
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
 }
 
 /* The database holds secrets: it is made for its owner alone, and an older one is made so. SQLite
@@ -193,7 +193,7 @@ static int make_private(const char *path, char *err, size_t cap)
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) {
         close(fd);
-        if (sync_directory_of(path) == 0)
+        if (sync_directory_of(path))
             return TEDDY_OK;
     } else if (errno == EEXIST && stat(path, &st) == 0) {
         if (!S_ISREG(st.st_mode)) {

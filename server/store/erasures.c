@@ -63,16 +63,7 @@ static size_t write_line(int fd, off_t size, const uint8_t mac[SEAL_MAC_LEN], ui
     return writer_end(&w) == TEDDY_OK ? len : 0;
 }
 
-static bool sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
-static bool append(int fd, const char *dir, const uint8_t mac[SEAL_MAC_LEN], uint64_t at_s,
+static bool append(int fd, const char *path, const uint8_t mac[SEAL_MAC_LEN], uint64_t at_s,
                    uint64_t *end)
 {
     struct stat st;
@@ -81,7 +72,8 @@ static bool append(int fd, const char *dir, const uint8_t mac[SEAL_MAC_LEN], uin
         return false;
     size_t len = write_line(fd, st.st_size, mac, at_s, line);
     *end = (uint64_t)st.st_size + len;
-    return len > 0 && write(fd, line, len) == (ssize_t)len && fsync(fd) == 0 && sync_dir(dir);
+    return len > 0 && write(fd, line, len) == (ssize_t)len && fsync(fd) == 0 &&
+           sync_directory_of(path);
 }
 
 int erasures_append(struct store_tx *tx, const char *child_id, uint64_t at_s)
@@ -94,7 +86,7 @@ int erasures_append(struct store_tx *tx, const char *child_id, uint64_t at_s)
         return err;
     int fd =
         place_of(tx, dir, path) ? open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
-    bool ok = fd >= 0 && append(fd, dir, mac, at_s, &end);
+    bool ok = fd >= 0 && append(fd, path, mac, at_s, &end);
     if (fd >= 0)
         close(fd);
     if (ok)

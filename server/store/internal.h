@@ -251,17 +251,19 @@ TEDDY_MUST_CHECK int tx_open(struct store_tx *tx, const struct store_options *op
                              const char *vfs, bool writer, char *err, size_t cap);
 void tx_close(struct store_tx *tx);
 
-/* Says in err what is wrong with the database at path and what to do about it; returns
- * TEDDY_ESTORE. */
 /* Tells whoever asked to be told what failed since the last time, if anything did. */
 void tx_report(struct store_tx *tx);
+/* Says in err what is wrong with the database at path and what to do about it; returns
+ * TEDDY_ESTORE. */
 int tx_explain(struct store_tx *tx, const char *path, char *err, size_t cap);
+/* So that the name of a file that was made or renamed is on the disk. False with errno. */
+bool sync_directory_of(const char *path);
 
 /* Refuses a database that is not ours or is newer than this program, without changing it. */
 TEDDY_MUST_CHECK int schema_check(struct store_tx *tx, const char *path, int *version, char *err,
                                   size_t cap);
-/* Makes the tables of that version in an empty database, which is for comparison alone. */
 int schema_known(void); /* the version that this program makes */
+/* Makes the tables of that version in an empty database, which is for comparison alone. */
 TEDDY_MUST_CHECK bool schema_build(sqlite3 *db, int version);
 /* Refuses a database that has other tables, indexes, triggers or views than this program made for
  * that version: nothing of it has been run. name: what err calls it. */

@@ -22,20 +22,13 @@ static int failed(const char *path, const char *what, char *err, size_t cap)
     return TEDDY_EIO;
 }
 
-static bool sync_path(const char *path, int flags)
+static bool sync_file(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool ok = fd >= 0 && fsync(fd) == 0;
     if (fd >= 0)
         close(fd);
     return ok;
-}
-
-static bool sync_directory_of(const char *path)
-{
-    char copy[PATH_MAX];
-    return snprintf(copy, sizeof copy, "%s", path) < (int)sizeof copy &&
-           sync_path(dirname(copy), O_DIRECTORY);
 }
 
 static bool join(char out[PATH_MAX], const char *path, const char *end)
@@ -90,7 +83,7 @@ int store_swap(const char *path, const char *kept, char *err, size_t cap)
     errno = EBUSY;
     if (access(log, F_OK) == 0)
         return failed(log, "is there, and should not be", err, cap);
-    if (!sync_path(copy, 0))
+    if (!sync_file(copy))
         return failed(copy, "cannot be synced", err, cap);
     if (kept != NULL)
         rc = keep_former(path, kept, err, cap);
