@@ -1,30 +1,6 @@
 /* Admin tokens' rows. */
 #include "store/admin_tokens.h"
-#include "store/test_store.h"
-
-static struct place place;
-static struct store *store;
-
-static int setup(void **state)
-{
-    (void)state;
-    place_make(&place);
-    store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(store);
-    place_remove(&place);
-    return 0;
-}
-
-static void run(in_tx *body)
-{
-    assert_int_equal(in_write(store, body, NULL), TEDDY_OK);
-}
+#include "store/test_opened.h"
 
 static int add(struct store_tx *tx, unsigned n, uint64_t created_s, uint64_t expires_s,
                unsigned max)
@@ -89,7 +65,7 @@ static int life_body(struct store_tx *tx, void *arg)
 static void lives(void **state)
 {
     (void)state;
-    run(life_body);
+    run(life_body, NULL);
 }
 
 static int twice_body(struct store_tx *tx, void *arg)
@@ -103,7 +79,7 @@ static int twice_body(struct store_tx *tx, void *arg)
 static void is_there_once(void **state)
 {
     (void)state;
-    run(twice_body);
+    run(twice_body, NULL);
 }
 
 static int bound_body(struct store_tx *tx, void *arg)
@@ -129,7 +105,7 @@ static int bound_body(struct store_tx *tx, void *arg)
 static void is_bounded(void **state)
 {
     (void)state;
-    run(bound_body);
+    run(bound_body, NULL);
 }
 
 int main(void)

@@ -10,44 +10,13 @@
 #include "store/children.h"
 #include "store/erasures.h"
 #include "store/history.h"
-#include "store/test_store.h"
-
-static struct place place;
-static struct store *store;
+#include "store/test_opened.h"
 
 static const char *list_path(void)
 {
     static char path[96];
     snprintf(path, sizeof path, "%s/" ERASURES_FILE, place.dir);
     return path;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    place_make(&place);
-    store = must_open(&(struct store_options){.path = place.path});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(store);
-    unlink(list_path());
-    place_remove(&place);
-    return 0;
-}
-
-static void reopen(void)
-{
-    store_close(store);
-    store = must_open(&(struct store_options){.path = place.path});
-}
-
-static void run(in_tx *fn, void *arg)
-{
-    assert_int_equal(in_write(store, fn, arg), TEDDY_OK);
 }
 
 /* ---- The files, and the tables as another program sees them ---- */
@@ -87,19 +56,6 @@ static sqlite3 *raw_open(void)
     return db;
 }
 
-static int64_t raw_number(const char *sql)
-{
-    sqlite3 *db = raw_open();
-    sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    int64_t n = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    sqlite3_close(db);
-    return n;
-}
-
 /* Calls each for every column of every table. */
 static void each_column(void (*each)(void *arg, const char *table, const char *column), void *arg)
 {
@@ -124,7 +80,7 @@ static void assert_without(void *arg, const char *table, const char *column)
         sql, sizeof sql,
         "SELECT count(*) FROM \"%s\" WHERE instr(CAST(\"%s\" AS BLOB), CAST('%s' AS BLOB)) > 0",
         table, column, (const char *)arg);
-    if (raw_number(sql) != 0)
+    if (number(sql) != 0)
         fail_msg("%s.%s still says %s", table, column, (const char *)arg);
 }
 
@@ -192,8 +148,8 @@ static void nothing_of_it_is_left(void **state)
     struct child_erased erased;
     (void)state;
     run(fill_body, NULL);
-    assert_int_equal(raw_number("UPDATE device SET client_timestamp = 'kid-of-this-test'"
-                                " WHERE child_id = 'kid-of-this-test' RETURNING 1"),
+    assert_int_equal(number("UPDATE device SET client_timestamp = 'kid-of-this-test'"
+                            " WHERE child_id = 'kid-of-this-test' RETURNING 1"),
                      1); /* a toy can say what it likes */
     assert_true(files_have("kid-of-this-test", 16));
     run(forget_body, &erased);
@@ -207,17 +163,17 @@ static void nothing_of_it_is_left(void **state)
     uint8_t jti[2 * STORE_JTI_LEN];
     memset(jti, 0x70, STORE_JTI_LEN);
     assert_false(files_have(jti, STORE_JTI_LEN));
-    assert_int_equal(raw_number("SELECT count(*) FROM device WHERE device_id IN ('a', 'b') AND"
-                                " (child_id || client_timestamp <> '' OR claimed_s + seen_s + iat_s"
-                                " + access_exp_s + refresh_exp_s + presented + spent_s <> 0 OR"
-                                " coalesce(sid, access_jti, refresh_jti, spent_jti) IS NOT NULL)"),
+    assert_int_equal(number("SELECT count(*) FROM device WHERE device_id IN ('a', 'b') AND"
+                            " (child_id || client_timestamp <> '' OR claimed_s + seen_s + iat_s"
+                            " + access_exp_s + refresh_exp_s + presented + spent_s <> 0 OR"
+                            " coalesce(sid, access_jti, refresh_jti, spent_jti) IS NOT NULL)"),
                      0);
     /* What is another's is there. */
-    assert_int_equal(raw_number("SELECT count(*) FROM downlink"), 1);
-    assert_int_equal(raw_number("SELECT count(*) FROM child"), 1);
+    assert_int_equal(number("SELECT count(*) FROM downlink"), 1);
+    assert_int_equal(number("SELECT count(*) FROM child"), 1);
     assert_true(files_have("kid-of-another", 14));
-    assert_int_equal(raw_number("SELECT count(*) FROM audit"), 3);
-    assert_int_equal(raw_number(TALK_ROWS), 7);
+    assert_int_equal(number("SELECT count(*) FROM audit"), 3);
+    assert_int_equal(number(TALK_ROWS), 7);
 
     run(forget_body, &erased);
     for (unsigned i = 0; i < CHILD_TABLES; i++)
@@ -323,7 +279,7 @@ static void no_copy_is_left_where_rows_were_moved(void **state)
         run(crowd_bind, &(struct crowd){i, i + 100});
     run(crowd_forget, NULL);
     assert_false(files_have("crowd-", 6));
-    assert_int_equal(raw_number("SELECT count(*) FROM device WHERE child_id = ''"), TOYS);
+    assert_int_equal(number("SELECT count(*) FROM device WHERE child_id = ''"), TOYS);
     sqlite3 *db = raw_open();
     sqlite3_stmt *st = NULL;
     assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL), SQLITE_OK);
@@ -359,7 +315,7 @@ static void assert_bound(const char *device_id, bool bound)
     char sql[128];
     snprintf(sql, sizeof sql, "SELECT child_id <> '' FROM device WHERE device_id = '%s'",
              device_id);
-    assert_int_equal(raw_number(sql), bound);
+    assert_int_equal(number(sql), bound);
 }
 
 static void a_list_is_applied_at_the_next_start(void **state)
@@ -372,14 +328,14 @@ static void a_list_is_applied_at_the_next_start(void **state)
     assert_bound("a", false);
     assert_bound("b", false);
     assert_bound("c", true);
-    assert_int_equal(raw_number("SELECT count(*) FROM audit WHERE event = 'child.forgotten' AND"
-                                " child IS NOT NULL AND actor = 'server'"),
+    assert_int_equal(number("SELECT count(*) FROM audit WHERE event = 'child.forgotten' AND"
+                            " child IS NOT NULL AND actor = 'server'"),
                      1);
-    assert_int_equal(raw_number("SELECT count(*) FROM child"), 1);
+    assert_int_equal(number("SELECT count(*) FROM child"), 1);
     store_close(store);
     assert_false(files_have("kid-of-this-test", 16));
     store = must_open(&(struct store_options){.path = place.path});
-    assert_int_equal(raw_number("SELECT count(*) FROM audit"), 4); /* once */
+    assert_int_equal(number("SELECT count(*) FROM audit"), 4); /* once */
 }
 
 static int bind_again(struct store_tx *tx, void *arg)
@@ -422,7 +378,7 @@ static void a_restored_database_is_brought_up_to_the_list(void **state)
     store = must_open(&(struct store_options){.path = place.path});
     assert_bound("a", false);
     assert_bound("c", true);
-    assert_int_equal(raw_number(TALK_ROWS), 7); /* the other child's */
+    assert_int_equal(number(TALK_ROWS), 7); /* the other child's */
 }
 
 static void write_list(const char *text)
@@ -518,7 +474,7 @@ static void revocation_keeps_the_bindings(void **state)
     run(revoke_body, &devices);
     assert_int_equal(devices, 2);
     assert_bound("a", true);
-    assert_int_equal(raw_number("SELECT count(*) FROM device WHERE sid IS NOT NULL"), 1);
+    assert_int_equal(number("SELECT count(*) FROM device WHERE sid IS NOT NULL"), 1);
     run(revoke_body, &devices);
     assert_int_equal(devices, 0);
 }

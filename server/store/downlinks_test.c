@@ -1,41 +1,16 @@
 /* Messages to toys: the queue's order, bounds and ends, the epochs of its ids, and what an older
  * database becomes. */
-#include <sqlite3.h>
 
 #include "store/children.h"
-#include "store/test_store.h"
+#include "store/test_opened.h"
 
 #define MAX 64
-
-static struct place place;
-static struct store *store;
 
 struct seen {
     unsigned count;
     struct downlink_row rows[MAX];
     char words[MAX][40];
 };
-
-static int setup(void **state)
-{
-    (void)state;
-    place_make(&place);
-    store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(store);
-    place_remove(&place);
-    return 0;
-}
-
-static void run(in_tx *body)
-{
-    assert_int_equal(in_write(store, body, NULL), TEDDY_OK);
-}
 
 static int64_t add_device(struct store_tx *tx, const char *id, unsigned n, const char *child)
 {
@@ -138,7 +113,7 @@ static int order_body(struct store_tx *tx, void *arg)
 static void messages_wait_in_order(void **state)
 {
     (void)state;
-    run(order_body);
+    run(order_body, NULL);
 }
 
 static int ack_body(struct store_tx *tx, void *arg)
@@ -187,7 +162,7 @@ static int ack_body(struct store_tx *tx, void *arg)
 static void acks_are_cumulative_and_the_devices_own(void **state)
 {
     (void)state;
-    run(ack_body);
+    run(ack_body, NULL);
 }
 
 static int bound_body(struct store_tx *tx, void *arg)
@@ -216,7 +191,7 @@ static int bound_body(struct store_tx *tx, void *arg)
 static void a_queue_has_a_bound_and_messages_an_end(void **state)
 {
     (void)state;
-    run(bound_body);
+    run(bound_body, NULL);
 }
 
 static int epoch_body(struct store_tx *tx, void *arg)
@@ -238,7 +213,7 @@ static int epoch_body(struct store_tx *tx, void *arg)
 static void each_start_opens_an_epoch(void **state)
 {
     (void)state;
-    run(epoch_body);
+    run(epoch_body, NULL);
 }
 
 static int overtake_body(struct store_tx *tx, void *arg)
@@ -280,7 +255,7 @@ static int overtake_body(struct store_tx *tx, void *arg)
 static void a_toy_ahead_of_its_server_loses_nothing(void **state)
 {
     (void)state;
-    run(overtake_body);
+    run(overtake_body, NULL);
 }
 
 static int last_epoch_body(struct store_tx *tx, void *arg)
@@ -303,7 +278,7 @@ static int last_epoch_body(struct store_tx *tx, void *arg)
 static void the_last_epoch_has_no_next(void **state)
 {
     (void)state;
-    run(last_epoch_body);
+    run(last_epoch_body, NULL);
 }
 
 static int bindings_body(struct store_tx *tx, void *arg)
@@ -344,7 +319,7 @@ static int bindings_body(struct store_tx *tx, void *arg)
 static void messages_end_with_what_they_were_for(void **state)
 {
     (void)state;
-    run(bindings_body);
+    run(bindings_body, NULL);
 }
 
 /* A database as the first release made it, with a toy in it. */
@@ -431,7 +406,7 @@ static void an_older_database_becomes_a_present_one(void **state)
     unlink(place.path);
     make_first();
     store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
-    run(upgraded_body);
+    run(upgraded_body, NULL);
 }
 
 int main(void)

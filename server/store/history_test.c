@@ -1,53 +1,14 @@
 /* A toy's past: two rings that are bounded, and that go with its binding; and the list of its
  * events. */
-#include <sqlite3.h>
 
 #include "store/audit.h"
 #include "store/children.h"
 #include "store/fleet.h"
 #include "store/history.h"
 #include "store/internal.h"
-#include "store/test_store.h"
-
-static struct place place;
-static struct store *store;
+#include "store/test_opened.h"
 
 static const uint8_t first_sid[STORE_JTI_LEN] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-
-static int setup(void **state)
-{
-    (void)state;
-    place_make(&place);
-    store = must_open(&(struct store_options){.path = place.path});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(store);
-    place_remove(&place);
-    return 0;
-}
-
-static int64_t number(const char *sql)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *st = NULL;
-    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
-    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    int64_t n = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    sqlite3_close(db);
-    return n;
-}
-
-static void run(in_tx *fn, void *arg)
-{
-    assert_int_equal(in_write(store, fn, arg), TEDDY_OK);
-}
 
 /* ---- A toy with a past ---- */
 

@@ -1,58 +1,14 @@
 /* Each kind of data leaves when it is as old as its bound, and not before; the clock is the
  * test's. */
-#include <sqlite3.h>
 
 #include "store/admin_tokens.h"
 #include "store/audit.h"
 #include "store/batches.h"
 #include "store/retention.h"
-#include "store/test_store.h"
+#include "store/test_opened.h"
 
 #define DAY 86400ull
 #define T0  (1000 * DAY)
-
-static struct place place;
-static struct store *store;
-
-static int setup(void **state)
-{
-    (void)state;
-    place_make(&place);
-    store = must_open(&(struct store_options){.path = place.path});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(store);
-    place_remove(&place);
-    return 0;
-}
-
-static void raw(const char *sql)
-{
-    sqlite3 *db = NULL;
-    char *why = NULL;
-    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
-        fail_msg("%s: %s", sql, why);
-    sqlite3_close(db);
-}
-
-static int64_t number(const char *sql)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *st = NULL;
-    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
-    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    int64_t n = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    sqlite3_close(db);
-    return n;
-}
 
 struct walk {
     struct retention_bounds bounds;

@@ -1,30 +1,6 @@
 /* Devices, claims, families: each row function by itself, with its edges. */
 #include "store/internal.h"
-#include "store/test_store.h"
-
-static struct place place;
-static struct store *store;
-
-static int setup(void **state)
-{
-    (void)state;
-    place_make(&place);
-    store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(store);
-    place_remove(&place);
-    return 0;
-}
-
-static void run(in_tx *body)
-{
-    assert_int_equal(in_write(store, body, NULL), TEDDY_OK);
-}
+#include "store/test_opened.h"
 
 static void add_device(struct store_tx *tx, const char *id, unsigned n)
 {
@@ -116,7 +92,7 @@ static int device_body(struct store_tx *tx, void *arg)
 static void test_devices(void **state)
 {
     (void)state;
-    run(device_body);
+    run(device_body, NULL);
 }
 
 struct seen {
@@ -151,7 +127,7 @@ static int list_body(struct store_tx *tx, void *arg)
 static void test_list(void **state)
 {
     (void)state;
-    run(list_body);
+    run(list_body, NULL);
 }
 
 static const struct family_row kid = {.child_id = "kid"};
@@ -200,10 +176,10 @@ static int neither_body(struct store_tx *tx, void *arg)
 static void test_claims(void **state)
 {
     (void)state;
-    run(claim_body);
+    run(claim_body, NULL);
     assert_int_equal(in_write(store, same_nonce_body, NULL), TEDDY_EDUP);
     assert_int_equal(in_write(store, same_mac_body, NULL), TEDDY_EDUP);
-    run(neither_body); /* what a refused one brought is not kept by halves */
+    run(neither_body, NULL); /* what a refused one brought is not kept by halves */
 }
 
 /* Of every length, so that they fill their place in the row in many ways. */
@@ -256,7 +232,7 @@ static int many_claims_body(struct store_tx *tx, void *arg)
 static void test_many_claims(void **state)
 {
     (void)state;
-    run(many_claims_body);
+    run(many_claims_body, NULL);
 }
 
 static int stale_body(struct store_tx *tx, void *arg)
@@ -279,7 +255,7 @@ static int stale_body(struct store_tx *tx, void *arg)
 static void test_stale_row(void **state)
 {
     (void)state;
-    run(stale_body);
+    run(stale_body, NULL);
 }
 
 static int damaged_body(struct store_tx *tx, void *arg)
@@ -308,7 +284,7 @@ static int one_device_body(struct store_tx *tx, void *arg)
 static void test_damaged_keys(void **state)
 {
     (void)state;
-    run(one_device_body);
+    run(one_device_body, NULL);
     assert_int_equal(in_write(store, damaged_body, NULL), TEDDY_ESTORE);
 }
 
@@ -345,7 +321,7 @@ static int secret_body(struct store_tx *tx, void *arg)
 static void test_secret_rotation(void **state)
 {
     (void)state;
-    run(secret_body);
+    run(secret_body, NULL);
 }
 
 static int family_body(struct store_tx *tx, void *arg)
@@ -391,7 +367,7 @@ static int family_body(struct store_tx *tx, void *arg)
 static void test_families(void **state)
 {
     (void)state;
-    run(family_body);
+    run(family_body, NULL);
 }
 
 /* A device has one family: what the next claim, or a revocation, leaves of it. */
@@ -430,7 +406,7 @@ static int in_force_body(struct store_tx *tx, void *arg)
 static void test_one_family_in_force(void **state)
 {
     (void)state;
-    run(in_force_body);
+    run(in_force_body, NULL);
 }
 
 static int remove_body(struct store_tx *tx, void *arg)
@@ -492,13 +468,13 @@ static int end_body(struct store_tx *tx, void *arg)
 static void test_one_family_is_ended(void **state)
 {
     (void)state;
-    run(end_body);
+    run(end_body, NULL);
 }
 
 static void test_release_and_remove(void **state)
 {
     (void)state;
-    run(remove_body);
+    run(remove_body, NULL);
 }
 
 int main(void)

@@ -2,19 +2,9 @@
  * a pair's; words that were blocked are few; and what was kept last is known. */
 #include "store/talk.h"
 
-#include <sqlite3.h>
-
 #include "store/children.h"
 #include "store/erasures.h"
-#include "store/test_store.h"
-
-static struct place place;
-static struct store *store;
-
-static void run(in_tx *fn, void *arg)
-{
-    assert_int_equal(in_write(store, fn, arg), TEDDY_OK);
-}
+#include "store/test_opened.h"
 
 static int bind_body(struct store_tx *tx, void *arg)
 {
@@ -30,23 +20,10 @@ static int bind_body(struct store_tx *tx, void *arg)
     return TEDDY_OK;
 }
 
-static int setup(void **state)
+static int setup_bound(void **state)
 {
-    (void)state;
-    place_make(&place);
-    store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
+    (void)setup(state);
     run(bind_body, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char list[96];
-    snprintf(list, sizeof list, "%s/" ERASURES_FILE, place.dir);
-    store_close(store);
-    unlink(list);
-    place_remove(&place);
     return 0;
 }
 
@@ -313,8 +290,7 @@ static void what_is_only_in_one_table_is_forgotten(void **state)
         }
         assert_true(kept_of(tables[i]) > 0);
         assert_int_equal(in_write(store, listed_body, NULL), TEDDY_EINVAL);
-        store_close(store);
-        store = must_open(&(struct store_options){.path = place.path, .unsafe_no_sync = true});
+        reopen();
         assert_int_equal(kept_of(tables[i]), 0);
         in_sql("UPDATE device SET child_id = 'kid' WHERE device_id = 'a'");
     }
@@ -322,7 +298,7 @@ static void what_is_only_in_one_table_is_forgotten(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_bound, teardown)
     const struct CMUnitTest tests[] = {T(limits_are_the_childs), T(minutes_are_those_of_all_toys),
                                        T(blocked_words_are_few), T(what_was_kept_last_is_known),
                                        T(what_is_only_in_one_table_is_forgotten)};

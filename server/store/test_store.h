@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "store/erasures.h"
 #include "store/seal.h"
 #include "store/store.h"
 #include "store/talk.h"
@@ -37,6 +38,8 @@ static inline void place_remove(struct place *p)
         snprintf(path, sizeof path, "%s%s", p->path, ends[i]);
         unlink(path);
     }
+    snprintf(path, sizeof path, "%s/" ERASURES_FILE, p->dir);
+    unlink(path);
     assert_int_equal(rmdir(p->dir), 0);
 }
 
