@@ -1,50 +1,15 @@
 /* The commands on a real store: what they answer, what they leave, and whose sessions they close.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "admin/command.h"
 #include "proto/text.h"
-
-static char dir[] = "/tmp/teddy-admin-XXXXXX";
-static struct store *store;
+#include "store/test_opened.h"
 
 #define SECRET_A "a1b2c3d4e5f6789012345678901234567890abcdef1234567890abcdef123456"
 #define SECRET_B "b1b2c3d4e5f6789012345678901234567890abcdef1234567890abcdef123456"
 #define SECRET_C "c1b2c3d4e5f6789012345678901234567890abcdef1234567890abcdef123456"
-
-static int open_store(void **state)
-{
-    char path[64], err[256];
-    struct seal_master master = {.key = {{1, 2, 3}}, .count = 1, .from = "the test"};
-    struct store_options options = {.path = path, .master = &master};
-    (void)state;
-    (void)snprintf(path, sizeof path, "%s/teddy.db", dir);
-    return store_open(&options, &store, err, sizeof err) == TEDDY_OK ? 0 : -1;
-}
-
-static int close_store(void **state)
-{
-    static const char *const names[] = {"teddy.db", "teddy.db-wal", "teddy.db-shm"};
-    char path[64];
-    (void)state;
-    store_close(store);
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        (void)unlink(path);
-    }
-    return 0;
-}
 
 static struct admin_command *command(enum admin_verb verb, const char *id, const char *text)
 {
@@ -383,7 +348,7 @@ static void list_of_a_prefix(void **state)
     json_decref(json);
 }
 
-#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
@@ -396,9 +361,5 @@ int main(void)
         WITH_STORE(list_of_a_prefix),
         WITH_STORE(release_with_a_new_secret),
     };
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

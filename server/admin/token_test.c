@@ -1,45 +1,8 @@
 /* Admin tokens: their form, the commands about them on a real store, and the table that the gate
  * asks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "admin/command.h"
 #include "admin/token.h"
-
-static char dir[] = "/tmp/teddy-token-XXXXXX";
-static struct store *store;
-
-static int open_store(void **state)
-{
-    char path[64], err[256];
-    struct seal_master master = {.key = {{1, 2, 3}}, .count = 1, .from = "the test"};
-    struct store_options options = {.path = path, .master = &master};
-    (void)state;
-    (void)snprintf(path, sizeof path, "%s/teddy.db", dir);
-    return store_open(&options, &store, err, sizeof err) == TEDDY_OK ? 0 : -1;
-}
-
-static int close_store(void **state)
-{
-    static const char *const names[] = {"teddy.db", "teddy.db-wal", "teddy.db-shm"};
-    char path[64];
-    (void)state;
-    store_close(store);
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        (void)unlink(path);
-    }
-    return 0;
-}
+#include "store/test_opened.h"
 
 static struct admin_command *command(enum admin_verb verb, const char *id)
 {
@@ -243,7 +206,7 @@ static void is_bounded(void **state)
     admin_command_free(made("{\"role\":\"viewer\"}", 1100));
 }
 
-#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
@@ -252,9 +215,5 @@ int main(void)
         WITH_STORE(is_good_until_it_ends),     WITH_STORE(is_revoked),
         WITH_STORE(is_recorded_once_a_minute), WITH_STORE(is_bounded),
     };
-    if (mkdtemp(dir) == NULL)
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
