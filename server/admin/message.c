@@ -1,29 +1,14 @@
 /* A message to a toy as an administrator writes it: read by the reader that toys have, so that what
  * passes here is read there. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "admin/command.h"
+#include "admin/reason.h"
 #include "proto/json.h"
 #include "proto/text.h"
 
-struct refusal {
-    char *why;
-    size_t cap;
-};
-
-__attribute__((format(printf, 2, 3))) static bool refuse(struct refusal r, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(r.why, r.cap, format, args);
-    va_end(args);
-    return false;
-}
-
-static bool members_known(const struct json_object *o, struct refusal r)
+static bool members_known(const struct json_object *o, struct reason r)
 {
     bool text = json_find(o, "text") != NULL, data = json_find(o, "data") != NULL;
     bool expires_in = json_find(o, "expires_in") != NULL;
@@ -37,7 +22,7 @@ static bool members_known(const struct json_object *o, struct refusal r)
 
 /* The words or the object as it was written, into c->body, followed by a NUL. */
 static bool read_body(struct admin_command *c, const struct json_object *o, uint32_t max,
-                      struct refusal r)
+                      struct reason r)
 {
     const struct json_member *data = json_find(o, "data");
     size_t len = 0;
@@ -60,7 +45,7 @@ static bool read_body(struct admin_command *c, const struct json_object *o, uint
 }
 
 static bool read_expiry(struct admin_command *c, const struct json_object *o, uint32_t expiry_s,
-                        struct refusal r)
+                        struct reason r)
 {
     uint64_t s = expiry_s;
 
@@ -76,7 +61,7 @@ bool admin_command_message(struct admin_command *c, struct span json,
                            const struct admin_downlinks *bounds, bool *bad_json, char *why,
                            size_t cap)
 {
-    struct refusal r = {why, cap};
+    struct reason r = {why, cap};
     struct json_object o;
     int rc = json_parse(json, &o);
 

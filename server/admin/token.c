@@ -2,12 +2,12 @@
 #include "admin/token.h"
 
 #include <openssl/sha.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "admin/command.h"
+#include "admin/reason.h"
 #include "identity/rules.h"
 #include "proto/ids.h"
 #include "proto/json.h"
@@ -15,21 +15,6 @@
 #include "proto/writer.h"
 
 #define PREFIX "tdy_"
-
-struct refusal {
-    char *why;
-    size_t cap;
-};
-
-__attribute__((format(printf, 2, 3))) static bool refuse(struct refusal r, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(r.why, r.cap, format, args);
-    va_end(args);
-    return false;
-}
 
 bool admin_token_id_ok(struct span id)
 {
@@ -72,7 +57,7 @@ static bool draw(struct admin_token_work *w)
     return true;
 }
 
-static bool members_known(const struct json_object *o, struct refusal r)
+static bool members_known(const struct json_object *o, struct reason r)
 {
     static const char *const names[] = {"role", "expires_in", "prefix", "name"};
     size_t known = 0;
@@ -92,7 +77,7 @@ static bool name_ok(const char *name, size_t len)
     return len > 0;
 }
 
-static bool read_texts(struct admin_token_row *t, const struct json_object *o, struct refusal r)
+static bool read_texts(struct admin_token_row *t, const struct json_object *o, struct reason r)
 {
     enum route_role role;
     size_t len = 0;
@@ -114,7 +99,7 @@ static bool read_texts(struct admin_token_row *t, const struct json_object *o, s
 bool admin_token_read(struct admin_command *c, struct span json, bool *bad_json, char *why,
                       size_t cap)
 {
-    struct refusal r = {why, cap};
+    struct reason r = {why, cap};
     struct admin_token_row *t = &c->tokens->made;
     uint64_t ttl_s = ADMIN_TOKEN_TTL_S;
     struct json_object o;

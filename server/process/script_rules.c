@@ -7,6 +7,7 @@
 
 #include "proto/text.h"
 #include "proto/utf8.h"
+#include "proto/words.h"
 
 struct parser {
     struct rules *rules;
@@ -53,27 +54,6 @@ static void *list_add(struct list *l, size_t size)
     return item;
 }
 
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && (*s.p == ' ' || *s.p == '\t')) {
-        s.p++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t' || s.p[s.len - 1] == '\r'))
-        s.len--;
-    return s;
-}
-
-/* Cuts the first word off s. */
-static struct span take_word(struct span *s)
-{
-    struct span word = {s->p, 0};
-    while (word.len < s->len && s->p[word.len] != ' ' && s->p[word.len] != '\t')
-        word.len++;
-    *s = trim((struct span){s->p + word.len, s->len - word.len});
-    return word;
-}
-
 #define SHOWN(s) (int)((s).len > 40 ? 40 : (s).len), (s).p
 
 static bool name_ok(struct span s)
@@ -109,7 +89,7 @@ static int add_name(struct parser *p, struct span name, int *index)
 static int read_unknown(struct parser *p, struct span rest)
 {
     int index;
-    int rc = add_name(p, take_word(&rest), &index);
+    int rc = add_name(p, words_take(&rest), &index);
     if (rc != TEDDY_OK)
         return rc;
     if (p->rules->names[index].unknown.p)
@@ -243,7 +223,7 @@ static int read_hear(struct parser *p, struct span rest)
         return fail(p, "`hear` needs a pattern");
     struct pattern h = {.token_first = p->rules->tokens.count};
     while (rest.len > 0) {
-        struct span word = take_word(&rest);
+        struct span word = words_take(&rest);
         if (h.token_count == RULES_TOKENS_MAX)
             return fail(p, "a pattern of more than %d words", RULES_TOKENS_MAX);
         struct token *t = list_add(&p->rules->tokens, sizeof *t);
@@ -283,7 +263,7 @@ static int check_capture(struct parser *p, unsigned capture)
 static int read_keep(struct parser *p, struct span rest)
 {
     int index;
-    int rc = add_name(p, take_word(&rest), &index);
+    int rc = add_name(p, words_take(&rest), &index);
     if (rc != TEDDY_OK)
         return rc;
     if (rest.len != 1 || *rest.p < '1' || *rest.p > '0' + RULES_CAPTURES)
@@ -419,13 +399,13 @@ static int read_line(struct parser *p, struct span line)
         return fail(p, "a line of more than %d bytes", RULES_LINE_MAX);
     if (!utf8_ok(line.p, line.len))
         return fail(p, "not valid UTF-8");
-    line = trim(line);
+    line = words_trim(line);
     for (size_t i = 0; i < line.len; i++)
         if (((uint8_t)line.p[i] < 0x20 && line.p[i] != '\t') || line.p[i] == 0x7F)
             return fail(p, "a control character");
     if (line.len == 0 || *line.p == '#')
         return TEDDY_OK;
-    struct span word = take_word(&line);
+    struct span word = words_take(&line);
     for (size_t i = 0; i < sizeof LINES / sizeof LINES[0]; i++) {
         if (!span_is(word, LINES[i].word))
             continue;

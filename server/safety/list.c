@@ -9,6 +9,7 @@
 
 #include "proto/text.h"
 #include "proto/utf8.h"
+#include "proto/words.h"
 
 #define CONFUSABLES_MAX 4096
 #define PATTERNS_MAX    20000
@@ -49,27 +50,6 @@ static int no_memory(struct reader *r)
     return TEDDY_ENOMEM;
 }
 
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && (*s.p == ' ' || *s.p == '\t')) {
-        s.p++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t' || s.p[s.len - 1] == '\r'))
-        s.len--;
-    return s;
-}
-
-static struct span take_word(struct span *s)
-{
-    struct span word = {s->p, 0};
-
-    while (word.len < s->len && s->p[word.len] != ' ' && s->p[word.len] != '\t')
-        word.len++;
-    *s = trim((struct span){s->p + word.len, s->len - word.len});
-    return word;
-}
-
 static bool small_number(struct span s, unsigned max, uint8_t *out)
 {
     uint64_t n;
@@ -88,7 +68,7 @@ static int list_directive(struct reader *r, struct span rest)
     struct pattern p = {.category = r->category};
 
     while (rest.len > 0) {
-        struct span word = take_word(&rest);
+        struct span word = words_take(&rest);
         if (span_is(word, "in"))
             p.does |= DOES_IN;
         else if (span_is(word, "out"))
@@ -128,7 +108,7 @@ static const struct {
 /* @ digit 5, @ phone, @ script latin */
 static int lexicon_directive(struct reader *r, struct span rest)
 {
-    struct span word = take_word(&rest);
+    struct span word = words_take(&rest);
 
     if (span_is(word, "script")) {
         enum script script = script_find(rest);
@@ -155,7 +135,7 @@ static int lexicon_directive(struct reader *r, struct span rest)
 /* @ out self_harm, @ in any */
 static int lines_directive(struct reader *r, struct span rest)
 {
-    struct span moment = take_word(&rest);
+    struct span moment = words_take(&rest);
     enum safety_category category = safety_category_find(rest);
 
     if (span_is(moment, "in"))
@@ -205,7 +185,7 @@ static int pattern_line(struct reader *r, struct span line)
     const char *why;
 
     if (*line.p == '!') {
-        line = trim((struct span){line.p + 1, line.len - 1});
+        line = words_trim((struct span){line.p + 1, line.len - 1});
         like = (struct pattern){.does = DOES_IN | DOES_OUT | DOES_ALLOW, .category = r->category};
         if (r->kind == FILE_LEXICON || line.len == 0)
             return wrong(r, "a ! needs words behind it, in a list");
@@ -301,7 +281,7 @@ static int spelling_line(struct reader *r, struct span line)
     struct span reads = {NULL, 0};
 
     while (line.len > 0) {
-        struct span word = take_word(&line);
+        struct span word = words_take(&line);
         bool target = r->spelled == SPELLED_READS && !reads.p;
         size_t len;
         if (!plain_word(word, target ? first : text, &len))
@@ -318,13 +298,13 @@ static int read_line(struct reader *r, struct span line)
 {
     if (line.len > DATA_LINE_MAX)
         return wrong(r, "longer than %d bytes", DATA_LINE_MAX);
-    line = trim(line);
+    line = words_trim(line);
     if (line.len == 0 || *line.p == '#')
         return TEDDY_OK;
     if (!utf8_ok(line.p, line.len) || memchr(line.p, 0, line.len))
         return wrong(r, "not UTF-8");
     if (*line.p == '@' && line.len > 1 && line.p[1] == ' ')
-        return directive(r, trim((struct span){line.p + 1, line.len - 1}));
+        return directive(r, words_trim((struct span){line.p + 1, line.len - 1}));
     if (r->kind == FILE_CONFUSABLES)
         return confusables_line(r, line);
     if (r->ready && r->kind == FILE_SPELLING)
