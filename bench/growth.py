@@ -10,7 +10,7 @@ import time
 import machine
 import toys as toys_of
 from load import LoadError, opened
-from measures import _row, held, turns
+from measures import _cost, _row, held, sqlite_alone, turns
 
 
 class Registry:
@@ -30,7 +30,7 @@ class Registry:
 
 def growth(bench):
     """Start-up, memory and cost per operation with a few and with many registered devices, in turns."""
-    rounds, registries = bench.plan["rounds"], []
+    rounds, registries = bench.plan["growth_rounds"], []
     for count in bench.plan["registry"]:
         bench.book.say(f"  a registry of {count:,} devices is made")
         registries.append(Registry(bench, count))
@@ -50,12 +50,25 @@ def growth(bench):
             bench.book.say(f"  claims by the size of the registry, round {n + 1}")
             for r in registries[::-1 if n % 2 else 1]:
                 _row(bench, "growth, claim", r.server, r.count, "teddyd", mode="claims", url=r.server.url("http", ""),
-                     devices_file=r.used, connections=256, seconds=bench.plan["seconds"])
+                     devices_file=r.used, connections=CLAIMERS, seconds=bench.plan["seconds"])
         for r in registries:
             bench.book.add("memory after the load, MiB", "teddyd", r.count,
                            machine.resident(r.server.pid) / (1 << 20))
+    _growth_of_sqlite(bench, registries)
     for r in registries:
         shutil.rmtree(r.data)
+
+
+CLAIMERS = 256  # connections, and so no group is larger
+
+
+def _growth_of_sqlite(bench, registries):
+    """The same rows written by SQLite alone: its pages are more, too, when the devices that claim lie far apart."""
+    for n in range(bench.plan["growth_rounds"]):
+        for r in registries[::-1 if n % 2 else 1]:
+            result = sqlite_alone(bench, os.path.join(r.data, "teddy.db"), CLAIMERS, bench.plan["seconds"],
+                                  r.count // 1000)
+            bench.book.add("growth, claim", "SQLite alone", r.count, _cost(result))
 
 
 def _start(bench, registry):

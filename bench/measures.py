@@ -355,20 +355,25 @@ def _group(bench, data, before=(0, 0)):
     return store["commits"] - before[0], store["jobs"] - before[1]
 
 
-def _limit(bench, series, group):
-    """SQLite alone, from the state that teddyd began with: each device has claimed once."""
+def sqlite_alone(bench, database, group, seconds, every=1):
+    """What SQLite does with the rows of claims, by a copy of a database whose server has ended. every: of its devices
+    one in so many claims."""
     path = os.path.join(bench.fleet.place, "limit.db")
-    shutil.copyfile(os.path.join(bench.toys.tls, "teddy.db"), path)
+    shutil.copyfile(database, path)
     try:
         with bench.load.alone():
             said = subprocess.run(["taskset", "-c", "0", os.path.join(bench.fleet.build, "bench", "sqlite_limit"), path,
-                                   str(group), str(bench.plan["claim_seconds"])], check=True,
-                                  stdout=subprocess.PIPE).stdout
+                                   str(group), str(seconds), str(every)], check=True, stdout=subprocess.PIPE).stdout
     finally:
         for end in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 os.unlink(path + end)
-    result = json.loads(said)
+    return json.loads(said)
+
+
+def _limit(bench, series, group):
+    """SQLite alone, from the state that teddyd began with: each device has claimed once."""
+    result = sqlite_alone(bench, os.path.join(bench.toys.tls, "teddy.db"), group, bench.plan["claim_seconds"])
     bench.book.add("claims", series, "all", result["operations"] / result["seconds"])
     bench.book.add("claim CPU", series, "all", _cost(result))
     bench.book.add("claim group", series, "all", group)

@@ -31,7 +31,7 @@ FULL = {
     "idle_steps_tls": [500, 2500], "handshakes": list(measures.HANDSHAKES), "handshake_pairs": 7, "handshake_rounds": 1,
     "handshake_s": 0.7, "claim_seconds": 1, "hours_of_claims": 0.05, "wal_piece_s": 5,
     "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
-    "registry": [1000, 1000000], "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
+    "registry": [1000, 1000000], "growth_rounds": 5, "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
     "loops_pairs": 7, "loops_rate": 40000, "talk": 1000, "talk_s": 5,
 }
 QUICK = {
@@ -46,8 +46,9 @@ QUICK = {
     "idle_steps": [1000, 5000], "idle_steps_peers": [200, 1000], "idle_steps_tls": [200, 1000],
     "handshakes": ["TLS 1.3, full"], "handshake_pairs": 3, "handshake_rounds": 1, "handshake_s": 0.3,
     "claim_seconds": 0.4, "hours_of_claims": 0.005, "wal_piece_s": 1,
-    "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000],
-    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000, "talk": 1000, "talk_s": 2,
+    "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000], "growth_rounds": 1,
+    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
+    "talk": 1000, "talk_s": 2,
 }
 
 

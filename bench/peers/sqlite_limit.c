@@ -1,10 +1,11 @@
 /* What SQLite itself can do with a claim's rows: in groups, a synced commit each, prepared
  * statements, nothing else in the process; any device may come next, as in the load generator.
- * sqlite_limit DB GROUP SECONDS prints one JSON line. DB is a copy of teddyd's own database, so
- * that tables, indexes, pages and devices are its own; what is written is what server/store writes
- * for a claim: the device's row with its new family and its newest nonces and MACs, for every
- * eighth claim of a device a row of each of those, and an event of the audit trail. Each device has
- * claimed once. Settings are those of the store's writer. */
+ * sqlite_limit DB GROUP SECONDS [EVERY] prints one JSON line. DB is a copy of teddyd's own
+ * database, so that tables, indexes, pages and devices are its own; EVERY: of the devices, each
+ * so-manieth alone claims (1: all). What is written is what server/store writes for a claim: the
+ * device's row with its new family and its newest nonces and MACs, for every eighth claim of a
+ * device a row of each of those, and an event of the audit trail. Each device has claimed once.
+ * Settings are those of the store's writer. */
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -175,14 +176,17 @@ static struct statements begin_with(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 2;
     int64_t group = strtol(argv[2], NULL, 10), done = 0;
+    int64_t every = argc == 5 ? strtol(argv[4], NULL, 10) : 1;
     int64_t lasts_us = (int64_t)(strtod(argv[3], NULL) * 1e6);
-    if (group < 1 || lasts_us < 1)
+    if (group < 1 || every < 1 || lasts_us < 1)
         return 2;
     const struct statements s = begin_with(argv[1]);
     int64_t devices = number("SELECT max(row) FROM device"), now = (int64_t)time(NULL);
+    uint64_t claimers = (uint64_t)(devices / every);
+    check(claimers > 0);
     events = number("SELECT coalesce(max(n), 0) FROM audit");
     recent = malloc((size_t)devices + 1);
     check(recent != NULL);
@@ -191,7 +195,7 @@ int main(int argc, char **argv)
     for (; now_us() - begun < lasts_us; done += group) {
         run(s.begin);
         for (int64_t i = 0; i < group; i++)
-            claim(&s, (int64_t)(draw() % (uint64_t)devices) + 1, now);
+            claim(&s, (int64_t)(draw() % claimers) * every + 1, now);
         run(s.commit);
     }
     printf("{\"group\":%lld,\"operations\":%lld,\"seconds\":%.3f,\"server_cpu_s\":%.3f}\n",
