@@ -7,6 +7,7 @@
 
 #include "cli/audit.h"
 #include "proto/text.h"
+#include "proto/utc.h"
 #include "proto/writer.h"
 
 #define TAIL_DEFAULT    20
@@ -151,7 +152,7 @@ struct tail {
 /* What a file may hold may not steer the terminal. */
 static void print_line(const struct tail *t, const struct audit_row *row)
 {
-    char when[32], child[2 * AUDIT_CHILD_LEN + 1] = "-", line[1024];
+    char when[UTC_TEXT], child[2 * AUDIT_CHILD_LEN + 1] = "-", line[1024];
     struct writer w = writer_on(child, sizeof child);
     const struct span *s[] = {&row->event, &row->device_id, &row->actor, &row->detail};
     const char *format = t->terminal ? "%-7lld %s  %-22.*s %-24.*s %-32s  %-14.*s %.*s"
@@ -161,7 +162,7 @@ static void print_line(const struct tail *t, const struct audit_row *row)
         writer_hex(&w, row->child, AUDIT_CHILD_LEN);
         (void)writer_end(&w);
     }
-    audit_time_text(row->at_ms, when);
+    (void)utc_text(row->at_ms / 1000, when);
     struct span shown[4];
     for (int i = 0; i < 4; i++)
         shown[i] = s[i]->len > 0 ? *s[i] : span_of("-");

@@ -4,6 +4,7 @@
 
 #include "admin/batch.h"
 #include "admin/fleet.h"
+#include "admin/time_json.h"
 #include "cli/ctl.h"
 #include "proto/ids.h"
 #include "proto/text.h"

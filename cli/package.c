@@ -14,6 +14,7 @@
 #include "cli/batch.h"
 #include "proto/ids.h"
 #include "proto/text.h"
+#include "proto/utc.h"
 #include "proto/writer.h"
 
 #define MANIFEST     "manifest.json"
@@ -271,12 +272,9 @@ static int list_file(json_t *files, const char *name, size_t size, const uint8_t
 
 static json_t *manifest_json(const struct batch_row *row, json_t *files)
 {
-    char first[LIMIT_ID_LEN + 1], last[LIMIT_ID_LEN + 1], created[32] = "";
-    time_t now = (time_t)row->created_s;
-    struct tm utc;
+    char first[LIMIT_ID_LEN + 1], last[LIMIT_ID_LEN + 1], created[UTC_TEXT];
 
-    if (gmtime_r(&now, &utc) == NULL ||
-        strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+    if (!utc_text(row->created_s, created))
         return NULL;
     admin_batch_device(row, 0, first);
     admin_batch_device(row, row->count - 1, last);

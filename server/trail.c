@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "ops/log.h"
+#include "proto/utc.h"
 #include "teddyd.h"
 
 #define MINUTE_MS 60000u
@@ -20,8 +21,8 @@ static uint64_t wall_ms(void)
 
 static int add_refusal(struct store_tx *tx, const struct refusal *r)
 {
-    char block[REFUSALS_BLOCK_LEN] = "", detail[256], minute[32];
-    audit_time_text(r->minute * MINUTE_MS, minute);
+    char block[REFUSALS_BLOCK_LEN] = "", detail[256], minute[UTC_TEXT];
+    (void)utc_text(r->minute * 60, minute);
     refusal_block_text(r->block, block);
     snprintf(detail, sizeof detail,
              "{\"reason\":\"%s\",\"block\":\"%s\",\"minute\":\"%s\",\"count\":%llu}", r->reason,

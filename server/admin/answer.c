@@ -12,6 +12,7 @@
 #include "admin/family.h"
 #include "admin/fleet.h"
 #include "admin/talk.h"
+#include "admin/time_json.h"
 #include "admin/token.h"
 #include "proto/text.h"
 #include "proto/writer.h"
@@ -19,18 +20,6 @@
 static json_t *text_or_null(const char *text)
 {
     return text[0] != '\0' ? json_string(text) : json_null();
-}
-
-json_t *time_or_null(uint64_t s)
-{
-    time_t t = (time_t)s;
-    struct tm utc;
-    char text[32];
-
-    if (s == 0 || gmtime_r(&t, &utc) == NULL ||
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
-        return json_null();
-    return json_string(text);
 }
 
 static json_t *id_json(const struct downlink_id *id)

@@ -1,5 +1,6 @@
 #include "admin/audit_answer.h"
 
+#include "proto/utc.h"
 #include "proto/writer.h"
 
 json_t *audit_hex_json(const uint8_t *data, size_t len)
@@ -32,11 +33,11 @@ json_t *audit_row_json(const struct audit_row *row)
 json_t *audit_head_json(const struct audit_head *head, const struct audit_key *key)
 {
     uint8_t raw[AUDIT_PUBLIC_LEN];
-    char when[32];
+    char when[UTC_TEXT];
 
     if (audit_key_public(key, raw) != TEDDY_OK)
         return NULL;
-    audit_time_text(head->at_ms, when);
+    (void)utc_text(head->at_ms / 1000, when);
     return json_pack("{s:I, s:I, s:s, s:o, s:o, s:o}", "n", (json_int_t)head->n, "at_ms",
                      (json_int_t)head->at_ms, "at", when, "hash",
                      audit_hex_json(head->hash, AUDIT_HASH_LEN), "signature",

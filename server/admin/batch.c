@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/time_json.h"
 #include "proto/ids.h"
 #include "proto/text.h"
 #include "proto/writer.h"

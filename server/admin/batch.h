@@ -13,7 +13,4 @@ int batch_run_list(struct store_tx *tx, struct admin_command *c);
 json_t *batch_json(const struct batch_row *b);
 json_t *batch_list_json(const struct admin_command *c);
 
-/* answer.c: RFC 3339, or null when s is 0. */
-json_t *time_or_null(uint64_t s);
-
 #endif

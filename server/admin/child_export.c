@@ -11,6 +11,7 @@
 #include "admin/child.h"
 #include "admin/fleet.h"
 #include "admin/talk.h"
+#include "admin/time_json.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 

@@ -1,6 +1,7 @@
 #include "admin/family.h"
 
 #include "admin/batch.h"
+#include "admin/time_json.h"
 #include "proto/writer.h"
 
 int family_run_list(struct store_tx *tx, struct admin_command *c)

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "admin/batch.h"
+#include "admin/time_json.h"
 
 static const char *const states[] = {[FLEET_DISABLED] = "disabled",
                                      [FLEET_UNCLAIMED] = "unclaimed",

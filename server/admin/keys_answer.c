@@ -2,21 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin/keys.h"
-
-static json_t *time_or_null(uint64_t s)
-{
-    time_t t = (time_t)s;
-    struct tm utc;
-    char text[32];
-
-    if (s == 0 || gmtime_r(&t, &utc) == NULL ||
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
-        return json_null();
-    return json_string(text);
-}
+#include "admin/time_json.h"
 
 static json_t *key_json(const struct key_info *key)
 {

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin/internal.h"
+#include "admin/time_json.h"
 #include "admin/trail.h"
 #include "ops/log.h"
 
@@ -29,19 +29,6 @@ struct round {
     void (*finish)(struct round *r);
 };
 
-static json_t *time_text(uint64_t s)
-{
-    time_t t = (time_t)s;
-    struct tm utc;
-    char text[32];
-    size_t len;
-
-    if (gmtime_r(&t, &utc) == NULL)
-        return json_null();
-    len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return json_stringn(text, len);
-}
-
 static bool each_session(void *arg, const struct session_info *info)
 {
     struct round *r = arg;
@@ -57,7 +44,7 @@ static bool each_session(void *arg, const struct session_info *info)
     (void)snprintf(id, sizeof id, "%016llx", (unsigned long long)info->id);
     json_t *row =
         json_pack("{s:s, s:s, s:s, s:o, s:I, s:b, s:s}", "id", id, "device_id", info->device_id,
-                  "child_id", info->child_id, "since", time_text(info->since_s), "utterances",
+                  "child_id", info->child_id, "since", time_or_null(info->since_s), "utterances",
                   (json_int_t)info->seq, "hello", info->hello, "address", info->address);
     r->failed |= json_array_append_new(r->list, row) != 0;
     return !r->failed;

@@ -1,9 +1,9 @@
 /* Rotating the master key, and showing its state. */
 #include <jansson.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "admin/command.h"
+#include "admin/time_json.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 
@@ -125,16 +125,6 @@ static json_t *id_json(const uint8_t id[SEAL_ID_LEN])
     return writer_end(&w) == TEDDY_OK ? json_string(hex) : NULL;
 }
 
-static json_t *time_json(uint64_t s)
-{
-    time_t t = (time_t)s;
-    struct tm utc;
-    char text[32];
-    if (gmtime_r(&t, &utc) == NULL || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
-        return json_null();
-    return json_string(text);
-}
-
 static char *state_text(const struct admin_command *c)
 {
     const struct master_key *m = c->master;
@@ -146,7 +136,7 @@ static char *state_text(const struct admin_command *c)
     /* old_key_may_go: the source still has it, and nothing needs it. */
     json_t *o =
         json_pack("{s:s, s:s, s:o, s:o, s:o, s:b, s:o}", "source", master_key_source(m), "from",
-                  m->from, "sealed_under", id_json(f->sealed_id), "since", time_json(f->since_s),
+                  m->from, "sealed_under", id_json(f->sealed_id), "since", time_or_null(f->since_s),
                   "keys", keys, "old_key_may_go", newest && f->count > 1, "problem",
                   f->why[0] != 0 ? json_string(f->why) : json_null());
     char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/batch.h"
+#include "admin/time_json.h"
 #include "proto/text.h"
 #include "proto/writer.h"
 

@@ -3,18 +3,8 @@
 #include <unistd.h>
 
 #include "admin/internal.h"
+#include "admin/time_json.h"
 #include "ops/metrics.h"
-
-static json_t *when_json(uint64_t s)
-{
-    time_t t = (time_t)s;
-    struct tm utc;
-    char text[32];
-
-    if (gmtime_r(&t, &utc) == NULL || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
-        return json_null();
-    return json_string(text);
-}
 
 /* Since the server's start; refreshes are tokens renewed. */
 static json_t *counts_json(void)
@@ -57,7 +47,7 @@ json_t *admin_status_json(const struct admin_context *ctx, const struct admin_li
     store_stats(ctx->store, &commits, &jobs, &waiting);
     return json_pack(
         "{s:s, s:i, s:o, s:I, s:b, s:i, s:i, s:i, s:i, s:o, s:o, s:{s:I, s:I, s:i}}", "version",
-        TEDDY_VERSION, "pid", (int)getpid(), "started", when_json(ctx->started_s), "up_s",
+        TEDDY_VERSION, "pid", (int)getpid(), "started", time_or_null(ctx->started_s), "up_s",
         (json_int_t)up_s, "draining", live->draining, "loops", (int)ctx->loop_count, "connections",
         (int)conn_count(), "requests", (int)http_in_flight(), "sessions", (int)live->sessions,
         "counts", counts_json(), "breakers_open", breakers_json(), "store", "commits",

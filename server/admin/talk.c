@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "admin/batch.h"
+#include "admin/time_json.h"
 #include "ops/zone.h"
 #include "proto/ids.h"
 #include "proto/text.h"

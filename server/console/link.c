@@ -7,19 +7,20 @@
 #include "console/console.h"
 #include "identity/audit_verify.h"
 #include "proto/text.h"
+#include "proto/utc.h"
 
 static void made(struct http_request *req, const struct admin_command *c)
 {
     const struct console *console = admin_context_of(req)->console;
     const struct admin_token_row *t = &c->tokens->made;
-    char code[CONSOLE_SECRET_LEN + 1], url[CONSOLE_URL_LEN + 80], when[32];
+    char code[CONSOLE_SECRET_LEN + 1], url[CONSOLE_URL_LEN + 80], when[UTC_TEXT];
 
     if (console_link_make(console->sessions, t->id, loop_now_ms(req->loop), code) != TEDDY_OK) {
         http_problem(req, 500, "internal", "No link could be made.");
         return;
     }
     (void)snprintf(url, sizeof url, "%s" CONSOLE_PATH "/#once=%s", console->origin, code);
-    audit_time_text(1000 * (c->now_s + CONSOLE_LINK_MS / 1000), when);
+    (void)utc_text(c->now_s + CONSOLE_LINK_MS / 1000, when);
     admin_respond_json(req, 201,
                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "url", url, "expires", when, "token",
                                  t->id, "role", t->role, "prefix", t->prefix));

@@ -11,6 +11,7 @@
 #include "identity/audit_verify.h"
 #include "ops/log.h"
 #include "proto/text.h"
+#include "proto/utc.h"
 
 static struct console *console_of(const struct http_request *req)
 {
@@ -89,9 +90,9 @@ static void answer(struct http_request *req, int status, const struct admin_toke
 {
     uint64_t now_s = (uint64_t)time(NULL);
     uint64_t ends_s = now_s + (ends_ms - loop_now_ms(req->loop)) / 1000;
-    char when[32];
+    char when[UTC_TEXT];
 
-    audit_time_text(1000 * (ends_s < t->expires_s ? ends_s : t->expires_s), when);
+    (void)utc_text(ends_s < t->expires_s ? ends_s : t->expires_s, when);
     admin_respond_json(req, status,
                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", t->name, "role", t->role,
                                  "prefix", t->prefix, "token", t->id, "expires", when));

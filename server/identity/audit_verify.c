@@ -3,15 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-void audit_time_text(uint64_t at_ms, char out[32])
-{
-    time_t t = (time_t)(at_ms / 1000);
-    struct tm utc;
-    if (gmtime_r(&t, &utc) == NULL || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
-        snprintf(out, 32, "?");
-}
+#include "proto/utc.h"
 
 __attribute__((format(printf, 3, 4))) static int fault(struct audit_verifier *v, int64_t n,
                                                        const char *format, ...)
@@ -37,8 +30,8 @@ int audit_verify_heads(struct audit_verifier *v)
 {
     for (; v->head_at < v->head_count && v->heads[v->head_at].n <= v->n; v->head_at++) {
         const struct audit_head *h = &v->heads[v->head_at];
-        char when[32];
-        audit_time_text(h->at_ms, when);
+        char when[UTC_TEXT];
+        (void)utc_text(h->at_ms / 1000, when);
         if (check_signed(v, h, when) != TEDDY_OK)
             return TEDDY_EPROTO;
         if (h->n < v->n)
@@ -156,8 +149,8 @@ int audit_verify_end(struct audit_verifier *v)
     if (v->head_at == v->head_count)
         return TEDDY_OK;
     const struct audit_head *h = &v->heads[v->head_at];
-    char when[32];
-    audit_time_text(h->at_ms, when);
+    char when[UTC_TEXT];
+    (void)utc_text(h->at_ms / 1000, when);
     if (check_signed(v, h, when) != TEDDY_OK)
         return TEDDY_EPROTO;
     return fault(v, v->n + 1,

@@ -66,7 +66,4 @@ bool audit_verify_belongs(struct audit_verifier *v, const struct audit_row *row,
 TEDDY_MUST_CHECK int audit_sign_grown(struct store_tx *tx, const struct audit_key *key,
                                       uint64_t now_ms);
 
-/* "2026-11-21T11:45:00Z" */
-void audit_time_text(uint64_t at_ms, char out[32]);
-
 #endif

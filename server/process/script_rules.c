@@ -7,7 +7,7 @@
 
 #include "proto/text.h"
 #include "proto/utf8.h"
-#include "proto/words.h"
+#include "proto/line.h"
 
 struct parser {
     struct rules *rules;
@@ -89,7 +89,7 @@ static int add_name(struct parser *p, struct span name, int *index)
 static int read_unknown(struct parser *p, struct span rest)
 {
     int index;
-    int rc = add_name(p, words_take(&rest), &index);
+    int rc = add_name(p, line_word(&rest), &index);
     if (rc != TEDDY_OK)
         return rc;
     if (p->rules->names[index].unknown.p)
@@ -223,7 +223,7 @@ static int read_hear(struct parser *p, struct span rest)
         return fail(p, "`hear` needs a pattern");
     struct pattern h = {.token_first = p->rules->tokens.count};
     while (rest.len > 0) {
-        struct span word = words_take(&rest);
+        struct span word = line_word(&rest);
         if (h.token_count == RULES_TOKENS_MAX)
             return fail(p, "a pattern of more than %d words", RULES_TOKENS_MAX);
         struct token *t = list_add(&p->rules->tokens, sizeof *t);
@@ -263,7 +263,7 @@ static int check_capture(struct parser *p, unsigned capture)
 static int read_keep(struct parser *p, struct span rest)
 {
     int index;
-    int rc = add_name(p, words_take(&rest), &index);
+    int rc = add_name(p, line_word(&rest), &index);
     if (rc != TEDDY_OK)
         return rc;
     if (rest.len != 1 || *rest.p < '1' || *rest.p > '0' + RULES_CAPTURES)
@@ -399,13 +399,13 @@ static int read_line(struct parser *p, struct span line)
         return fail(p, "a line of more than %d bytes", RULES_LINE_MAX);
     if (!utf8_ok(line.p, line.len))
         return fail(p, "not valid UTF-8");
-    line = words_trim(line);
+    line = line_trim(line);
     for (size_t i = 0; i < line.len; i++)
         if (((uint8_t)line.p[i] < 0x20 && line.p[i] != '\t') || line.p[i] == 0x7F)
             return fail(p, "a control character");
     if (line.len == 0 || *line.p == '#')
         return TEDDY_OK;
-    struct span word = words_take(&line);
+    struct span word = line_word(&line);
     for (size_t i = 0; i < sizeof LINES / sizeof LINES[0]; i++) {
         if (!span_is(word, LINES[i].word))
             continue;

@@ -9,7 +9,7 @@
 
 #include "proto/text.h"
 #include "proto/utf8.h"
-#include "proto/words.h"
+#include "proto/line.h"
 
 #define CONFUSABLES_MAX 4096
 #define PATTERNS_MAX    20000
@@ -68,7 +68,7 @@ static int list_directive(struct reader *r, struct span rest)
     struct pattern p = {.category = r->category};
 
     while (rest.len > 0) {
-        struct span word = words_take(&rest);
+        struct span word = line_word(&rest);
         if (span_is(word, "in"))
             p.does |= DOES_IN;
         else if (span_is(word, "out"))
@@ -108,7 +108,7 @@ static const struct {
 /* @ digit 5, @ phone, @ script latin */
 static int lexicon_directive(struct reader *r, struct span rest)
 {
-    struct span word = words_take(&rest);
+    struct span word = line_word(&rest);
 
     if (span_is(word, "script")) {
         enum script script = script_find(rest);
@@ -135,7 +135,7 @@ static int lexicon_directive(struct reader *r, struct span rest)
 /* @ out self_harm, @ in any */
 static int lines_directive(struct reader *r, struct span rest)
 {
-    struct span moment = words_take(&rest);
+    struct span moment = line_word(&rest);
     enum safety_category category = safety_category_find(rest);
 
     if (span_is(moment, "in"))
@@ -185,7 +185,7 @@ static int pattern_line(struct reader *r, struct span line)
     const char *why;
 
     if (*line.p == '!') {
-        line = words_trim((struct span){line.p + 1, line.len - 1});
+        line = line_trim((struct span){line.p + 1, line.len - 1});
         like = (struct pattern){.does = DOES_IN | DOES_OUT | DOES_ALLOW, .category = r->category};
         if (r->kind == FILE_LEXICON || line.len == 0)
             return wrong(r, "a ! needs words behind it, in a list");
@@ -281,7 +281,7 @@ static int spelling_line(struct reader *r, struct span line)
     struct span reads = {NULL, 0};
 
     while (line.len > 0) {
-        struct span word = words_take(&line);
+        struct span word = line_word(&line);
         bool target = r->spelled == SPELLED_READS && !reads.p;
         size_t len;
         if (!plain_word(word, target ? first : text, &len))
@@ -298,13 +298,13 @@ static int read_line(struct reader *r, struct span line)
 {
     if (line.len > DATA_LINE_MAX)
         return wrong(r, "longer than %d bytes", DATA_LINE_MAX);
-    line = words_trim(line);
+    line = line_trim(line);
     if (line.len == 0 || *line.p == '#')
         return TEDDY_OK;
     if (!utf8_ok(line.p, line.len) || memchr(line.p, 0, line.len))
         return wrong(r, "not UTF-8");
     if (*line.p == '@' && line.len > 1 && line.p[1] == ' ')
-        return directive(r, words_trim((struct span){line.p + 1, line.len - 1}));
+        return directive(r, line_trim((struct span){line.p + 1, line.len - 1}));
     if (r->kind == FILE_CONFUSABLES)
         return confusables_line(r, line);
     if (r->ready && r->kind == FILE_SPELLING)

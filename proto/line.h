@@ -1,11 +1,11 @@
 /* Words of a line of text that a person wrote in a file. */
-#ifndef PROTO_WORDS_H
-#define PROTO_WORDS_H
+#ifndef PROTO_LINE_H
+#define PROTO_LINE_H
 
 #include "proto/text.h"
 
 /* Without the blanks at both ends, nor the CR at the end. */
-static inline struct span words_trim(struct span s)
+static inline struct span line_trim(struct span s)
 {
     while (s.len > 0 && (*s.p == ' ' || *s.p == '\t')) {
         s.p++;
@@ -17,13 +17,13 @@ static inline struct span words_trim(struct span s)
 }
 
 /* Cuts the first word off s. */
-static inline struct span words_take(struct span *s)
+static inline struct span line_word(struct span *s)
 {
     struct span word = {s->p, 0};
 
     while (word.len < s->len && s->p[word.len] != ' ' && s->p[word.len] != '\t')
         word.len++;
-    *s = words_trim((struct span){s->p + word.len, s->len - word.len});
+    *s = line_trim((struct span){s->p + word.len, s->len - word.len});
     return word;
 }
 
