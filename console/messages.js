@@ -12,7 +12,7 @@ function waitingTable(waiting) {
 export function messages(id, who, signal) {
     const list = el("div", {});
     const trouble = el("div", {});
-    const words = el("input", {name: "words", required: true, maxlength: "2000", autocomplete: "off"});
+    const words = el("input", {name: "words", required: true, maxlength: "1024", autocomplete: "off"});
     const clear = button("Withdraw all", () => attempt(async () => {
         if (!(await confirm(`Withdraw the messages for ${id}`, "What the toy has not got yet is erased.", "Withdraw"))) return;
         const {cleared} = await api("DELETE", path(id, "messages"));

@@ -78,6 +78,16 @@ check("a device is disabled and enabled, after a question", async (t) => {
     await announced(page, `${toy.id} is enabled.`);
     assert.equal((await it.server.show(toy.id)).enabled, true);
     await page.getByRole("row").filter({hasText: "device.disabled"}).first().waitFor();
+    await press(page, "Revoke tokens");
+    await dialog(page).getByRole("button", {name: "Revoke tokens"}).click();
+    await announced(page, `${toy.id} has to claim again.`);
+    // Of one that is gone meanwhile the page says so, also where the action was asked for.
+    page.expected.push(/status of 404/);
+    await it.server.ctl("device", "remove", toy.id);
+    await page.locator(".state").getByRole("alert").filter({hasText: "There is no such toy."}).waitFor();
+    await press(page, "Disable");
+    await dialog(page).getByRole("button", {name: "Disable"}).click();
+    await page.locator("section").filter({hasText: "Actions"}).getByRole("alert").filter({hasText: "There is no such toy."}).waitFor();
 });
 
 check("a device is released, and its secret rotated and shown once", async (t) => {
