@@ -89,7 +89,9 @@ function linked(open) {
     if (link) link.textContent = open ? "Live" : "Connecting";
     link?.classList.toggle("open", open);
     if (!open && who) {
-        staleSoon ??= setTimeout(() => {
+        if (stale.hidden) staleSoon ??= setTimeout(() => {
+            staleSoon = null;
+            if (document.hidden) return; // nobody looks, and so nobody listens
             const at = live.states.at(-1)?.at;
             const shownAt = at ? `What is shown is of ${new Date(at * 1000).toLocaleTimeString()}. ` : "";
             stale.textContent = `This page is not live: the server does not answer, or as many pages listen as may. ${shownAt}It goes on by itself.`;
