@@ -121,7 +121,9 @@ int run_device_set(struct ctl *ctl, const char *device_id);
 /* One line to stderr, "teddyctl: …"; returns CTL_FAILED. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int usage(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the same, CTL_USAGE */
-int print_json(const json_t *json);                                       /* one line */
+/* This command changes nothing: what of its output nobody got, can be had again. */
+void print_only_shows(bool only);
+int print_json(const json_t *json); /* one line */
 /* "key: value" lines of an object. */
 int print_object(const json_t *object);
 /* The text without what would steer a terminal, malloc'd; NULL: out of memory, or of NULL. */

@@ -76,6 +76,7 @@ static int run_command(struct ctl *ctl)
                      name);
     if (foreign != NULL)
         return usage("%s takes no %s; see teddyctl %s --help", name, foreign, name);
+    print_only_shows(c->api != NULL && strncmp(c->api, "GET ", 4) == 0);
     return c->run(ctl, c->arg_count > 0 ? ctl->words[own] : NULL);
 }
 

@@ -319,6 +319,14 @@ class Offline(unittest.TestCase):
                                   text=True, timeout=PATIENCE, env=ENV)
         self.assertEqual(done.returncode, 1)
         self.assertIn("rotate-secret", done.stderr)
+        for words, told in ((["device", "list"], ""), (["device", "list", "--json"], ""), (["device", "rotate-secret", "a"], "rotate-secret")):
+            reader, writer = os.pipe()
+            os.close(reader)  # as head has, once it has seen enough
+            done = subprocess.run([CTL, "--data", self.data, *words], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, env=ENV)
+            os.close(writer)
+            self.assertEqual(done.returncode, 1, words)
+            self.assertIn(told, done.stderr)
+            self.assertEqual(bool(done.stderr), bool(told), done.stderr)  # there is nothing to do about it
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 /* What is printed: JSON, "key: value" lines, tables. */
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,20 +122,37 @@ int usage(const char *format, ...)
     return CTL_USAGE;
 }
 
+static bool only_shows;
+
+void print_only_shows(bool only)
+{
+    only_shows = only;
+}
+
+/* Who has seen enough of a list, as head(1) has, closed the pipe: that needs no words. */
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 /* Output that nobody got is a failure: the secret on it may be the only copy. */
 static int flushed(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return CTL_DONE;
+    if (only_shows)
+        return reader_left() ? CTL_FAILED : fail("the output could not be written");
     return fail("the output could not be written, but the command was done; "
                 "if it showed a secret, make a new one with device rotate-secret");
 }
 
 int print_json(const json_t *json)
 {
-    if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0 ||
-        putchar('\n') == EOF)
-        return fail("the output could not be written");
+    if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0 && !ferror(stdout))
+        return fail("out of memory");
+    (void)putchar('\n');
     return flushed();
 }
 

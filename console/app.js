@@ -23,11 +23,21 @@ const main = byId("main");
 let who = null;
 let leave = new AbortController(); // of the page that is shown
 let shown = null;
+let staleSoon = null; // timer
+const STALE = 3000; // milliseconds without a stream
+
+function decoded(text) {
+    try {
+        return decodeURIComponent(text);
+    } catch {
+        return text; // what somebody typed: it names nothing
+    }
+}
 
 // #/device/bear-1?x=1 → {path, argument, query}
 function address() {
     const [route, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
-    const [path, argument = ""] = route.split("/").map(decodeURIComponent);
+    const [path, argument = ""] = route.split("/").map(decoded);
     return {path, argument, query: new URLSearchParams(search)};
 }
 
@@ -62,14 +72,38 @@ function route() {
 
 function frame() {
     byId("nav").hidden = byId("who").hidden = !who;
-    if (!who) return;
+    if (!who) return linked(false);
     byId("nav").replaceChildren(el("ul", {}, pages.filter((p) => p.nav && may(who, p.role)).map((p) =>
         el("li", {}, el("a", {href: `#/${p.path}`, "data-path": p.path}, p.nav)))));
     byId("who").replaceChildren(
-        el("span", {class: "link", id: "link"}, live.open ? "Live" : "Connecting"),
+        el("span", {class: "link", id: "link"}),
         el("span", {class: "role", title: who.prefix ? `Only toys whose id begins with ${who.prefix}` : ""},
             who.name || who.role, who.name && el("small", {}, ` ${who.role}`)),
         button("Sign out", leaveForGood));
+    linked(live.open);
+}
+
+// Whether what is shown is so still. When it is not, that is said once it has lasted.
+function linked(open) {
+    const [link, stale] = [byId("link"), byId("stale")];
+    if (link) link.textContent = open ? "Live" : "Connecting";
+    link?.classList.toggle("open", open);
+    if (!open && who) {
+        if (stale.hidden) staleSoon ??= setTimeout(() => {
+            staleSoon = null;
+            if (document.hidden) return; // nobody looks, and so nobody listens
+            const at = live.states.at(-1)?.at;
+            const shownAt = at ? `What is shown is of ${new Date(at * 1000).toLocaleTimeString()}. ` : "";
+            stale.textContent = `This page is not live: the server does not answer, or as many pages listen as may. ${shownAt}It goes on by itself.`;
+            stale.hidden = false;
+            announce(stale.textContent);
+        }, STALE);
+        return;
+    }
+    clearTimeout(staleSoon);
+    staleSoon = null;
+    if (who && !stale.hidden) announce("This page is live again.");
+    stale.hidden = true;
 }
 
 // Said only when it is so: a cookie that the server has not forgotten is good for whoever sits here next.
@@ -121,9 +155,7 @@ byId("skip").addEventListener("click", (event) => {
 });
 for (const source of [session, live]) source.addEventListener("ended", () => ended("Your sign-in has ended."));
 live.addEventListener("link", async ({detail: open}) => {
-    const link = byId("link");
-    link.textContent = open ? "Live" : "Connecting";
-    link.classList.toggle("open", open);
+    linked(open);
     if (live.refused && !(await whoami().catch(() => who))) ended("Your sign-in has ended.");
 });
 addEventListener("hashchange", route);

@@ -5,6 +5,7 @@ const uPlot = globalThis.uPlot; // vendor/uPlot.iife.min.js; missing when it was
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const HEIGHT = 150;
 const ROWS = 10; // of the table
+const STEPS = [...Array(8).keys()].flatMap((n) => [1, 2, 5].map((step) => step * 10 ** n)); // between two marks of what is counted
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -27,12 +28,12 @@ function range(low, high) {
     return low < 0 ? [low - room, high + room] : [0, Math.max(high * 1.1, 1)];
 }
 
-function options(width, series, format) {
+function options(width, series, format, whole) {
     return {
         width, height: HEIGHT, legend: {show: false}, padding: [8, 20, 0, 0],
         cursor: {y: false, drag: {x: false, y: false}, points: {size: 7}},
         scales: {y: {range: (_, low, high) => range(low, high)}},
-        axes: [axis({size: 28, space: 80, values: (plot, marks) => marks.map((at) => short(at, marks.at(-1) - marks[0]))}), axis({size: 62, values: (_, marks) => marks.map(format)})],
+        axes: [axis({size: 28, space: 80, values: (plot, marks) => marks.map((at) => short(at, marks.at(-1) - marks[0]))}), axis({size: 62, values: (_, marks) => marks.map(format), ...(whole && {incrs: STEPS})})],
         series: [{}, ...series.map(({color, fill}) => ({
             stroke: token(color), width: 2, points: {show: false}, fill: fill ? token(`${color}-soft`) : undefined}))],
     };
@@ -59,9 +60,10 @@ function sample(data) {
     return at;
 }
 
-// series: [{label, color: the name of a custom property, fill}]; format: a number's words; level: of its heading.
+// series: [{label, color: the name of a custom property, fill}]; format: a number's words; whole: there are no halves of it; level: of its
+// heading.
 // Returns {node, set}: set([times in seconds, values…]) draws. signal ends it.
-export function chart({title, series, format = String, signal, level = 2}) {
+export function chart({title, series, format = String, whole = false, signal, level = 2}) {
     const canvas = el("div", {class: "plot", role: "img"});
     const values = series.map(() => el("b", {}));
     const legend = el("p", {class: "legend"}, series.map(({label, color}, i) =>
@@ -70,20 +72,21 @@ export function chart({title, series, format = String, signal, level = 2}) {
     const details = el("details", {open: !uPlot, ontoggle: () => tell()}, el("summary", {}, "As a table",
         el("span", {class: "unseen"}, `: ${title}`)), rows);
     const node = el("figure", {class: "chart card", "aria-label": title}, el("figcaption", {}, el(`h${level}`, {}, title), legend), canvas, details);
+    const words = (value) => (value == null ? "–" : format(value));
     let data = [[], ...series.map(() => [])];
     let plot = null;
 
     function draw() {
         if (!uPlot) return;
         plot?.destroy();
-        plot = canvas.clientWidth ? new uPlot(options(canvas.clientWidth, series, format), data, canvas) : null;
+        plot = canvas.clientWidth ? new uPlot(options(canvas.clientWidth, series, format, whole), data, canvas) : null;
     }
     function tell() {
         canvas.setAttribute("aria-label", sentence(title, data, series, format));
-        series.forEach((_, i) => { values[i].textContent = data[i + 1].length ? format(data[i + 1].at(-1) ?? 0) : "–"; });
+        series.forEach((_, i) => { values[i].textContent = words(data[i + 1].at(-1)); });
         if (!details.open) return;
         rows.replaceChildren(table(title, ["Time", ...series.map(({label}) => label)], sample(data).map((at) =>
-            [clock(data[0][at]), ...series.map((_, i) => data[i + 1][at] == null ? "–" : format(data[i + 1][at]))])));
+            [clock(data[0][at]), ...series.map((_, i) => words(data[i + 1][at]))])));
     }
     const size = new ResizeObserver(() => {
         if (plot) plot.setSize({width: canvas.clientWidth, height: HEIGHT});

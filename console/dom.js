@@ -70,9 +70,11 @@ export function problem(error) {
     return el("p", {class: "problem", role: "alert"}, error.message ?? String(error));
 }
 
-function dialog(title, children, buttons) {
-    const node = el("dialog", {"aria-labelledby": "dialog-title"},
-        el("form", {method: "dialog"}, el("h2", {id: "dialog-title"}, title), children, el("p", {class: "buttons"}, buttons)));
+// text is read out with the title.
+function dialog(title, text, more, buttons) {
+    const node = el("dialog", {"aria-labelledby": "dialog-title", "aria-describedby": "dialog-text"},
+        el("form", {method: "dialog"}, el("h2", {id: "dialog-title"}, title), el("p", {id: "dialog-text"}, text), more,
+            el("p", {class: "buttons"}, buttons)));
     document.body.append(node);
     node.showModal();
     return new Promise((resolve) => node.addEventListener("close", () => {
@@ -83,7 +85,7 @@ function dialog(title, children, buttons) {
 
 // True when the person confirmed. Escape, and what has the focus at first, mean no.
 export async function confirm(title, text, action) {
-    const answer = await dialog(title, el("p", {}, text), [
+    const answer = await dialog(title, text, null, [
         el("button", {value: "no", autofocus: true}, "Cancel"),
         el("button", {value: "yes", class: "danger"}, action),
     ]);
@@ -93,9 +95,8 @@ export async function confirm(title, text, action) {
 // A secret that is shown this once. It leaves the page with the dialog.
 export async function reveal(title, text, secret) {
     const copy = button("Copy", async () => {
-        await navigator.clipboard.writeText(secret);
-        copy.textContent = "Copied";
+        copy.textContent = await navigator.clipboard.writeText(secret).then(() => "Copied", () => "Not copied: mark it");
     });
-    await dialog(title, [el("p", {}, text), el("p", {}, el("code", {class: "secret"}, secret))],
+    await dialog(title, text, el("p", {}, el("code", {class: "secret"}, secret)),
         [copy, el("button", {value: "done", class: "main", autofocus: true}, "Done")]);
 }

@@ -28,7 +28,7 @@ function tile({key, name, unit, format}) {
 }
 
 const charts = (signal) => [
-    {title: "Online", series: [{key: "online", label: "toys", color: "--c1", fill: true}], format: whole},
+    {title: "Online", series: [{key: "online", label: "toys", color: "--c1", fill: true}], format: whole, whole: true},
     {title: "Traffic per second", format: rate, series: [
         {key: "messages", label: "messages", color: "--c2", fill: true}, {key: "claims", label: "claims", color: "--c1"}]},
     {title: "Refusals per second", series: [{key: "refusals", label: "refusals", color: "--c3", fill: true}], format: rate},

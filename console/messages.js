@@ -12,7 +12,7 @@ function waitingTable(waiting) {
 export function messages(id, who, signal) {
     const list = el("div", {});
     const trouble = el("div", {});
-    const words = el("input", {name: "words", required: true, maxlength: "2000", autocomplete: "off"});
+    const words = el("input", {name: "words", required: true, maxlength: "1024", autocomplete: "off"});
     const clear = button("Withdraw all", () => attempt(async () => {
         if (!(await confirm(`Withdraw the messages for ${id}`, "What the toy has not got yet is erased.", "Withdraw"))) return;
         const {cleared} = await api("DELETE", path(id, "messages"));
@@ -33,17 +33,20 @@ export function messages(id, who, signal) {
         list.replaceChildren(waitingTable(waiting));
         clear.hidden = !waiting.length;
     }
-    const send = (event) => {
+    const go = el("button", {class: "main"}, "Send");
+    const send = async (event) => {
         event.preventDefault();
-        return attempt(async () => {
+        go.disabled = true; // once said is once heard
+        await attempt(async () => {
             const {id: number} = await api("POST", path(id, "messages"), {body: {text: words.value}});
             words.value = "";
             announce(`Message ${number} is on its way to ${id}; it waits until the toy has it.`);
         });
+        go.disabled = false;
     };
     const node = el("section", {class: "card"}, el("h2", {}, "Messages"),
         may(who, "operator") && el("form", {class: "say", onsubmit: send},
-            field("Say to the toy", words), el("button", {class: "main"}, "Send")),
+            field("Say to the toy", words), go),
         trouble, list, may(who, "operator") && el("p", {class: "buttons"}, clear));
     return {node, refresh: () => attempt(async () => {})};
 }

@@ -37,7 +37,8 @@ function draw({at, ...told}, signal) {
         const [title, unit] = names[name] ?? [name, ""];
         const plot = chart({title, signal, level: 3, format: (n) => `${(Math.round(n * 10) / 10).toLocaleString("en")}${unit}`,
             series: [{label: "last", color: `--c${i % 3 + 1}`, fill: column.every((value) => value >= 0)}]});
-        plot.set([at, column]);
+        const known = at.map((_, row) => row).filter((row) => column[row] !== null); // not each report has each number
+        plot.set([at, column].map((values) => known.map((row) => values[row])));
         return plot.node;
     });
 }

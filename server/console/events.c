@@ -197,6 +197,17 @@ static void place(struct listener_of_events *l, const struct coming *c)
         events_skip(l, oldest);
 }
 
+/* An id alone: no event, but who comes again before the first one names it. */
+static void tell_place(struct listener_of_events *l)
+{
+    char id[40];
+
+    if (l->after < 0)
+        return;
+    (void)snprintf(id, sizeof id, "id: %lld\n\n", (long long)l->after);
+    conn_send(l->conn, id, strlen(id));
+}
+
 static void begin(struct listener_of_events *l, struct conn *conn, const struct coming *c)
 {
     struct console_events *e = c->events;
@@ -209,6 +220,7 @@ static void begin(struct listener_of_events *l, struct conn *conn, const struct 
     conn_resume(conn);
     conn_send(conn, "retry: 2000\n\n", 13);
     place(l, c);
+    tell_place(l);
     if (e->feed.end < c->end.n)
         e->feed.end = c->end.n;
     if (e->count == 1)
@@ -252,21 +264,28 @@ static void start(struct loop *loop, struct loop_task *task)
     free(c);
 }
 
-/* Last-Event-ID, which a browser sends when it comes again. */
+/* Where it goes on: behind Last-Event-ID, which a browser sends when it comes again by itself, or
+ * else behind what the page says, which may have closed its stream meanwhile. */
 static bool read_last(struct http_request *req, struct coming *c)
 {
     struct span value;
+    char text[24];
+    size_t len = 0, fields = http1_field(&req->head, "Last-Event-ID", &value);
+    int rc = http_query(req, "after", text, sizeof text, &len);
     uint64_t n = 0;
-    size_t fields = http1_field(&req->head, "Last-Event-ID", &value);
 
-    c->resumes = fields > 0;
-    if (fields == 0)
+    c->resumes = fields > 0 || rc != TEDDY_ENOTFOUND;
+    if (!c->resumes)
         return true;
-    if (fields == 1 && u64_parse(value, &n) == TEDDY_OK && n < INT64_MAX) {
+    if (fields == 0)
+        value = (struct span){text, len};
+    if (fields <= 1 && (rc == TEDDY_OK || rc == TEDDY_ENOTFOUND) &&
+        u64_parse(value, &n) == TEDDY_OK && n < INT64_MAX) {
         c->last = (int64_t)n;
         return true;
     }
-    http_problem(req, 422, "bad_last_event_id", "Last-Event-ID is the number of an event, once.");
+    http_problem(req, 422, "bad_last_event_id",
+                 "Last-Event-ID, and after, is the number of an event, once.");
     return false;
 }
 

@@ -93,6 +93,8 @@ check("the keyboard alone signs in, finds a toy, disables it, and signs out", as
     await tabTo(page, "Disable");
     await page.keyboard.press("Enter");
     assert.equal(await focused(page), "Cancel"); // the question's first answer is the safe one
+    const read = await page.getByRole("dialog").evaluate((node) => document.getElementById(node.getAttribute("aria-describedby")).textContent);
+    assert.match(read, /^Its session is closed at once/); // and what it would do is read out
     await tabTo(page, "Disable");
     await page.keyboard.press("Enter");
     await announced(page, "key-bear is disabled.");

@@ -26,6 +26,7 @@ check("the glance shows a toy that comes online, as it happens", async (t) => {
     await chart.getByRole("cell", {name: "1", exact: true}).first().waitFor();
     await toy.stop();
     await online.filter({hasText: /^0$/}).waitFor();
+    page.expected.push(/ERR_CONNECTION_REFUSED/); // the server goes before the page
 });
 
 check("devices are searched, filtered and paged", async (t) => {
@@ -78,6 +79,16 @@ check("a device is disabled and enabled, after a question", async (t) => {
     await announced(page, `${toy.id} is enabled.`);
     assert.equal((await it.server.show(toy.id)).enabled, true);
     await page.getByRole("row").filter({hasText: "device.disabled"}).first().waitFor();
+    await press(page, "Revoke tokens");
+    await dialog(page).getByRole("button", {name: "Revoke tokens"}).click();
+    await announced(page, `${toy.id} has to claim again.`);
+    // Of one that is gone meanwhile the page says so, also where the action was asked for.
+    page.expected.push(/status of 404/);
+    await it.server.ctl("device", "remove", toy.id);
+    await page.locator(".state").getByRole("alert").filter({hasText: "There is no such toy."}).waitFor();
+    await press(page, "Disable");
+    await dialog(page).getByRole("button", {name: "Disable"}).click();
+    await page.locator("section").filter({hasText: "Actions"}).getByRole("alert").filter({hasText: "There is no such toy."}).waitFor();
 });
 
 check("a device is released, and its secret rotated and shown once", async (t) => {
@@ -94,6 +105,9 @@ check("a device is released, and its secret rotated and shown once", async (t) =
     await dialog(page).getByRole("button", {name: "Rotate secret"}).click();
     const secret = await dialog(page).locator("code").textContent();
     assert.match(secret, /^[0-9a-f]{64}$/);
+    await page.evaluate(() => { navigator.clipboard.writeText = () => Promise.reject(new Error("not allowed")); });
+    await press(page, "Copy");
+    await dialog(page).getByRole("button", {name: "Not copied: mark it"}).waitFor();
     await press(page, "Done");
     await page.getByText(secret).waitFor({state: "detached"});
     assert.equal((await it.server.show(toy.id)).secret_rev, shown.secret_rev + 1);
@@ -110,7 +124,17 @@ check("a message reaches the toy", async (t) => {
     await it.server.add("away-bear");
     await page.goto(`${it.server.admin}/console/#/device/away-bear`);
     await page.getByLabel("Say to the toy").fill("Later");
-    await press(page, "Send");
+    // Pressed twice it is said once: the first is on its way still.
+    let pressed;
+    const twice = new Promise((resolve) => { pressed = resolve; });
+    await page.route("**/away-bear/messages", async (route) => {
+        await twice;
+        await route.continue();
+    });
+    const send = page.getByRole("button", {name: "Send"});
+    await send.click();
+    await send.click({force: true});
+    pressed();
     await page.getByRole("button", {name: "Withdraw all"}).click();
     await dialog(page).getByRole("button", {name: "Withdraw"}).click();
     await announced(page, "One message is withdrawn.");

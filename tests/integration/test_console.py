@@ -419,10 +419,10 @@ class TryIt(Console):
 class Stream:
     """Server-sent events, read as they come."""
 
-    def __init__(self, case, headers, **options):
+    def __init__(self, case, headers, query="", **options):
         self.s = case.connect(**options)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self.s.sendall(f"GET /api/v1/admin/events HTTP/1.1\r\nHost: 127.0.0.1:{case.port}\r\n{lines}\r\n".encode())
+        self.s.sendall(f"GET /api/v1/admin/events{query} HTTP/1.1\r\nHost: 127.0.0.1:{case.port}\r\n{lines}\r\n".encode())
         self.rest = b""
         head = self._until(b"\r\n\r\n")
         self.status, self.head = harness.status_of(head), head.decode()
@@ -533,8 +533,18 @@ class Events(Console):
         self.assertEqual([int(n) for n, _ in got], list(range(before + 1, before + 6)))
         self.assertEqual([e["device_id"] for _, e in got], names)
         for wrong in ("x", "-1", "1.5", "99999999999999999999", ""):
-            with self.bearer(headers={"Last-Event-ID": wrong}) as stream:
-                self.assertEqual(stream.status, 422, wrong)
+            for asked in ({"headers": {"Last-Event-ID": wrong}}, {"query": f"?after={wrong}"}):
+                with self.bearer(**asked) as stream:
+                    self.assertEqual(stream.status, 422, asked)
+        # A page that closed its stream cannot send the field; where both are, the browser's is the newer one.
+        for asked in ({"query": f"?after={before + 3}"}, {"query": f"?after={before}", "headers": {"Last-Event-ID": before + 3}}):
+            with self.bearer(**asked) as stream:
+                self.assertEqual([stream.until("audit")[1]["device_id"] for _ in range(2)], names[3:])
+        with self.bearer(query="?after=1&after=2") as stream:
+            self.assertEqual(stream.status, 422)
+        # Who has been told no event yet knows where it stands all the same.
+        with self.bearer() as stream:
+            self.assertEqual(stream._until(b"\n\n") + stream._until(b"\n\n"), f"retry: 2000id: {self.last()}".encode())
         with self.bearer(headers={"Last-Event-ID": 10 ** 12}) as stream:  # of another trail
             device = self.server.add().device_id
             self.assertEqual(stream.until("audit")[1]["device_id"], device)
