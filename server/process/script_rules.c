@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/line.h"
 #include "proto/text.h"
 #include "proto/utf8.h"
-#include "proto/line.h"
 
 struct parser {
     struct rules *rules;

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <utf8proc.h>
 
+#include "proto/line.h"
 #include "proto/text.h"
 #include "proto/utf8.h"
-#include "proto/line.h"
 
 #define CONFUSABLES_MAX 4096
 #define PATTERNS_MAX    20000
