@@ -119,6 +119,7 @@ struct mind {
     struct process_sink inner; /* what processors speak into */
     struct process_sink *sink; /* the session's; NULL: nothing was said */
     struct span text;
+    bool overheard;            /* an alert is raised already */
     const struct process *own; /* who answers this toy; NULL: not known yet */
     void *own_state, *spare;   /* its state, the fallback's; NULL: not needed yet */
     struct loop_timer wake;    /* of who answers */
@@ -201,8 +202,9 @@ int record_tell(struct store_tx *tx, const char *event, const char *device, cons
                 const char *category, const char *side);
 
 /* posts.c */
-/* True: mind_finish is called when it is written, or for now cannot be; record_unawait: no more. */
-bool record_alert(struct mind *m, enum safety_category why, struct span words);
+/* wait, and true: mind_finish is called when it is written, or for now cannot be; record_unawait:
+ * no more. */
+bool record_alert(struct mind *m, enum safety_category why, struct span words, bool wait);
 void record_unawait(struct mind *m);
 void record_stop(struct mind_loop *at, struct loop *loop);
 

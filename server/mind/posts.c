@@ -218,7 +218,7 @@ static struct alert_post *post_new(struct mind *m, struct mind_loop *at, const c
     return p;
 }
 
-bool record_alert(struct mind *m, enum safety_category why, struct span words)
+bool record_alert(struct mind *m, enum safety_category why, struct span words, bool wait)
 {
     struct mind_loop *at = &m->minds->loops[loop_index(m->loop)];
     const char *category = safety_category_name(why);
@@ -228,6 +228,10 @@ bool record_alert(struct mind *m, enum safety_category why, struct span words)
         LOG_S("stored", stored ? "yes" : "no"));
     if (!stored)
         return false;
+    if (at->stopped) {
+        drop(m->loop, m->who.device, category, "the server stopped");
+        return false;
+    }
     struct alert_post *p = alike(m, at, category);
     if (p) {
         count(p->timer.prev ? &p->more : &p->since, mind_now_s(), mind_now_s(), 1);
@@ -238,7 +242,7 @@ bool record_alert(struct mind *m, enum safety_category why, struct span words)
         drop(m->loop, m->who.device, category, "too many wait for the store");
         return false;
     }
-    if (!post(p))
+    if (!post(p) || !wait)
         return false;
     p->mind = m;
     m->alert = p;

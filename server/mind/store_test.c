@@ -71,7 +71,7 @@ static void say(const char *words)
 {
     heard[0] = '\0';
     ends = 0;
-    mind_utter(mind, span_of(words), &sink);
+    mind_utter(mind, span_of(words), false, &sink);
 }
 
 /* ---- What holds the store up ---- */
@@ -240,23 +240,6 @@ static void a_toy_that_leaves_meanwhile(void **state)
     assert_string_equal(heard, "Hello there.");
 }
 
-static void a_profile_that_does_not_come(void **state)
-{
-    static struct hold h;
-    (void)state;
-    hold(&h, store_read);
-    say("hello");
-    assert_int_equal(ends, 0);
-    patience_ends();
-    until(has_ended);
-    assert_true(heard[0] != '\0');
-    assert_null(strstr(heard, "Hello there."));
-    sem_post(&h.end);
-    say("hello");
-    until(has_ended);
-    assert_string_equal(heard, "Hello there.");
-}
-
 static void outbox_holds(int rows, int more, int words)
 {
     sqlite3 *db = NULL;
@@ -279,6 +262,47 @@ static bool all_written(void)
     return minds->loops[0].posts_count == 0;
 }
 
+/* It is heard also when the toy left, or wants no answer, before its turn has come. */
+static void what_is_not_answered_is_heard(void **state)
+{
+    static struct hold h;
+    uint64_t raised = metric_read(METRIC_ALERTS_RAISED);
+    (void)state;
+    hold(&h, store_read);
+    say("i want to kill myself");
+    assert_false(mind_overhear(mind, span_of("i like bears")));
+    assert_true(mind_overhear(mind, span_of("my uncle hits me")));
+    assert_int_equal(metric_read(METRIC_ALERTS_RAISED), raised + 1);
+    mind_cancel(mind);
+    assert_int_equal(metric_read(METRIC_ALERTS_RAISED), raised + 2);
+    sem_post(&h.end);
+    until(all_written);
+    outbox_holds(2, 0, 0);
+    heard[0] = '\0';
+    ends = 0;
+    mind_utter(mind, span_of("my uncle hits me"), true, &sink);
+    until(has_ended);
+    assert_non_null(strstr(heard, "grown-up"));
+    assert_int_equal(metric_read(METRIC_ALERTS_RAISED), raised + 2);
+}
+
+static void a_profile_that_does_not_come(void **state)
+{
+    static struct hold h;
+    (void)state;
+    hold(&h, store_read);
+    say("hello");
+    assert_int_equal(ends, 0);
+    patience_ends();
+    until(has_ended);
+    assert_true(heard[0] != '\0');
+    assert_null(strstr(heard, "Hello there."));
+    sem_post(&h.end);
+    say("hello");
+    until(has_ended);
+    assert_string_equal(heard, "Hello there.");
+}
+
 static int words_body(struct store_tx *tx, void *arg)
 {
     struct talk_pair pair;
@@ -299,16 +323,15 @@ static void what_waits_is_bounded(void **state)
     (void)state;
     assert_int_equal(in_write(store, words_body, NULL), TEDDY_OK);
     hold(&h, store_write);
-    assert_true(record_alert(mind, SAFETY_SELF_HARM, said));
+    assert_true(record_alert(mind, SAFETY_SELF_HARM, said, true));
     record_unawait(mind);
     for (unsigned i = 0; i < 9; i++)
-        assert_false(record_alert(mind, SAFETY_SELF_HARM, said));
+        assert_false(record_alert(mind, SAFETY_SELF_HARM, said, true));
     assert_int_equal(minds->loops[0].posts_count, 1);
     for (unsigned i = 0; i < POSTS_MAX; i++) { /* other toys, that nobody knows */
         snprintf(toys[i], sizeof toys[i], "toy-%u", i);
         mind->who.device = toys[i];
-        (void)record_alert(mind, SAFETY_OTHER, said);
-        record_unawait(mind);
+        (void)record_alert(mind, SAFETY_OTHER, said, false);
     }
     mind->who.device = who.device;
     assert_int_equal(minds->loops[0].posts_count, POSTS_MAX);
@@ -321,8 +344,9 @@ static void what_waits_is_bounded(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(an_alert_is_written_first), T(but_not_for_ever),
-                                       T(a_toy_that_leaves_meanwhile), T(what_waits_is_bounded),
-                                       T(a_profile_that_does_not_come)};
+    const struct CMUnitTest tests[] = {
+        T(an_alert_is_written_first),     T(but_not_for_ever),
+        T(a_toy_that_leaves_meanwhile),   T(what_waits_is_bounded),
+        T(what_is_not_answered_is_heard), T(a_profile_that_does_not_come)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

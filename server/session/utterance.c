@@ -82,7 +82,7 @@ static void answer(struct session *s)
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
         t->answering = true;
         t->spoke = false;
-        mind_utter(t->mind, text_of(u), &t->sink);
+        mind_utter(t->mind, text_of(u), u->flags & UTTERANCE_OVERHEARD, &t->sink);
     }
 }
 
@@ -247,6 +247,9 @@ void utterance_take(struct session *s, struct span id, struct span text,
     if (echo_only || s->state != SESSION_LIVE)
         return;
     u.heard_ms = (uint32_t)session_now(s);
+    const struct talk *t = session_talk(s);
+    if (t && t->mind && t->queue && !(u.flags & UTTERANCE_REPEATED) && mind_overhear(t->mind, text))
+        u.flags |= UTTERANCE_OVERHEARD;
     if (!to_be_answered(s, &u, id, text)) {
         forget(s, &u);
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);

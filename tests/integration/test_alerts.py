@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 
-from harness import PATIENCE, closing, main
+from harness import PATIENCE, answer, closing, main
 from openai_server import Backend
 from test_mind import WithMind
 
@@ -116,6 +116,28 @@ class Alerts(WithMind):
         told = await asyncio.to_thread(self.service.wait_taken, 1)
         self.assertEqual(told["child_id"], toy.child_id)
         await self.until_empty()
+
+    async def test_raised_before_its_turn(self):
+        """The child goes on while it is answered, and the toy leaves, or wants no answer any more."""
+        self.backend.scripts["tell me a long story"] = lambda x: x.wait_gone()
+        for how in ("waits", "cancels", "leaves"):
+            with self.subTest(how):
+                toy, ws = await self.talk()
+                before = len(self.service.taken)
+                await ws.send("tell me a long story")
+                await ws.send(WORDS)
+                if how == "leaves":
+                    ws.transport.abort()
+                elif how == "cancels":
+                    await ws.send(json.dumps({"type": "cancel", "seq": 2}))
+                told = await asyncio.to_thread(self.service.wait_taken, before + 1)
+                self.assertEqual((told["child_id"], told["category"]), (toy.child_id, "self_harm"))
+                if how != "leaves":
+                    await ws.send(json.dumps({"type": "cancel", "seq": 1}))
+                    said = "".join(m["text"] for m in await answer(ws, 2) if m["type"] == "reply" and m["seq"] == 2)
+                    self.assertEqual("grown-up" in said, how == "waits", said)
+                await self.until_empty()
+                self.assertEqual(len(self.service.taken), before + 1, "once")
 
     async def test_over_a_kill(self):
         self.service.failures = -1  # until further notice
