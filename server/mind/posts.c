@@ -120,6 +120,10 @@ static bool goes_on(struct alert_post *p)
     struct counted since = p->since;
     if (since.n == 0)
         return false;
+    if (p->at->stopped) {
+        drop(p->loop, p->device, p->category, "the server stopped");
+        return false;
+    }
     p->since = (struct counted){0};
     p->at_s = since.first_s;
     p->more = (struct counted){since.n - 1, since.first_s, since.last_s};

@@ -262,6 +262,25 @@ static bool all_written(void)
     return minds->loops[0].posts_count == 0;
 }
 
+/* What was counted meanwhile is told, as nobody is there to write it. */
+static void the_server_stops(void **state)
+{
+    static struct hold h;
+    uint64_t dropped = metric_read(METRIC_ALERTS_DROPPED);
+    struct span said = span_of("i want to kill myself");
+    (void)state;
+    hold(&h, store_write);
+    for (unsigned i = 0; i < 3; i++)
+        (void)record_alert(mind, SAFETY_SELF_HARM, said, false);
+    minds_stop(minds, loop);
+    (void)record_alert(mind, SAFETY_VIOLENCE, said, false);
+    assert_int_equal(metric_read(METRIC_ALERTS_DROPPED), dropped + 1);
+    sem_post(&h.end);
+    until(all_written);
+    assert_int_equal(metric_read(METRIC_ALERTS_DROPPED), dropped + 2);
+    outbox_holds(1, 0, 0);
+}
+
 /* It is heard also when the toy left, or wants no answer, before its turn has come. */
 static void what_is_not_answered_is_heard(void **state)
 {
@@ -345,8 +364,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(an_alert_is_written_first),     T(but_not_for_ever),
-        T(a_toy_that_leaves_meanwhile),   T(what_waits_is_bounded),
-        T(what_is_not_answered_is_heard), T(a_profile_that_does_not_come)};
+        T(an_alert_is_written_first),   T(but_not_for_ever), T(a_toy_that_leaves_meanwhile),
+        T(what_waits_is_bounded),       T(the_server_stops), T(what_is_not_answered_is_heard),
+        T(a_profile_that_does_not_come)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
