@@ -222,6 +222,13 @@ static const char *refusal(const struct session *s, struct span text, const char
     return NULL;
 }
 
+/* Danger that it tells of does not wait until what is being answered has ended. */
+static bool overhear(const struct session *s, struct span text)
+{
+    const struct talk *t = session_talk(s);
+    return t && t->mind && t->queue && mind_overhear(t->mind, text);
+}
+
 void utterance_take(struct session *s, struct span id, struct span text,
                     const struct json_object *json)
 {
@@ -235,6 +242,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     struct utterance u = {.seq = ++s->seq};
     const char *code = refusal(s, text, &detail);
     if (code) {
+        (void)overhear(s, text);
         send_error(s, u.seq, id, code, detail);
         return;
     }
@@ -247,8 +255,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     if (echo_only || s->state != SESSION_LIVE)
         return;
     u.heard_ms = (uint32_t)session_now(s);
-    const struct talk *t = session_talk(s);
-    if (t && t->mind && t->queue && !(u.flags & UTTERANCE_REPEATED) && mind_overhear(t->mind, text))
+    if (!(u.flags & UTTERANCE_REPEATED) && overhear(s, text))
         u.flags |= UTTERANCE_OVERHEARD;
     if (!to_be_answered(s, &u, id, text)) {
         forget(s, &u);

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 
-from harness import PATIENCE, answer, closing, main
+from harness import PATIENCE, answer, closing, main, receive_type
 from openai_server import Backend
 from test_mind import WithMind
 
@@ -120,11 +120,14 @@ class Alerts(WithMind):
     async def test_raised_before_its_turn(self):
         """The child goes on while it is answered, and the toy leaves, or wants no answer any more."""
         self.backend.scripts["tell me a long story"] = lambda x: x.wait_gone()
-        for how in ("waits", "cancels", "leaves"):
+        for how in ("waits", "cancels", "leaves", "is refused"):
             with self.subTest(how):
                 toy, ws = await self.talk()
                 before = len(self.service.taken)
                 await ws.send("tell me a long story")
+                if how == "is refused":
+                    for n in range(4):
+                        await ws.send(f"and {n}")
                 await ws.send(WORDS)
                 if how == "leaves":
                     ws.transport.abort()
@@ -132,7 +135,9 @@ class Alerts(WithMind):
                     await ws.send(json.dumps({"type": "cancel", "seq": 2}))
                 told = await asyncio.to_thread(self.service.wait_taken, before + 1)
                 self.assertEqual((told["child_id"], told["category"]), (toy.child_id, "self_harm"))
-                if how != "leaves":
+                if how == "is refused":
+                    self.assertEqual((await receive_type(ws, "error"))["code"], "busy")
+                elif how != "leaves":
                     await ws.send(json.dumps({"type": "cancel", "seq": 1}))
                     said = "".join(m["text"] for m in await answer(ws, 2) if m["type"] == "reply" and m["seq"] == 2)
                     self.assertEqual("grown-up" in said, how == "waits", said)
