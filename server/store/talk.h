@@ -144,9 +144,10 @@ int store_talk_kept(struct store_tx *tx, const char *child_id, int64_t row,
 
 /* ---- Alerts: an outbox. One leaves when it was delivered. ---- */
 
-#define ALERTS_ALIKE 4     /* of a toy, a child and a category: more are counted in the last */
-#define ALERTS_MAX   20000 /* of all, 30 MB at most: more are dropped, as the audit trail has them \
-                            */
+#define ALERTS_ALIKE 4 /* of a toy, a child and a category: more are counted in the last */
+#define ALERTS_MAX                                                                                 \
+    20000 /* of all, 30 MB at most: more are dropped, as the audit trail has them                  \
+           */
 
 struct alert_new {
     const char *category;
