@@ -50,15 +50,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void in_sql(const char *sql)
-{
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    sqlite3_close(db);
-}
-
 static struct talk_pair pair_of(struct store_tx *tx, const char *device, struct profile_row *out)
 {
     struct talk_pair pair;
@@ -202,6 +193,15 @@ static void blocked_words_are_few(void **state)
 {
     (void)state;
     run(words_body, NULL);
+}
+
+static void in_sql(const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    sqlite3_close(db);
 }
 
 static enum alert_fate raise_alert(struct store_tx *tx, const char *device, const char *category,
