@@ -69,6 +69,11 @@ static void back(struct loop *loop, struct loop_task *task)
         u->walk[i] += u->pruned[i];
         metric_add(loop_index(loop), metrics[i], u->pruned[i]);
     }
+    if (u->pruned[RETENTION_ALERTS] > 0) {
+        metric_add(loop_index(loop), METRIC_ALERTS_DROPPED, u->pruned[RETENTION_ALERTS]);
+        LOG(LOG_ERROR, "alert_dropped", LOG_N("alerts", u->pruned[RETENTION_ALERTS]),
+            LOG_S("why", "too old"), LOG_S("do", "teddyctl audit tail: talk.alert names the toys"));
+    }
     metric_add(loop_index(loop), METRIC_DOWNLINKS_EXPIRED, u->pruned[RETENTION_MESSAGES_EXPIRED]);
     u->at = u->next;
     if (u->at.step == RETAIN_DONE)

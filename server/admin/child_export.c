@@ -165,6 +165,8 @@ static bool each_kept(void *arg, const struct talk_kept_row *k)
         list = k->what == KEPT_ALERT ? "alerts" : "blocked_words";
         item = json_pack("{s:O, s:s%, s:o}", "at", at, "category", k->a.p, k->a.len, "words",
                          span_json(k->b));
+        if (k->what == KEPT_ALERT && k->count > 0)
+            p->failed |= json_object_set_new(item, "more", json_integer((json_int_t)k->count)) != 0;
         break;
     }
     json_decref(day);

@@ -14,12 +14,14 @@
 #include "ops/secret_file.h"
 #include "process/signed.h"
 #include "proto/text.h"
+#include "proto/utc.h"
 #include "store/talk.h"
 
 #define ANSWER_MAX    65536
 #define SEND_MS       10000
 #define BACKOFF_MAX_S 300
-#define STORE_MS      1000 /* until the store is asked again */
+#define PAUSE_MAX_MS  30000 /* of all, while none is taken */
+#define STORE_MS      1000  /* until the store is asked again */
 
 /* One alert at a time: read, sent, and then dropped or put off. */
 struct alerts {
@@ -36,7 +38,10 @@ struct alerts {
     enum { IDLE, READING, SENDING, WRITING } doing;
     bool again; /* there is another reason to look */
     bool stopped;
-    uint64_t due_s; /* WRITING: put off until; 0: it goes */
+    uint64_t due_s;     /* WRITING: put off until; 0: it goes */
+    unsigned failures;  /* in a row, each of another alert than the one before */
+    int64_t failed;     /* the last of them; 0: none */
+    uint64_t resume_ms; /* none is sent before */
     atomic_bool nudged;
 };
 
@@ -77,13 +82,27 @@ static int run_next(struct store_tx *tx, struct store_job *job)
 static int run_settle(struct store_tx *tx, struct store_job *job)
 {
     const struct alerts *a = (struct alerts *)job;
-    return a->due_s ? store_alert_put_off(tx, a->row.n, a->due_s) : store_alert_drop(tx, a->row.n);
+    return a->due_s ? store_alert_put_off(tx, a->row.n, a->due_s)
+                    : store_alert_drop(tx, a->row.n, a->row.more);
 }
 
 /* 1 s, doubling. */
 static uint64_t backoff_s(unsigned tries)
 {
     return tries >= 9 ? BACKOFF_MAX_S : UINT64_C(1) << tries;
+}
+
+/* However many wait, a service that is away is asked seldom: 1 s after the second of them that
+ * fails, doubling. One alone that it cannot take keeps no other waiting. */
+static void pause_all(struct alerts *a, bool taken)
+{
+    bool same = a->failed == a->row.n;
+    a->failed = taken ? 0 : a->row.n;
+    a->failures = taken ? 0 : a->failures + (same ? 0 : 1);
+    if (a->failures < 2 || same)
+        return;
+    uint64_t ms = a->failures >= 7 ? PAUSE_MAX_MS : UINT64_C(1000) << (a->failures - 2);
+    a->resume_ms = loop_now_ms(a->loop) + ms;
 }
 
 static void settle(struct alerts *a, const char *what)
@@ -98,6 +117,7 @@ static void settle(struct alerts *a, const char *what)
         LOG(LOG_ERROR, "alert_undelivered", LOG_N("alert", (uint64_t)a->row.n),
             LOG_N("status", (uint64_t)a->status), LOG_S("error", what),
             LOG_N("retry_s", backoff_s(a->row.tries)));
+    pause_all(a, taken);
     a->due_s = taken ? 0 : now_s() + backoff_s(a->row.tries);
     give_to_store(a, run_settle, true);
 }
@@ -127,19 +147,19 @@ static const struct outgoing_handler HANDLER = {on_head, on_data, on_end};
 
 static char *write_body(const struct alert_row *row)
 {
-    char at[24] = "", id[32];
-    time_t t = (time_t)row->at_s;
-    struct tm tm;
-    if (gmtime_r(&t, &tm))
-        strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    char at[UTC_TEXT], last[UTC_TEXT], id[32];
+    (void)utc_text(row->at_s, at);
+    (void)utc_text(row->last_s, last);
     snprintf(id, sizeof id, "%lld", (long long)row->n);
     json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "at", at, "category",
                              row->category, "device_id", row->device_id, "child_id", row->child_id);
-    if (root && row->words[0] && json_object_set_new(root, "words", json_string(row->words)) != 0) {
-        json_decref(root);
-        return NULL;
-    }
-    char *body = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    bool ok = root != NULL;
+    if (ok && row->words[0])
+        ok = json_object_set_new(root, "words", json_string(row->words)) == 0;
+    if (ok && row->more > 0)
+        ok = json_object_set_new(root, "more", json_integer((json_int_t)row->more)) == 0 &&
+             json_object_set_new(root, "last_at", json_string(last)) == 0;
+    char *body = ok ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return body;
 }
@@ -202,8 +222,10 @@ static void back(struct loop *loop, struct loop_task *task)
         return;
     if (a->doing == READING)
         on_read(a);
-    else /* one that could not be dropped is sent again, under its id */
+    else if (a->job.result == TEDDY_OK || a->job.result == TEDDY_ENOTFOUND)
         a->doing = IDLE, a->again = true;
+    else /* it is sent again, under its id; not at once, as the store may refuse for long */
+        wait_ms(a, STORE_MS);
     if (a->doing == IDLE && a->again)
         go(a);
 }
@@ -218,7 +240,11 @@ static void go(struct alerts *a)
     }
     a->again = false;
     loop_timer_unset(a->loop, &a->timer);
-    give_to_store(a, run_next, false);
+    uint64_t now = loop_now_ms(a->loop);
+    if (now < a->resume_ms)
+        wait_ms(a, a->resume_ms - now);
+    else
+        give_to_store(a, run_next, false);
 }
 
 static void on_nudge(struct loop *loop, struct loop_task *task)

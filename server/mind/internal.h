@@ -1,5 +1,6 @@
 /* A mind from the inside: mind.c is its life, load.c and record.c what it reads and writes,
- * limits.c the child's day, turn.c asks and speaks, moderation.c asks the second judge. */
+ * posts.c the alerts, limits.c the child's day, turn.c asks and speaks, moderation.c asks the
+ * second judge. */
 #ifndef MIND_INTERNAL_H
 #define MIND_INTERNAL_H
 
@@ -20,6 +21,7 @@
 #define RAW_MAX      2097152 /* bytes of an answer that waits to be judged */
 #define PERSON_OLD_S 900     /* clocks change at quarters of an hour, in every zone */
 #define PLAYERS      1024    /* of a loop that left lately */
+#define POSTS_MAX    512     /* of a loop: alerts that wait for the store, 1 MB */
 
 struct alert_post;
 
@@ -34,6 +36,7 @@ struct player {
 struct mind_loop {
     struct outgoing *outgoing; /* to the moderation endpoint */
     struct alert_post *posts;  /* alerts that the store has not taken yet */
+    unsigned posts_count;
     struct player players[PLAYERS];
     bool stopped;
 };
@@ -116,6 +119,7 @@ struct mind {
     struct process_sink inner; /* what processors speak into */
     struct process_sink *sink; /* the session's; NULL: nothing was said */
     struct span text;
+    bool overheard;            /* an alert is raised already */
     const struct process *own; /* who answers this toy; NULL: not known yet */
     void *own_state, *spare;   /* its state, the fallback's; NULL: not needed yet */
     struct loop_timer wake;    /* of who answers */
@@ -193,8 +197,14 @@ void moderation_late(struct loop *loop, struct loop_timer *timer);
 /* record.c */
 void record_turn(struct mind *m, const struct turn *t);
 void record_rest(struct mind *m); /* of play: the session ends */
-/* True: mind_finish is called when it is written, or for now cannot be; record_unawait: no more. */
-bool record_alert(struct mind *m, enum safety_category why, struct span words);
+/* An event of the audit trail; side NULL: neither in nor out. Within a job's run. */
+int record_tell(struct store_tx *tx, const char *event, const char *device, const char *child,
+                const char *category, const char *side);
+
+/* posts.c */
+/* wait, and true: mind_finish is called when it is written, or for now cannot be; record_unawait:
+ * no more. */
+bool record_alert(struct mind *m, enum safety_category why, struct span words, bool wait);
 void record_unawait(struct mind *m);
 void record_stop(struct mind_loop *at, struct loop *loop);
 

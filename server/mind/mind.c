@@ -115,10 +115,11 @@ struct safety_who mind_safety_who(const struct mind *m)
     return (struct safety_who){.language = span_of(p->language), .age = p->age};
 }
 
-void mind_utter(struct mind *m, struct span text, struct process_sink *sink)
+void mind_utter(struct mind *m, struct span text, bool overheard, struct process_sink *sink)
 {
     m->sink = sink;
     m->text = text;
+    m->overheard = overheard;
     m->turns++;
     m->turn = calloc(1, sizeof *m->turn);
     if (!m->turn) {
@@ -169,7 +170,7 @@ void mind_close_with(struct mind *m, struct span line)
 void mind_close_behind_alert(struct mind *m, enum safety_category why, struct span line)
 {
     m->turn->last.len = 0;
-    if (!record_alert(m, why, m->turn->asked.text)) {
+    if (!record_alert(m, why, m->turn->asked.text, true)) {
         mind_close_with(m, line);
     } else if (buffer_add(&m->turn->last, line, RAW_MAX) != TEDDY_OK) {
         mind_fail(m, "internal", "Out of memory.");
@@ -226,6 +227,8 @@ void mind_cancel(struct mind *m)
 {
     if (!m->sink)
         return;
+    if (m->load && !m->overheard) /* not judged yet */
+        (void)mind_overhear(m, m->text);
     load_drop(m);
     turn_give_up(m);
     if (m->person.known) {

@@ -1,16 +1,13 @@
-/* What is kept of a turn, written behind it; and alerts, written before anything is said. */
+/* What is kept of a turn, written behind it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mind/alerts.h"
 #include "mind/internal.h"
 #include "ops/log.h"
 #include "process/caller.h"
 #include "proto/text.h"
 #include "store/audit.h"
-
-#define RETRY_MS 250
 
 struct record {
     struct store_job job; /* first */
@@ -26,7 +23,7 @@ struct record {
     char words[]; /* heard, then said */
 };
 
-static int tell(struct store_tx *tx, const char *event, const char *device, const char *child,
+int record_tell(struct store_tx *tx, const char *event, const char *device, const char *child,
                 const char *category, const char *side)
 {
     char detail[96];
@@ -52,8 +49,8 @@ static int run_record(struct store_tx *tx, struct store_job *job)
         const char *category = safety_category_name(r->blocked[i]);
         rc = store_blocked_add(tx, &pair, r->child, r->day, category);
         if (rc == TEDDY_OK)
-            rc = tell(tx, "talk.blocked", r->device, r->child, category,
-                      r->blocked_in ? "in" : "out");
+            rc = record_tell(tx, "talk.blocked", r->device, r->child, category,
+                             r->blocked_in ? "in" : "out");
     }
     if (rc == TEDDY_OK && r->keep_blocked)
         rc = store_blocked_words_add(tx, &pair, r->child, safety_category_name(r->blocked[0]),
@@ -127,156 +124,7 @@ void record_rest(struct mind *m)
 void record_turn(struct mind *m, const struct turn *t)
 {
     uint64_t seconds = m->unsaved_ms / 1000;
-    record(m, t, seconds < PLAY_WRITE_S && t->blocked_count == 0 && !t->remember ? 0 : seconds);
-}
-
-/* ---- Alerts ---- */
-
-struct alert_post {
-    struct store_job job; /* first */
-    struct alert_post *next, **prev;
-    struct loop *loop;
-    struct loop_task task;
-    struct loop_timer timer;
-    struct store *store;
-    struct alerts *alerts;
-    struct mind_loop *at;
-    struct mind *mind;    /* waits for it; NULL: none */
-    const char *category; /* static */
-    char device[LIMIT_ID_LEN + 1], child[LIMIT_ID_LEN + 1];
-    size_t len;
-    char words[ALERT_WORDS_MAX];
-};
-
-/* The words only go as far as this when the profile, as it stands now, says so. */
-static int run_alert(struct store_tx *tx, struct store_job *job)
-{
-    const struct alert_post *p = (const struct alert_post *)job;
-    struct talk_pair pair;
-    struct profile_row profile;
-    int rc = store_profile_get(tx, p->device, p->child, &pair, &profile);
-    if (rc == TEDDY_OK && p->alerts)
-        rc = store_alert_add(tx, &pair, p->child, p->category,
-                             (struct span){p->words, profile.alert_words ? p->len : 0},
-                             mind_now_s());
-    wipe(&profile, sizeof profile);
-    return rc == TEDDY_OK ? tell(tx, "talk.alert", p->device, p->child, p->category, NULL) : rc;
-}
-
-static void post_free(struct alert_post *p, struct loop *loop)
-{
-    loop_timer_unset(loop, &p->timer);
-    *p->prev = p->next;
-    if (p->next)
-        p->next->prev = p->prev;
-    wipe(p, sizeof *p);
-    free(p);
-}
-
-static void lose(const struct alert_post *p)
-{
-    LOG(LOG_ERROR, "alert_lost", LOG_S("device", p->device), LOG_S("category", p->category));
-}
-
-static void try_again(struct alert_post *p)
-{
-    loop_timer_set(p->loop, &p->timer, loop_now_ms(p->loop) + RETRY_MS);
-}
-
-static bool post(struct alert_post *p)
-{
-    bool queued = store_write(p->store, &p->job) == TEDDY_OK;
-    if (!queued)
-        try_again(p);
-    return queued;
-}
-
-static void post_again(struct loop *loop, struct loop_timer *timer)
-{
-    (void)loop;
-    (void)post(CONTAINER(timer, struct alert_post, timer));
-}
-
-void record_unawait(struct mind *m)
-{
-    if (m->alert)
-        m->alert->mind = NULL;
-    m->alert = NULL;
-}
-
-/* Tried until the store takes it; a toy that is nobody's any more raises none. Who waits for it is
- * told, whatever became of it. */
-static void posted(struct loop *loop, struct loop_task *task)
-{
-    struct alert_post *p = CONTAINER(task, struct alert_post, task);
-    struct mind *m = p->mind;
-    int rc = p->job.result;
-    bool failed = rc != TEDDY_OK && rc != TEDDY_ENOTFOUND, again = failed && !p->at->stopped;
-    if (again) {
-        LOG(LOG_ERROR, "alert_unwritten", LOG_S("device", p->device),
-            LOG_S("do", "it is tried again; see what the store says"));
-        try_again(p);
-    } else if (failed) {
-        lose(p);
-    }
-    if (m)
-        record_unawait(m);
-    if (!again)
-        post_free(p, loop);
-    if (m)
-        mind_finish(m);
-}
-
-static void alert_done(struct store_job *job)
-{
-    struct alert_post *p = (struct alert_post *)job;
-    if (job->result == TEDDY_OK && p->alerts)
-        alerts_nudge(p->alerts);
-    loop_post(p->loop, &p->task);
-}
-
-bool record_alert(struct mind *m, enum safety_category why, struct span words)
-{
-    const struct mind_config *c = &m->minds->config;
-    struct alert_post *p = c->store ? calloc(1, sizeof *p) : NULL;
-    metric_add(loop_index(m->loop), METRIC_ALERTS_RAISED, 1);
-    LOG(LOG_WARN, "alert", LOG_S("device", m->who.device),
-        LOG_S("category", safety_category_name(why)), LOG_S("stored", p ? "yes" : "no"));
-    if (!p)
-        return false;
-    p->job = (struct store_job){.run = run_alert, .done = alert_done};
-    p->task.run = posted;
-    p->timer.fire = post_again;
-    p->loop = m->loop;
-    p->store = c->store;
-    p->alerts = c->alerts;
-    p->at = &m->minds->loops[loop_index(m->loop)];
-    p->category = safety_category_name(why);
-    snprintf(p->device, sizeof p->device, "%s", m->who.device);
-    snprintf(p->child, sizeof p->child, "%s", m->who.child);
-    p->len = utf8_cut(words, sizeof p->words);
-    memcpy(p->words, words.p, p->len);
-    p->next = p->at->posts;
-    p->prev = &p->at->posts;
-    if (p->next)
-        p->next->prev = &p->next;
-    p->at->posts = p;
-    if (!post(p))
-        return false;
-    p->mind = m;
-    m->alert = p;
-    return true;
-}
-
-/* Those that wait for a timer, which never comes; those of the store come back by themselves. */
-void record_stop(struct mind_loop *at, struct loop *loop)
-{
-    at->stopped = true;
-    for (struct alert_post *p = at->posts, *next; p; p = next) {
-        next = p->next;
-        if (p->timer.prev) {
-            lose(p);
-            post_free(p, loop);
-        }
-    }
+    /* With a limit, the child's other toys and the next life of the server are to know at once. */
+    unsigned write_s = m->person.profile.minutes > 0 ? 1 : PLAY_WRITE_S;
+    record(m, t, seconds < write_s && t->blocked_count == 0 && !t->remember ? 0 : seconds);
 }

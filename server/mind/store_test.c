@@ -1,7 +1,10 @@
-/* A store that is slow or stuck: an alert is written before the toy answers, and nothing that the
- * store keeps waiting leaves the toy silent. */
+/* A store that is slow or stuck: an alert is written before the toy answers, nothing that the store
+ * keeps waiting leaves the toy silent, and what waits is bounded. */
 #include <semaphore.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
 
+#include "mind/alerts.h"
 #include "mind/internal.h"
 #include "proto/text.h"
 #include "store/test_store.h"
@@ -10,6 +13,7 @@ static struct place place;
 static struct store *store;
 static struct loop *loop;
 static struct safety *safety;
+static struct alerts *alerts;
 static struct minds *minds;
 static struct mind *mind;
 static const struct process_session who = {"toy", "kid"};
@@ -67,7 +71,7 @@ static void say(const char *words)
 {
     heard[0] = '\0';
     ends = 0;
-    mind_utter(mind, span_of(words), &sink);
+    mind_utter(mind, span_of(words), false, &sink);
 }
 
 /* ---- What holds the store up ---- */
@@ -156,7 +160,20 @@ static int setup(void **state)
     assert_int_equal(in_write(store, bind_body, NULL), TEDDY_OK);
     assert_int_equal(loop_new(&loop, 0), TEDDY_OK);
     assert_int_equal(safety_open(&own, &safety, err, sizeof err), TEDDY_OK);
-    struct mind_config config = {.process = &backend, .safety = safety, .store = store};
+    char secret[96];
+    snprintf(secret, sizeof secret, "%s/secret", place.dir);
+    FILE *f = fopen(secret, "w");
+    assert_non_null(f);
+    assert_int_equal(fchmod(fileno(f), 0600), 0);
+    fputs("the-secret-of-alerts", f);
+    fclose(f);
+    /* Nobody is there. */
+    struct alerts_config to = {.store = store, .url = "http://127.0.0.1:1/", .secret_file = secret};
+    assert_int_equal(alerts_open(&to, &alerts, err, sizeof err), TEDDY_OK);
+    unlink(secret);
+    assert_int_equal(alerts_start(alerts, loop), TEDDY_OK);
+    struct mind_config config = {
+        .process = &backend, .safety = safety, .store = store, .alerts = alerts};
     assert_int_equal(minds_open(&config, &minds, err, sizeof err), TEDDY_OK);
     assert_int_equal(mind_new(minds, loop, &who, sid, &mind), TEDDY_OK);
     sink = (struct process_sink){.reply = on_reply, .fail = on_fail};
@@ -167,10 +184,12 @@ static int teardown(void **state)
 {
     (void)state;
     mind_free(mind);
+    alerts_stop(alerts);
     store_close(store);
     minds_stop(minds, loop);
     loop_free(loop);
     minds_close(minds);
+    alerts_close(alerts);
     safety_close(safety);
     place_remove(&place);
     return 0;
@@ -221,6 +240,71 @@ static void a_toy_that_leaves_meanwhile(void **state)
     assert_string_equal(heard, "Hello there.");
 }
 
+static void outbox_holds(int rows, int more, int words)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db,
+                                        "SELECT count(*), sum(more), sum(words <> '') FROM alert",
+                                        -1, &st, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(st, 0), rows);
+    assert_int_equal(sqlite3_column_int(st, 1), more);
+    assert_int_equal(sqlite3_column_int(st, 2), words);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+}
+
+static bool all_written(void)
+{
+    return minds->loops[0].posts_count == 0;
+}
+
+/* What was counted meanwhile is told, as nobody is there to write it. */
+static void the_server_stops(void **state)
+{
+    static struct hold h;
+    uint64_t dropped = metric_read(METRIC_ALERTS_DROPPED);
+    struct span said = span_of("i want to kill myself");
+    (void)state;
+    hold(&h, store_write);
+    for (unsigned i = 0; i < 3; i++)
+        (void)record_alert(mind, SAFETY_SELF_HARM, said, false);
+    minds_stop(minds, loop);
+    (void)record_alert(mind, SAFETY_VIOLENCE, said, false);
+    assert_int_equal(metric_read(METRIC_ALERTS_DROPPED), dropped + 1);
+    sem_post(&h.end);
+    until(all_written);
+    assert_int_equal(metric_read(METRIC_ALERTS_DROPPED), dropped + 2);
+    outbox_holds(1, 0, 0);
+}
+
+/* It is heard also when the toy left, or wants no answer, before its turn has come. */
+static void what_is_not_answered_is_heard(void **state)
+{
+    static struct hold h;
+    uint64_t raised = metric_read(METRIC_ALERTS_RAISED);
+    (void)state;
+    hold(&h, store_read);
+    say("i want to kill myself");
+    assert_false(mind_overhear(mind, span_of("i like bears")));
+    assert_true(mind_overhear(mind, span_of("my uncle hits me")));
+    assert_int_equal(metric_read(METRIC_ALERTS_RAISED), raised + 1);
+    mind_cancel(mind);
+    assert_int_equal(metric_read(METRIC_ALERTS_RAISED), raised + 2);
+    sem_post(&h.end);
+    until(all_written);
+    outbox_holds(2, 0, 0);
+    heard[0] = '\0';
+    ends = 0;
+    mind_utter(mind, span_of("my uncle hits me"), true, &sink);
+    until(has_ended);
+    assert_non_null(strstr(heard, "grown-up"));
+    assert_int_equal(metric_read(METRIC_ALERTS_RAISED), raised + 2);
+}
+
 static void a_profile_that_does_not_come(void **state)
 {
     static struct hold h;
@@ -238,11 +322,50 @@ static void a_profile_that_does_not_come(void **state)
     assert_string_equal(heard, "Hello there.");
 }
 
+static int words_body(struct store_tx *tx, void *arg)
+{
+    struct talk_pair pair;
+    struct profile_row p;
+    (void)arg;
+    assert_int_equal(store_profile_get(tx, who.device, who.child, &pair, &p), TEDDY_OK);
+    p.alert_words = true;
+    return store_profile_put(tx, &pair, who.child, &p, 1);
+}
+
+/* However often it is said while the store is stuck, little waits, and none of it is lost. */
+static void what_waits_is_bounded(void **state)
+{
+    static struct hold h;
+    uint64_t dropped = metric_read(METRIC_ALERTS_DROPPED);
+    struct span said = span_of("i want to kill myself");
+    char toys[POSTS_MAX + 1][16];
+    (void)state;
+    assert_int_equal(in_write(store, words_body, NULL), TEDDY_OK);
+    hold(&h, store_write);
+    assert_true(record_alert(mind, SAFETY_SELF_HARM, said, true));
+    record_unawait(mind);
+    for (unsigned i = 0; i < 9; i++)
+        assert_false(record_alert(mind, SAFETY_SELF_HARM, said, true));
+    assert_int_equal(minds->loops[0].posts_count, 1);
+    for (unsigned i = 0; i < POSTS_MAX; i++) { /* other toys, that nobody knows */
+        snprintf(toys[i], sizeof toys[i], "toy-%u", i);
+        mind->who.device = toys[i];
+        (void)record_alert(mind, SAFETY_OTHER, said, false);
+    }
+    mind->who.device = who.device;
+    assert_int_equal(minds->loops[0].posts_count, POSTS_MAX);
+    assert_int_equal(metric_read(METRIC_ALERTS_DROPPED), dropped + 1);
+    sem_post(&h.end);
+    until(all_written);
+    outbox_holds(2, 8, 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(an_alert_is_written_first), T(but_not_for_ever),
-                                       T(a_toy_that_leaves_meanwhile),
-                                       T(a_profile_that_does_not_come)};
+    const struct CMUnitTest tests[] = {
+        T(an_alert_is_written_first),   T(but_not_for_ever), T(a_toy_that_leaves_meanwhile),
+        T(what_waits_is_bounded),       T(the_server_stops), T(what_is_not_answered_is_heard),
+        T(a_profile_that_does_not_come)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -333,10 +333,28 @@ static void answer_in_place(struct mind *m, const struct safety_verdict *v)
     struct span line = safety_line(safety, &who, v->danger ? SAFETY_MOMENT_ALERT : SAFETY_MOMENT_IN,
                                    v->why, m->turns);
     turn_blocked(m, v->why, true);
-    if (v->danger)
+    if (v->danger && !m->overheard)
         mind_close_behind_alert(m, v->why, line);
     else
         mind_close_with(m, line);
+}
+
+bool mind_overhear(struct mind *m, struct span text)
+{
+    const struct mind_config *c = &m->minds->config;
+    struct safety_who who = mind_safety_who(m);
+    struct safety_verdict v = {0};
+    size_t cap = 2 * text.len + 64;
+    if (!c->safety || (m->own ? m->own : c->process)->processor->echo_only)
+        return false;
+    char *words = malloc(cap);
+    if (!words)
+        return false;
+    size_t len = safety_in(c->safety, &who, text, words, cap, &v);
+    if (v.danger)
+        (void)record_alert(m, v.why, (struct span){words, len}, false);
+    free_words(words, cap);
+    return v.danger != 0;
 }
 
 /* The words as they may leave the server. False: there is no memory, and it has ended. */

@@ -197,7 +197,7 @@ static const char *say_words(const char *words, const char *does)
     script = does;
     heard[0] = fallback_asked[0] = '\0';
     ends = 0;
-    mind_utter(mind, span_of(words), &sink);
+    mind_utter(mind, span_of(words), false, &sink);
     if (ends == 0)
         loop_run(loop); /* what is put off to the end of the callback */
     assert_int_equal(ends, 1);

@@ -114,6 +114,7 @@
     X(PRUNED_ADMIN_TOKENS, "teddy_pruned_total", "kind=\"admin_tokens\"", "") \
     X(PRUNED_TURNS, "teddy_pruned_total", "kind=\"turns\"", "") \
     X(PRUNED_REPORTS, "teddy_pruned_total", "kind=\"reports\"", "") \
+    X(PRUNED_ALERTS, "teddy_pruned_total", "kind=\"alerts\"", "") \
     X(PRUNED_BLOCKED_WORDS, "teddy_pruned_total", "kind=\"blocked_words\"", "") \
     X(PRUNED_TELEMETRY, "teddy_pruned_total", "kind=\"telemetry\"", "") \
     X(PRUNED_SESSIONS, "teddy_pruned_total", "kind=\"sessions\"", "") \
@@ -129,9 +130,11 @@
     X(MODERATION_PASSED, "teddy_moderation_total", "result=\"passed\"", "Sentences a moderation endpoint was asked about") \
     X(MODERATION_FLAGGED, "teddy_moderation_total", "result=\"flagged\"", "") \
     X(MODERATION_FAILED, "teddy_moderation_total", "result=\"failed\"", "") \
-    X(ALERTS_RAISED, "teddy_alerts_total", "event=\"raised\"", "Signs of a child in danger, and attempts to tell the operator") \
+    X(ALERTS_RAISED, "teddy_alerts_total", "event=\"raised\"", "Signs of a child in danger, attempts to tell the operator, and signs counted in an alert that waits or dropped (docs/safety.md)") \
     X(ALERTS_DELIVERED, "teddy_alerts_total", "event=\"delivered\"", "") \
     X(ALERTS_FAILED, "teddy_alerts_total", "event=\"failed\"", "") \
+    X(ALERTS_COUNTED, "teddy_alerts_total", "event=\"counted\"", "") \
+    X(ALERTS_DROPPED, "teddy_alerts_total", "event=\"dropped\"", "") \
     METRIC_BACKEND_RESULTS(X, CHAT, "chat") \
     METRIC_BACKEND_RESULTS(X, WEBHOOK, "webhook") \
     METRIC_BACKEND_RESULTS(X, EXEC, "exec") \

@@ -32,6 +32,7 @@ enum session_state {
 enum utterance_flag {
     UTTERANCE_REPEATED = 1u << 0,  /* its id was taken before: only ended */
     UTTERANCE_CANCELLED = 1u << 1, /* while waiting */
+    UTTERANCE_OVERHEARD = 1u << 2, /* while waiting: an alert is raised */
 };
 
 /* One that waits or is being answered. */

@@ -82,7 +82,7 @@ static void answer(struct session *s)
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
         t->answering = true;
         t->spoke = false;
-        mind_utter(t->mind, text_of(u), &t->sink);
+        mind_utter(t->mind, text_of(u), u->flags & UTTERANCE_OVERHEARD, &t->sink);
     }
 }
 
@@ -222,6 +222,13 @@ static const char *refusal(const struct session *s, struct span text, const char
     return NULL;
 }
 
+/* Danger that it tells of does not wait until what is being answered has ended. */
+static bool overhear(const struct session *s, struct span text)
+{
+    const struct talk *t = session_talk(s);
+    return t && t->mind && t->queue && mind_overhear(t->mind, text);
+}
+
 void utterance_take(struct session *s, struct span id, struct span text,
                     const struct json_object *json)
 {
@@ -235,6 +242,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     struct utterance u = {.seq = ++s->seq};
     const char *code = refusal(s, text, &detail);
     if (code) {
+        (void)overhear(s, text);
         send_error(s, u.seq, id, code, detail);
         return;
     }
@@ -247,6 +255,8 @@ void utterance_take(struct session *s, struct span id, struct span text,
     if (echo_only || s->state != SESSION_LIVE)
         return;
     u.heard_ms = (uint32_t)session_now(s);
+    if (!(u.flags & UTTERANCE_REPEATED) && overhear(s, text))
+        u.flags |= UTTERANCE_OVERHEARD;
     if (!to_be_answered(s, &u, id, text)) {
         forget(s, &u);
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);

@@ -72,7 +72,7 @@ int store_child_latest(struct store_tx *tx, const char *child_id, uint64_t *at_s
                 "  UNION ALL SELECT max(set_s) FROM profile WHERE child_id = ?1"
                 "  UNION ALL SELECT set_s FROM limits WHERE child_id = ?1"
                 "  UNION ALL SELECT max(at_s) FROM turn WHERE child_id = ?1"
-                "  UNION ALL SELECT max(at_s) FROM alert WHERE child_id = ?1"
+                "  UNION ALL SELECT max(max(at_s, last_s)) FROM alert WHERE child_id = ?1"
                 "  UNION ALL SELECT max(at_s) FROM blocked_words WHERE child_id = ?1"
                 "  UNION ALL SELECT (max(day) - 1) * 86400 FROM played WHERE child_id = ?1"
                 "  UNION ALL SELECT (max(day) - 1) * 86400 FROM blocked WHERE child_id = ?1)");

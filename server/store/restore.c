@@ -102,8 +102,9 @@ static const char conversations[] = LEFT("profile") LEFT("turn") LEFT("played") 
 static const char alerts[] =
     "DELETE FROM alert WHERE n NOT IN (SELECT n FROM former.alert) AND n <="
     " (SELECT seq FROM former.sqlite_sequence WHERE name = 'alert');"
-    "INSERT OR REPLACE INTO alert (n, device_row, child_id, category, words, at_s, due_s, tries)"
-    " SELECT o.n, d.row, o.child_id, o.category, o.words, o.at_s, o.due_s, o.tries"
+    "INSERT OR REPLACE INTO alert (n, device_row, child_id, category, words, at_s, due_s, tries,"
+    " more, last_s) SELECT o.n, d.row, o.child_id, o.category, o.words, o.at_s, o.due_s, o.tries,"
+    " o.more, o.last_s"
     " FROM former.alert o JOIN former.device f ON f.row = o.device_row"
     " JOIN device d ON d.device_id = f.device_id;" ALERT_NUMBERS(
         "coalesce((SELECT seq FROM former.sqlite_sequence WHERE name = 'alert'), 0)");

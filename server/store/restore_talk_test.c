@@ -140,12 +140,14 @@ static int alert_body(struct store_tx *tx, void *arg)
 {
     struct profile_row p;
     struct talk_pair pair = pair_of(tx, "toy", &p);
-    return store_alert_add(tx, &pair, "kid", "other", (struct span){arg, strlen(arg)}, 140);
+    const struct alert_new alert = {"other", {arg, strlen(arg)}, 140, 0, 140};
+    enum alert_fate fate;
+    return store_alert_add(tx, &pair, "kid", &alert, &fate);
 }
 
 static int delivered_body(struct store_tx *tx, void *arg)
 {
-    return store_alert_drop(tx, *(int64_t *)arg);
+    return store_alert_drop(tx, *(int64_t *)arg, 0);
 }
 
 static void deliver(const char *path, int64_t n)

@@ -327,7 +327,7 @@ static int retain_talk(struct store_tx *tx, const struct retention_bounds *b, ui
          reports / DAY_S, RETENTION_REPORTS},
         {STMT_RETAIN_ALERTS,
          "DELETE FROM alert WHERE n IN (SELECT n FROM alert WHERE at_s <= ?1 ORDER BY n LIMIT ?2)",
-         reports, RETENTION_REPORTS},
+         reports, RETENTION_ALERTS},
         {STMT_RETAIN_BLOCKED_WORDS,
          "DELETE FROM blocked_words WHERE (device_row, child_id, n) IN (SELECT device_row,"
          " child_id, n FROM blocked_words WHERE at_s <= ?1 ORDER BY at_s LIMIT ?2)",

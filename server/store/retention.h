@@ -18,6 +18,7 @@
     X(ADMIN_TOKENS, "admin_tokens")                                                                \
     X(TURNS, "turns")                                                                              \
     X(REPORTS, "reports")                                                                          \
+    X(ALERTS, "alerts")                                                                            \
     X(TELEMETRY, "telemetry")                                                                      \
     X(SESSIONS, "sessions")                                                                        \
     X(BLOCKED_WORDS, "blocked_words")

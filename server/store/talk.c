@@ -359,59 +359,6 @@ int store_report_words(struct store_tx *tx, const char *child_id, const char *de
     return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
 }
 
-/* ---- Alerts ---- */
-
-int store_alert_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
-                    const char *category, struct span words, uint64_t now_s)
-{
-    sqlite3_stmt *st = of_pair(
-        tx_stmt(tx, STMT_ALERT_ADD,
-                "INSERT INTO alert (device_row, child_id, category, words, at_s, due_s, tries)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0)"),
-        pair, child_id);
-    bind_text(st, 3, category);
-    bind_span(st, 4, words);
-    bind_u64(st, 5, now_s);
-    return tx_run(tx, st);
-}
-
-int store_alert_next(struct store_tx *tx, struct alert_row *out)
-{
-    sqlite3_stmt *st = tx_stmt(tx, STMT_ALERT_NEXT,
-                               "SELECT a.n, d.device_id, a.child_id, a.category, a.words, a.at_s,"
-                               " a.due_s, a.tries FROM alert a JOIN device d ON d.row ="
-                               " a.device_row ORDER BY a.due_s, a.n LIMIT 1");
-    int err = tx_row(tx, st);
-    if (err == TEDDY_OK) {
-        out->n = sqlite3_column_int64(st, 0);
-        out->at_s = column_u64(st, 5);
-        out->due_s = column_u64(st, 6);
-        out->tries = (unsigned)column_u64(st, 7);
-        if (column_text(tx, st, 1, out->device_id, sizeof out->device_id) != TEDDY_OK ||
-            column_text(tx, st, 2, out->child_id, sizeof out->child_id) != TEDDY_OK ||
-            column_text(tx, st, 3, out->category, sizeof out->category) != TEDDY_OK ||
-            column_text(tx, st, 4, out->words, sizeof out->words) != TEDDY_OK)
-            err = TEDDY_ESTORE;
-    }
-    return tx_end(st, err);
-}
-
-int store_alert_put_off(struct store_tx *tx, int64_t n, uint64_t due_s)
-{
-    sqlite3_stmt *st = tx_stmt(tx, STMT_ALERT_PUT_OFF,
-                               "UPDATE alert SET tries = tries + 1, due_s = ?2 WHERE n = ?1");
-    bind_u64(st, 1, (uint64_t)n);
-    bind_u64(st, 2, due_s);
-    return tx_change(tx, st);
-}
-
-int store_alert_drop(struct store_tx *tx, int64_t n)
-{
-    sqlite3_stmt *st = tx_stmt(tx, STMT_ALERT_DROP, "DELETE FROM alert WHERE n = ?1");
-    bind_u64(st, 1, (uint64_t)n);
-    return tx_change(tx, st);
-}
-
 /* ---- A toy's own, when it is released ---- */
 
 int talk_clear_row(struct store_tx *tx, int64_t device_row)

@@ -132,7 +132,7 @@ struct talk_kept_row {
     const struct profile_row *profile; /* of a profile */
     uint64_t at_s;                     /* of a turn or alert */
     int64_t day;                       /* of what was played or blocked … */
-    uint64_t count;                    /* … seconds, or how often */
+    uint64_t count;                    /* … seconds, or how often; of an alert: how many more */
     struct span a, b; /* heard and said; or category and an alert's words; during the call */
 };
 
@@ -144,6 +144,20 @@ int store_talk_kept(struct store_tx *tx, const char *child_id, int64_t row,
 
 /* ---- Alerts: an outbox. One leaves when it was delivered. ---- */
 
+#define ALERTS_ALIKE 4 /* of a toy, a child and a category: more are counted in the last */
+#define ALERTS_MAX                                                                                 \
+    20000 /* of all, 30 MB at most: more are dropped, as the audit trail has them                  \
+           */
+
+struct alert_new {
+    const char *category;
+    struct span words; /* empty: not to be told */
+    uint64_t at_s;
+    uint64_t more, last_s; /* raised since, and when the last was, as far as it is known; at_s */
+};
+
+enum alert_fate { ALERT_KEPT, ALERT_COUNTED, ALERT_DROPPED };
+
 struct alert_row {
     int64_t n; /* never given twice */
     char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
@@ -151,13 +165,15 @@ struct alert_row {
     char words[ALERT_WORDS_MAX + 1]; /* "": not to be told */
     uint64_t at_s, due_s;
     unsigned tries;
+    uint64_t more, last_s; /* that are counted in it, and when the last was raised */
 };
 
 int store_alert_add(struct store_tx *tx, const struct talk_pair *pair, const char *child_id,
-                    const char *category, struct span words, uint64_t now_s);
+                    const struct alert_new *alert, enum alert_fate *fate);
 /* The one that is due first. */
 int store_alert_next(struct store_tx *tx, struct alert_row *out);
 int store_alert_put_off(struct store_tx *tx, int64_t n, uint64_t due_s);
-int store_alert_drop(struct store_tx *tx, int64_t n);
+/* It was told with so many more; those that were counted in it since are an alert of their own. */
+int store_alert_drop(struct store_tx *tx, int64_t n, uint64_t told);
 
 #endif

@@ -64,7 +64,7 @@ int store_talk_kept(struct store_tx *tx, const char *child_id, int64_t row,
                                "  WHERE device_row = ?1 AND child_id = ?2"
                                " UNION ALL SELECT 3, 0, day, count, category, '', day FROM blocked"
                                "  WHERE device_row = ?1 AND child_id = ?2"
-                               " UNION ALL SELECT 4, at_s, 0, 0, category, words, n FROM alert"
+                               " UNION ALL SELECT 4, at_s, 0, more, category, words, n FROM alert"
                                "  WHERE device_row = ?1 AND child_id = ?2"
                                " UNION ALL SELECT 5, at_s, 0, 0, category, words, n FROM"
                                "  blocked_words WHERE device_row = ?1 AND child_id = ?2"

@@ -172,6 +172,95 @@ static void blocked_words_are_few(void **state)
     run(words_body, NULL);
 }
 
+static void in_sql(const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+static enum alert_fate raise_alert(struct store_tx *tx, const char *device, const char *category,
+                                   uint64_t at_s, uint64_t more)
+{
+    struct profile_row p;
+    struct talk_pair pair = pair_of(tx, device, &p);
+    struct alert_new alert = {category, {"words", 5}, at_s, more, at_s + more};
+    enum alert_fate fate = (enum alert_fate)99;
+    assert_int_equal(
+        store_alert_add(tx, &pair, device[0] == 'c' ? "another" : "kid", &alert, &fate), TEDDY_OK);
+    return fate;
+}
+
+static void is_next(struct store_tx *tx, int64_t n, uint64_t at_s, uint64_t more, uint64_t last_s)
+{
+    struct alert_row row;
+    assert_int_equal(store_alert_next(tx, &row), TEDDY_OK);
+    assert_int_equal(row.n, n);
+    assert_int_equal(row.at_s, at_s);
+    assert_int_equal(row.more, more);
+    assert_int_equal(row.last_s, last_s);
+}
+
+/* The first are kept; what comes behind them is counted, and no other's are in the way. */
+static int alike_body(struct store_tx *tx, void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < ALERTS_ALIKE; i++)
+        assert_int_equal(raise_alert(tx, "a", "self_harm", 100 + i, 0), ALERT_KEPT);
+    assert_int_equal(raise_alert(tx, "a", "self_harm", 200, 0), ALERT_COUNTED);
+    assert_int_equal(raise_alert(tx, "a", "self_harm", 300, 2), ALERT_COUNTED);
+    assert_int_equal(raise_alert(tx, "a", "violence", 310, 0), ALERT_KEPT);
+    assert_int_equal(raise_alert(tx, "b", "self_harm", 320, 0), ALERT_KEPT);
+    assert_int_equal(raise_alert(tx, "c", "self_harm", 330, 0), ALERT_KEPT);
+    for (int64_t n = 1; n < ALERTS_ALIKE; n++) {
+        is_next(tx, n, 99 + (uint64_t)n, 0, 99 + (uint64_t)n);
+        assert_int_equal(store_alert_drop(tx, n, 0), TEDDY_OK);
+    }
+    is_next(tx, ALERTS_ALIKE, 99 + ALERTS_ALIKE, 4, 302);
+    /* It was told when three had been counted; the fourth follows. */
+    assert_int_equal(store_alert_drop(tx, ALERTS_ALIKE, 3), TEDDY_OK);
+    is_next(tx, ALERTS_ALIKE + 4, 302, 0, 302);
+    assert_int_equal(store_alert_drop(tx, ALERTS_ALIKE + 4, 0), TEDDY_OK);
+    is_next(tx, ALERTS_ALIKE + 1, 310, 0, 310);
+    return TEDDY_OK;
+}
+
+static void alerts_alike_are_counted(void **state)
+{
+    (void)state;
+    run(alike_body, NULL);
+}
+
+static int full_body(struct store_tx *tx, void *arg)
+{
+    const bool *full = arg;
+    for (unsigned i = 0; i < ALERTS_ALIKE; i++)
+        assert_int_equal(raise_alert(tx, "b", "other", 100, 0),
+                         *full && i + 1 == ALERTS_ALIKE ? ALERT_DROPPED : ALERT_KEPT);
+    return *full ? TEDDY_OK : TEDDY_EINVAL;
+}
+
+static void the_outbox_is_bounded(void **state)
+{
+    char sql[512];
+    bool full = false;
+    (void)state;
+    snprintf(sql, sizeof sql,
+             "WITH RECURSIVE i (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM i WHERE k < %d)"
+             " INSERT INTO alert (device_row, child_id, category, words, at_s, due_s, tries)"
+             " SELECT row, 'child' || k, 'other', '', 1, 1, 0 FROM i, device"
+             " WHERE device_id = 'a'",
+             ALERTS_MAX - ALERTS_ALIKE);
+    in_sql(sql);
+    assert_int_equal(in_write(store, full_body, &full), TEDDY_EINVAL);
+    full = true;
+    in_sql("INSERT INTO alert (device_row, child_id, category, words, at_s, due_s, tries)"
+           " SELECT row, 'one', 'other', '', 1, 1, 0 FROM device WHERE device_id = 'a'");
+    run(full_body, &full);
+}
+
 /* Each in a transaction that is undone: the only thing that is late. */
 static int latest_body(struct store_tx *tx, void *arg)
 {
@@ -192,7 +281,9 @@ static int latest_body(struct store_tx *tx, void *arg)
                             &(struct talk_bounds){9, 900});
         break;
     case 2:
-        rc = store_alert_add(tx, &a, "kid", "self_harm", words, 500000);
+        rc = store_alert_add(tx, &a, "kid",
+                             &(struct alert_new){"self_harm", words, 400000, 1, 500000},
+                             &(enum alert_fate){ALERT_DROPPED});
         break;
     case 3:
         rc = store_blocked_words_add(tx, &a, "kid", "other", words, 500000);
@@ -246,15 +337,6 @@ static int listed_body(struct store_tx *tx, void *arg)
     return TEDDY_EINVAL;
 }
 
-static void in_sql(const char *sql)
-{
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(place.path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    sqlite3_close(db);
-}
-
 static int64_t kept_of(const char *table)
 {
     char sql[96];
@@ -299,8 +381,12 @@ static void what_is_only_in_one_table_is_forgotten(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_bound, teardown)
-    const struct CMUnitTest tests[] = {T(limits_are_the_childs), T(minutes_are_those_of_all_toys),
-                                       T(blocked_words_are_few), T(what_was_kept_last_is_known),
+    const struct CMUnitTest tests[] = {T(limits_are_the_childs),
+                                       T(minutes_are_those_of_all_toys),
+                                       T(blocked_words_are_few),
+                                       T(alerts_alike_are_counted),
+                                       T(the_outbox_is_bounded),
+                                       T(what_was_kept_last_is_known),
                                        T(what_is_only_in_one_table_is_forgotten)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

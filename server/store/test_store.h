@@ -146,7 +146,10 @@ static inline void talk_with(struct store_tx *tx, const char *device, const char
     assert_int_equal(store_played_add(tx, &pair, child, 0, 60), TEDDY_OK);
     assert_int_equal(store_blocked_add(tx, &pair, child, 0, "other"), TEDDY_OK);
     assert_int_equal(store_blocked_words_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
-    assert_int_equal(store_alert_add(tx, &pair, child, "other", words, 90), TEDDY_OK);
+    assert_int_equal(store_alert_add(tx, &pair, child,
+                                     &(struct alert_new){"other", words, 90, 0, 90},
+                                     &(enum alert_fate){ALERT_DROPPED}),
+                     TEDDY_OK);
 }
 
 /* A secret that is n's alone. */

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 
-from harness import PATIENCE, closing, main
+from harness import PATIENCE, answer, closing, main, receive_type
 from openai_server import Backend
 from test_mind import WithMind
 
@@ -87,8 +87,8 @@ class Alerts(WithMind):
         events = self.server.ctl("--json", "audit", "tail", "-n", "20").stdout
         self.assertIn("talk.alert", events)
         self.assertNotIn("kill", events + self.server.all_logs())
-        days = self.report(toy)
-        self.assertEqual(days[0]["blocked"], {"self_harm": 1})
+        (day,) = await self.until_report(toy)
+        self.assertEqual(day["blocked"], {"self_harm": 1})
 
     async def test_with_words_when_the_profile_says_so(self):
         toy, ws = await self.talk()
@@ -117,29 +117,84 @@ class Alerts(WithMind):
         self.assertEqual(told["child_id"], toy.child_id)
         await self.until_empty()
 
+    async def test_raised_before_its_turn(self):
+        """The child goes on while it is answered, and the toy leaves, or wants no answer any more."""
+        self.backend.scripts["tell me a long story"] = lambda x: x.wait_gone()
+        for how in ("waits", "cancels", "leaves", "is refused"):
+            with self.subTest(how):
+                toy, ws = await self.talk()
+                before = len(self.service.taken)
+                await ws.send("tell me a long story")
+                if how == "is refused":
+                    for n in range(4):
+                        await ws.send(f"and {n}")
+                await ws.send(WORDS)
+                if how == "leaves":
+                    ws.transport.abort()
+                elif how == "cancels":
+                    await ws.send(json.dumps({"type": "cancel", "seq": 2}))
+                told = await asyncio.to_thread(self.service.wait_taken, before + 1)
+                self.assertEqual((told["child_id"], told["category"]), (toy.child_id, "self_harm"))
+                if how == "is refused":
+                    self.assertEqual((await receive_type(ws, "error"))["code"], "busy")
+                elif how != "leaves":
+                    await ws.send(json.dumps({"type": "cancel", "seq": 1}))
+                    said = "".join(m["text"] for m in await answer(ws, 2) if m["type"] == "reply" and m["seq"] == 2)
+                    self.assertEqual("grown-up" in said, how == "waits", said)
+                await self.until_empty()
+                self.assertEqual(len(self.service.taken), before + 1, "once")
+
     async def test_over_a_kill(self):
         self.service.failures = -1  # until further notice
         toy, ws = await self.talk()
-        await self.say(WORDS, ws)
+        before = self.server.metric('teddy_alerts_total{event="counted"}')
+        for _ in range(7):  # the first are kept, as nobody knows of them, and the rest is counted
+            await self.say(WORDS, ws)
         await asyncio.to_thread(self.service.wait, 1)
+        self.assertEqual(self.server.metric('teddy_alerts_total{event="counted"}') - before, 3)
         await asyncio.to_thread(self.server.kill)
-        self.assertEqual([child for child, _ in self.outbox()], [toy.child_id])
+        self.assertEqual(self.rows("select child_id, more from alert order by n"), [(toy.child_id, 0)] * 3 + [(toy.child_id, 3)])
+        with closing(self.server.database()) as db:
+            db.execute("update alert set due_s = 0")
+            db.commit()
         self.service.failures = 0
         await asyncio.to_thread(self.server.start)
-        told = await asyncio.to_thread(self.service.wait_taken, 1)
-        self.assertEqual(told["device_id"], toy.device_id)
+        await asyncio.to_thread(self.service.wait_taken, 4)
         await self.until_empty()
-        self.assertEqual(len(self.service.taken), 1)
+        self.assertEqual([(a["device_id"], a.get("more")) for a in self.service.taken], [(toy.device_id, None)] * 3 + [(toy.device_id, 3)])
+        self.assertGreaterEqual(self.service.taken[3]["last_at"], self.service.taken[3]["at"])
         self.ws = await self.join()
+
+    async def test_a_store_that_keeps_it(self):
+        """It was taken but cannot be struck off: it is sent again, but not as fast as the service answers."""
+        toy, ws = await self.talk()
+        with closing(self.server.database()) as db:
+            db.execute("create trigger keeps before delete on alert begin select raise(abort, 'kept'); end")
+            db.commit()
+            try:
+                begun = time.monotonic()
+                await self.say(WORDS, ws)
+                await asyncio.to_thread(self.service.wait_taken, 2)
+                self.assertLessEqual(len(self.service.taken), 2 + (time.monotonic() - begun))
+            finally:
+                db.execute("drop trigger keeps")
+                db.commit()
+        await self.until_empty()
+        self.assertEqual(len({a["id"] for a in self.service.taken}), 1)
 
     async def test_forgotten_with_its_child(self):
         self.service.failures = -1
         toy, ws = await self.talk()
         await self.settings(toy, "alert_words=on")
+        with closing(self.server.database()) as db:  # many wait: a service that is away is asked seldom
+            db.execute("with recursive i (k) as (select 1 union all select k + 1 from i where k < 99) insert into alert"
+                       " select null, row, ?, 'other', '', 1, 1, 0, 0, 1 from i, device where device_id = ?", (toy.child_id, toy.device_id))
+            db.commit()
+        before, begun = len(self.service.seen), time.monotonic()
         await self.say(WORDS, ws)
-        before = len(self.service.seen)
-        await asyncio.to_thread(self.service.wait, before or 1)
+        await asyncio.to_thread(self.service.wait, before + 3)
         await asyncio.to_thread(self.server.ctl, "child", "forget", toy.child_id)
+        self.assertLessEqual(len(self.service.seen) - before, 3 + (time.monotonic() - begun))
         self.assertEqual(self.outbox(), [])
 
 

@@ -83,6 +83,13 @@ class WithMind(WithBackend):
         with closing(self.server.database()) as db:
             return db.execute(sql, args).fetchall()
 
+    async def until_report(self, toy):
+        """What is counted is written behind the answer."""
+        end = time.monotonic() + PATIENCE
+        while not (days := await asyncio.to_thread(self.report, toy)):
+            self.assertLess(time.monotonic(), end)
+        return days
+
     def report(self, toy, *options):
         return json.loads(self.server.ctl("--json", "child", "report", toy.child_id, *options).stdout)["days"]
 
@@ -399,18 +406,34 @@ class Limits(WithMind):
     async def test_play_is_counted(self):
         clear_of_midnight(self)
         toy, ws = await self.talk()
+        limited, ws2 = await self.talk()
+        await self.settings(limited, "minutes=10")
+
+        async def until_played(toy, seconds):
+            end = time.monotonic() + PATIENCE
+            while (played := self.rows("select seconds from played where child_id = ?", toy.child_id)) != [(seconds,)]:
+                self.assertLess(time.monotonic(), end, played)
+                await asyncio.sleep(0.01)
 
         def takes_a_while(x):
             time.sleep(1.1)
             as_openai(x)
 
-        self.backend.scripts["slowly now"] = takes_a_while
-        await self.say("slowly now", ws)
-        await ws.close()  # a few seconds are written at the end alone
-        end = time.monotonic() + PATIENCE
-        while self.rows("select seconds from played where child_id = ?", toy.child_id) != [(1,)]:
-            self.assertLess(time.monotonic(), end)
-            await asyncio.sleep(0.01)
+        with closing(self.server.database()) as db:
+            db.execute("insert into played select row, ?, ?, 599 from device where device_id = ?",
+                       (limited.child_id, day_number(), limited.device_id))
+            db.commit()
+        for words in ("slowly now", "slowly too"):
+            self.backend.scripts[words] = takes_a_while
+        await asyncio.gather(self.say("slowly now", ws), self.say("slowly too", ws2))
+        await ws.close()  # a few seconds are written at the end alone …
+        await until_played(toy, 1)
+        await until_played(limited, 600)  # … but of a child with a limit at once: other toys and a next life know
+        await asyncio.to_thread(self.server.kill)
+        await asyncio.to_thread(self.server.start)
+        for each in (await self.join(limited), (await self.talk(limited.child_id))[1]):
+            self.assertIn("played so much", await self.say("more", each))
+        self.ws = await self.join()
 
 
 class Judged(WithMind):
@@ -431,9 +454,8 @@ class Judged(WithMind):
         self.assertNotIn("example", await self.say("link", ws))
         await self.say("what next", ws)
         self.assertNotIn("tell me", json.dumps(self.asked("what next")), "it is not remembered")
-        days = self.report(toy)
-        self.assertEqual(len(days), 1)
-        self.assertEqual(sum(days[0]["blocked"].values()), 1 + (days[0]["blocked"].get("link", 0)))
+        (day,) = await self.until_report(toy)
+        self.assertEqual(sum(day["blocked"].values()), 1 + (day["blocked"].get("link", 0)))
         events = self.server.ctl("--json", "audit", "tail", "-n", "20").stdout
         self.assertIn("talk.blocked", events)
         for text in (events, self.server.all_logs()):

@@ -337,7 +337,7 @@ class Killed(Case):
 class Retention(Case):
     CONFIG = {**FREE, "metrics_listen": "0", "retention_messages_days": 2, "retention_tokens_days": 1, "retention_bindings_days": 9,
               "retention_children_days": 3, "retention_batches_days": 5, "retention_admin_tokens_days": 4, "retention_audit_days": 6}
-    KINDS = ("messages_expired", "messages", "token_families", "released", "bindings", "children", "batches", "admin_tokens")
+    KINDS = ("messages_expired", "messages", "token_families", "released", "bindings", "children", "batches", "admin_tokens", "alerts")
 
     def age(self, *statements):
         with closing(self.server.database()) as db:
@@ -374,9 +374,13 @@ class Retention(Case):
                  ("update device set child_id = '' where device_id = ?", "toy-released"),
                  ("update device set claimed_s = ?1, seen_s = ?1, iat_s = ?1 where device_id = ?2", now - 9 * DAY, "toy-idle"),
                  ("update batch set created_s = ?", now - 5 * DAY),
-                 ("update admin_token set expires_s = ?", now - 4 * DAY))
+                 ("update admin_token set expires_s = ?", now - 4 * DAY),
+                 (f"insert into alert select null, row, child_id, 'other', '', ?1, ?1, 0, 0, ?1 from device where row = {row}", now - 90 * DAY, "toy-young"))
         server.start()
-        self.wait_pruned(messages_expired=1, messages=1, token_families=1, released=1, bindings=1, children=0, batches=1, admin_tokens=1)
+        self.wait_pruned(messages_expired=1, messages=1, token_families=1, released=1, bindings=1, children=0, batches=1, admin_tokens=1,
+                         alerts=1)
+        server.log.wait("event=alert_dropped alerts=1 why=\"too old\"")
+        self.assertEqual(server.metric('teddy_alerts_total{event="dropped"}'), 1)
         self.assertIn("bindings=1", server.log.wait("event=pruned").string)
         with closing(server.database()) as db:
             left = dict(db.execute("select device_id, child_id from device where device_id like 'toy-%'").fetchall())
