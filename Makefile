@@ -105,7 +105,7 @@ test-newcomer: deps-build deps-test ## MACHINE=…: the README's first page, fro
 
 test-container: deps-build deps-container ## builds the container's image, runs it, and lets a toy talk to it
 	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
-	@cmake --build build --target teddy-sim
+	@cmake --build build --target teddy-device
 	@packaging/container/lifecycle build
 
 sbom: build ## what is linked into the programs and embedded in them: build/sbom.cdx.json

@@ -69,7 +69,7 @@ test("from nothing to a toy that talks, in the browser", async (t) => {
         assert.ok(clock.seconds < PROMISED_S, `five minutes were promised, and it took ${clock.seconds} s`);
     }
 
+    page.expected.push(/./); // once the server has gone
     demo.stdin.write("\x04"); // Ctrl-D
     assert.equal(await ended, 0);
-    page.expected.push(/./); // the server has gone
 });
