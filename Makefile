@@ -15,10 +15,10 @@ TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
 CTEST = ctest --output-on-failure --no-label-summary -j $$((4 * $(JOBS)))
 
 .PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 bench bench-quick bench-programs clean \
-        screenshots deb test-deb sbom reproducible deps-build deps-test deps-check deps-chip deps-bench deps-package
+        screenshots deb test-deb test-newcomer test-container sbom reproducible deps-build deps-test deps-check deps-chip deps-bench deps-package deps-container
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: deps-build ## the programs, in build/
 	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
@@ -96,6 +96,18 @@ test-deb: deb ## MACHINE=…: installs, starts, upgrades and purges the package 
 	@tar -c build/deb/teddyd_*.deb build/deb-newer/teddyd_*.deb | \
 	  $(MACHINE) sh -c 'tar -x -C /tmp && packaging/debian/lifecycle /tmp/build/deb/*.deb /tmp/build/deb-newer/*.deb'
 
+# Here MACHINE has to have this machine's network, because the browser is on this one, as a newcomer's was there before.
+test-newcomer: deps-build deps-test ## MACHINE=…: the README's first page, from nothing in an empty machine, in five minutes
+	@test -n "$(MACHINE)" || { echo "make test-newcomer MACHINE='…': a command that runs a command in an empty Debian 12" >&2; exit 2; }
+	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
+	@cmake --build build --target e2e_modules
+	@NEWCOMER_MACHINE="$(MACHINE)" TEST_PATIENCE=900 TEST_MODULES=$(CURDIR)/build/tests/e2e/npm/ node --test-reporter=spec tests/e2e/newcomer.mjs
+
+test-container: deps-build deps-container ## builds the container's image, runs it, and lets a toy talk to it
+	@$(CMAKE) build $(if $(wildcard build/build.ninja),--log-level=WARNING,) -Wno-dev
+	@cmake --build build --target teddy-device
+	@packaging/container/lifecycle build
+
 sbom: build ## what is linked into the programs and embedded in them: build/sbom.cdx.json
 	@scripts/sbom build/teddyd build/teddyctl build/teddy-device >build/sbom.cdx.json && echo build/sbom.cdx.json
 
@@ -117,3 +129,5 @@ deps-bench:
 	@scripts/deps bench
 deps-package:
 	@scripts/deps package
+deps-container:
+	@scripts/deps container

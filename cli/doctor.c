@@ -236,7 +236,8 @@ static int print_findings(struct doctor *d)
 int run_doctor(struct ctl *ctl, const char *arg)
 {
     struct progress progress = progress_begin(ctl, "");
-    struct doctor d = {.ctl = ctl, .findings = json_array(), .config_file = ctl->config};
+    struct doctor d = {
+        .ctl = ctl, .findings = json_array(), .config_file = ctl->config, .proc = "/proc"};
     int rc;
 
     (void)arg;

@@ -17,6 +17,7 @@ struct doctor {
     struct ctl *ctl;
     struct config config;
     const char *config_file; /* NULL: none */
+    const char *proc;        /* /proc */
     bool has_dir;            /* ctl->dir is there */
     char dir[WORD_MAX];      /* ctl->dir as a word of a command */
     uid_t owner;             /* of it */

@@ -1,4 +1,5 @@
 /* Limits and clock. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +12,21 @@
 #include "cli/doctor.h"
 
 #define BACKLOG_LEAST 1024
+#define TRACKED_FULL  95 /* of 100 */
 #define CLOCK_SLACK_S 300
 #define RELEASED_S    1767225600 /* no clock is right that says it is before 2026 */
 
 /* The first number of a file of /proc behind `after` ("": at its beginning); false: it is not
  * there. */
-static bool read_number(const char *path, const char *after, unsigned long *out)
+static bool read_number(const struct doctor *d, const char *name, const char *after,
+                        unsigned long *out)
 {
-    char line[256];
+    char path[PATH_MAX], line[256];
     bool got = false;
-    FILE *f = fopen(path, "re");
+    FILE *f;
 
+    (void)snprintf(path, sizeof path, "%s/%s", d->proc, name);
+    f = fopen(path, "re");
     if (f == NULL)
         return false;
     while (!got && fgets(line, sizeof line, f) != NULL) {
@@ -42,9 +47,9 @@ static void examine_descriptors(struct doctor *d)
     struct rlimit own;
 
     if (d->server > 0) {
-        (void)snprintf(path, sizeof path, "/proc/%d/limits", (int)d->server);
-        if (!read_number(path, "Max open files", &have)) {
-            found(d, FINDING_WARNS, "sudo teddyctl doctor", "%s cannot be read", path);
+        (void)snprintf(path, sizeof path, "%d/limits", (int)d->server);
+        if (!read_number(d, path, "Max open files", &have)) {
+            found(d, FINDING_WARNS, "sudo teddyctl doctor", "/proc/%s cannot be read", path);
             return;
         }
     } else if (getrlimit(RLIMIT_NOFILE, &own) == 0) {
@@ -65,31 +70,44 @@ static void examine_descriptors(struct doctor *d)
           d->config.connections_max, want);
 }
 
+/* A connection stays tracked for a while after its end: two for each are the least. */
+static void examine_tracked(struct doctor *d)
+{
+    unsigned long max, count = 0, want = 4ul * d->config.connections_max;
+    char mend[160];
+
+    if (!read_number(d, "sys/net/netfilter/nf_conntrack_max", "", &max))
+        return;
+    (void)read_number(d, "sys/net/netfilter/nf_conntrack_count", "", &count);
+    (void)snprintf(mend, sizeof mend, "sysctl -w net.netfilter.nf_conntrack_max=%lu",
+                   want > 2 * max ? want : 2 * max);
+    if (max < want / 2)
+        found(d, FINDING_WRONG, mend,
+              "net.netfilter.nf_conntrack_max is %lu, for %u connections: the packet filter drops "
+              "new ones when it is full",
+              max, d->config.connections_max);
+    else if (count >= max / 100 * TRACKED_FULL)
+        found(d, FINDING_WRONG, mend,
+              "%lu of %lu connections that the packet filter can track are there: it drops new "
+              "ones when it is full",
+              count, max);
+    else
+        found_good(d, "%lu connections are tracked by the packet filter", max);
+}
+
 /* Of the network that this runs in: a container has its own. */
 static void examine_network(struct doctor *d)
 {
     unsigned long n;
-    char mend[160];
 
-    if (!read_number("/proc/sys/net/core/somaxconn", "", &n))
+    if (!read_number(d, "sys/net/core/somaxconn", "", &n))
         return;
     if (n >= BACKLOG_LEAST)
         found_good(d, "%lu connections may wait to be accepted", n);
     else
         found(d, FINDING_WRONG, "sysctl -w net.core.somaxconn=4096",
               "net.core.somaxconn is %lu: when many toys come at once, the others are refused", n);
-    if (!read_number("/proc/sys/net/netfilter/nf_conntrack_max", "", &n))
-        return;
-    if (n >= 2ul * d->config.connections_max) {
-        found_good(d, "%lu connections are tracked by the packet filter", n);
-        return;
-    }
-    (void)snprintf(mend, sizeof mend, "sysctl -w net.netfilter.nf_conntrack_max=%lu",
-                   4ul * d->config.connections_max);
-    found(d, FINDING_WRONG, mend,
-          "net.netfilter.nf_conntrack_max is %lu, for %u connections: the packet filter drops new "
-          "ones when it is full",
-          n, d->config.connections_max);
+    examine_tracked(d);
 }
 
 void examine_limits(struct doctor *d)

@@ -133,7 +133,8 @@ static void held(struct doctor *d, const char *key, const char *address, uint16_
     char name[32], mend[200];
 
     if (pid > 0 && (pid == d->server || pid == 1)) {
-        found_good(d, "%s %s is %s", key, address, pid == 1 ? "systemd's, for it" : "the server's");
+        found_good(d, "%s %s is %s", key, address,
+                   pid == d->server ? "the server's" : "systemd's, for it");
         return;
     }
     if (pid == 0) {

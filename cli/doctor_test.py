@@ -23,14 +23,14 @@ ENV = {k: v for k, v in os.environ.items()
 ROOT = os.geteuid() == 0
 
 
-def certificate(folder, name, days=90, san="DNS:toys.example", key=None):
-    """PEM files of a certificate of its own; days below 0: it has expired."""
-    cert, own = (os.path.join(folder, f"{name}.{end}") for end in ("crt", "key"))
-    begin = ["-days", str(days)] if days > 0 else ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"]
+def certificate(folder, name, days=90, san="DNS:toys.example"):
+    """PEM files of a certificate of its own; days -1: it has expired."""
+    asked, cert, own = (os.path.join(folder, f"{name}.{end}") for end in ("csr", "crt", "key"))
     more = ["-addext", f"subjectAltName={san}"] if san else []
-    if days > 0:
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", own,
-                        "-out", cert, "-subj", "/CN=toys", *begin, *more], check=True, capture_output=True)
+    for command in (["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", own, "-out", asked,
+                     "-subj", "/CN=toys", *more],
+                    ["x509", "-req", "-in", asked, "-signkey", own, "-days", str(days), "-copy_extensions", "copy", "-out", cert]):
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
     os.chmod(own, 0o600)
     return cert, own
 
@@ -165,6 +165,18 @@ class Doctor(unittest.TestCase):
         self.assertRegex(done.stdout, r"wrong +disk +8 of 8 MB are free")
         self.assertEqual(done.stdout.count("cannot be written: Read-only file system"), 1, done.stdout)
         self.assertIn(f"mend: mount -o remount,rw $(findmnt -no TARGET -T {self.data})", done.stdout)
+
+    @unittest.skipUnless(ROOT and subprocess.run(["unshare", "-m", "sh", "-c", "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && "
+                         "mount -t overlay -o lowerdir=/mnt,upperdir=/mnt/u,workdir=/mnt/w none /mnt"], capture_output=True).returncode == 0,
+                         "no mounts of its own")
+    def test_disk_of_a_container(self):
+        script = ('mkdir -p "$DATA" && mount -t tmpfs none "$DATA" && cd "$DATA" && mkdir l u w data && chmod 700 data && '
+                  'mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none data && chmod 700 data && "$@"')
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script, "-", CTL, "doctor", "--config", self.conf, "--data", self.data + "/data"],
+                              text=True, capture_output=True, timeout=PATIENCE, env=ENV | {"DATA": self.data})
+        self.assertRegex(done.stdout, r"warning +disk +.*/data is in a container's own layer \(overlay\)")
+        self.assertIn("mend: podman run -v teddy-data:/data", done.stdout)
+        self.assertNotIn("tmpfs", done.stdout)
 
     def test_files(self):
         self.make()
@@ -321,6 +333,9 @@ class Doctor(unittest.TestCase):
         soon, soon_key = certificate(self.folder, "soon", days=5)
         self.set(listen="127.0.0.1:0", tls_cert=soon, tls_key=soon_key)
         self.assertIn("certbot renew", self.finds("warning", "certificate", "it expires in"))
+        old, old_key = certificate(self.folder, "old", days=-1)
+        self.set(listen="127.0.0.1:0", tls_cert=old, tls_key=old_key)
+        self.assertEqual(self.finds("wrong", "certificate", "expired on 20"), "certbot renew && systemctl reload teddyd")
         nameless, nameless_key = certificate(self.folder, "nameless", san=None)
         self.set(listen="127.0.0.1:0", tls_cert=nameless, tls_key=nameless_key)
         self.finds("wrong", "certificate", "names no host")

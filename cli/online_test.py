@@ -3,16 +3,19 @@
 Where teddyctl and teddyd are comes as the first two arguments."""
 
 import asyncio
+import fcntl
 import hashlib
 import hmac
 import json
 import os
+import pty
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 import urllib.request
 
@@ -122,6 +125,30 @@ class Online(unittest.TestCase):
         self.assertRegex(shown, "(?m)^standard input:1: .*already")
         self.assertRegex(shown, "(?m)^standard input:3: ")
         self.refused("No device fine", "device", "show", "fine")
+
+    def test_interrupted_at_a_terminal(self):
+        """Ctrl-C while progress is shown: the line is cleared, and who waits for it sees a signal's end."""
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.server.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.server.send_signal, signal.SIGCONT)
+        process = subprocess.Popen([CTL, "--data", self.data, "import", "-"], stdin=subprocess.PIPE, stdout=slave, stderr=slave,
+                                   env=ENV | {"TERM": "xterm"}, start_new_session=True,
+                                   preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0))
+        os.close(slave)
+        process.stdin.write(b"device_id,oob_secret\n")
+        process.stdin.close()
+        said = b""
+        while b"importing, " not in said:
+            said += os.read(master, 4096)
+        os.write(master, b"\x03")
+        self.assertEqual(process.wait(PATIENCE), -signal.SIGINT)
+        try:
+            while part := os.read(master, 4096):
+                said += part
+        except OSError:  # the last to have it open is gone
+            pass
+        self.assertEqual(said[-4:], b"\r\033[K", said)
 
     def test_status_and_routes(self):
         status = json.loads(self.ok("--json", "status"))

@@ -1,5 +1,6 @@
 #include "cli/progress.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,38 @@
 #define WIDTH   30
 #define DRAW_NS 100000000
 
+/* Whether a line stands on the terminal: who ends this program by a signal finds it cleared. */
+static volatile sig_atomic_t line_stands;
+
+/* Set for once, so that the signal, raised again, does what it does without us. */
+static void on_end(int number)
+{
+    static const char clear[] = "\r\033[K";
+
+    if (line_stands && write(STDERR_FILENO, clear, sizeof clear - 1) < 0)
+        line_stands = 0; /* nothing is to be done about it */
+    (void)raise(number);
+}
+
+/* What the caller has ignored, as nohup does, stays ignored. */
+static void clear_at_end(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction act = {.sa_handler = on_end, .sa_flags = (int)SA_RESETHAND}, old;
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            (void)sigaction(numbers[i], &act, NULL);
+}
+
 struct progress progress_begin(const struct ctl *ctl, const char *unit)
 {
     const char *term = getenv("TERM");
     bool shown = isatty(STDERR_FILENO) == 1 && !ctl->quiet && !ctl->json &&
                  (term == NULL || strcmp(term, "dumb") != 0);
 
+    if (shown)
+        clear_at_end();
     return (struct progress){.shown = shown, .unit = unit};
 }
 
@@ -47,6 +74,7 @@ static void draw(struct progress *p, uint64_t done, uint64_t all, double seconds
         (void)snprintf(left, sizeof left, ", %.0f:%02d left", (double)((long)eta / 60),
                        (int)((long)eta % 60));
     }
+    line_stands = 1;
     (void)fprintf(stderr, "\r[%s] %3d%% %s %s%s\033[K", bar, (int)(part * 100), p->what, rate,
                   left);
     p->drawn = true;
@@ -83,6 +111,7 @@ static void *watch(void *arg)
     (void)pthread_mutex_lock(&p->lock);
     for (unsigned i = 0; p->busy; i++) {
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        line_stands = 1;
         (void)fprintf(stderr, "\r%c %s, %.0f s\033[K", turns[i % 4], p->what,
                       since(&p->begun, &now));
         (void)clock_gettime(CLOCK_REALTIME, &until);
@@ -124,6 +153,7 @@ void progress_end(struct progress *p)
     }
     if (p->drawn)
         (void)fputs("\r\033[K", stderr);
+    line_stands = 0;
     p->drawn = false;
     p->what = NULL;
 }

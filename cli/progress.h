@@ -1,5 +1,5 @@
 /* Progress of long work: a line of stderr that is drawn over, on a terminal alone, and not with
- * --quiet or --json. */
+ * --quiet or --json. A signal that ends the program, as Ctrl-C does, finds the line cleared. */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 

@@ -12,12 +12,17 @@
 #define EVENTS_MAX 256
 #define LOOK_MS    100 /* between two looks at whether all has settled */
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, cut_by;
 
 static void on_signal(int number)
 {
-    (void)number;
-    interrupted++;
+    if (interrupted++ > 0)
+        cut_by = number;
+}
+
+int loop_cut_by(void)
+{
+    return cut_by;
 }
 
 static struct toy *toy_of(struct timer *timer)

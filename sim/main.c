@@ -105,5 +105,9 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     status = run(&sim);
     curl_global_cleanup();
+    if (loop_cut_by() != 0 && fflush(stdout) == 0) { /* who waits for us is told so */
+        (void)signal(loop_cut_by(), SIG_DFL);
+        (void)raise(loop_cut_by());
+    }
     return status;
 }

@@ -165,6 +165,8 @@ void admin_join(struct sim *sim);
 
 /* loop.c: runs until all has settled or its time is over. False when it could not run. */
 TEDDY_MUST_CHECK bool loop_run(struct sim *sim);
+/* The second signal, which ended the run, as the first did the talk; 0: there was none. */
+int loop_cut_by(void);
 
 /* report.c */
 void cause_count(struct sim_stats *s, const char *purpose, const char *what);

@@ -266,6 +266,20 @@ class CommandLine(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (2, ""), args)
             self.assertIn("--help", done.stderr)
 
+    def test_interrupted_twice(self):
+        process = subprocess.Popen([harness.program("teddy-sim"), "--server", "http://127.0.0.1:9", "--devices", "1", "--seed", "1", "--duration",
+                                    "3600", "--progress", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        out, err = harness.Output(process.stdout), harness.Output(process.stderr)
+        for phase in "talk", "settle":
+            err.wait(f" s {phase} ")
+            process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(harness.PATIENCE), -signal.SIGINT)
+        for output, stream in ((out, process.stdout), (err, process.stderr)):
+            output.thread.join()
+            stream.close()
+        self.assertFalse(json.loads(out.text())["ok"])
+
     def test_help_names_every_fault_and_shows_an_example(self):
         done = sim("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
