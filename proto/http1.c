@@ -212,27 +212,51 @@ int http1_response(const char *buf, size_t len, size_t max, struct http_head *ou
     return read_within(buf, len, max, 0, read_status_line, out, used);
 }
 
+/* The lines were judged when the head was read; nobody needs to look at each byte again. */
+static bool next_line(const struct http_head *head, size_t *at, struct span *line)
+{
+    struct span rest = {head->fields.p + *at, head->fields.len - *at};
+
+    if (!split(rest, '\r', line, &rest))
+        return false;
+    *at += line->len + 2;
+    return true;
+}
+
 bool http1_next_field(const struct http_head *head, size_t *at, struct span *name,
                       struct span *value)
 {
-    struct span line, rest = {head->fields.p + *at, head->fields.len - *at};
+    struct span line;
 
-    /* The lines were judged when the head was read; nobody needs to look at each byte again. */
-    if (!split(rest, '\r', &line, &rest) || !split(line, ':', name, value))
+    if (!next_line(head, at, &line) || !split(line, ':', name, value))
         return false;
     *value = trim(*value);
-    *at += line.len + 2;
     return true;
+}
+
+/* No name holds a colon, so that most lines are another's by where it stands. */
+static bool next_of(const struct http_head *head, size_t *at, struct span name, struct span *value)
+{
+    struct span line;
+
+    while (next_line(head, at, &line)) {
+        if (line.len <= name.len || line.p[name.len] != ':' ||
+            !span_ieq((struct span){line.p, name.len}, name.p))
+            continue;
+        *value = trim((struct span){line.p + name.len + 1, line.len - name.len - 1});
+        return true;
+    }
+    return false;
 }
 
 size_t http1_field(const struct http_head *head, const char *name, struct span *value)
 {
-    struct span n, v;
-    size_t at = 0, count = 0, len = strlen(name);
+    struct span v;
+    size_t at = 0, count = 0;
 
     *value = (struct span){"", 0};
-    while (http1_next_field(head, &at, &n, &v)) {
-        if (n.len == len && span_ieq(n, name) && count++ == 0)
+    while (next_of(head, &at, span_of(name), &v)) {
+        if (count++ == 0)
             *value = v;
     }
     return count;
@@ -251,11 +275,11 @@ static bool list_has(struct span list, const char *token)
 
 bool http1_field_has(const struct http_head *head, const char *name, const char *token)
 {
-    struct span n, v;
-    size_t at = 0, len = strlen(name);
+    struct span v;
+    size_t at = 0;
 
-    while (http1_next_field(head, &at, &n, &v)) {
-        if (n.len == len && span_ieq(n, name) && list_has(v, token))
+    while (next_of(head, &at, span_of(name), &v)) {
+        if (list_has(v, token))
             return true;
     }
     return false;

@@ -52,6 +52,7 @@ static void a_request_is_taken_apart(void **state)
     assert_int_equal(value.len, 0);
     assert_int_equal(http1_field(&head, "CONNECTION", &value), 2);
     assert_span(value, "keep-alive,\tUpgrade");
+    assert_int_equal(http1_field(&head, "connect", &value), 0);
     assert_int_equal(http1_field(&head, "x-missing", &value), 0);
     assert_int_equal(value.len, 0);
     while (http1_next_field(&head, &at, &name, &value))

@@ -17,10 +17,7 @@ void writer_bytes(struct writer *w, const void *data, size_t len)
     }
 }
 
-void writer_text(struct writer *w, const char *text)
-{
-    writer_bytes(w, text, strlen(text));
-}
+extern inline void writer_text(struct writer *w, const char *text);
 
 void writer_span(struct writer *w, struct span s)
 {

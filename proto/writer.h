@@ -18,7 +18,10 @@ static inline struct writer writer_on(char *buf, size_t cap)
 }
 
 void writer_bytes(struct writer *w, const void *data, size_t len);
-void writer_text(struct writer *w, const char *text);
+inline void writer_text(struct writer *w, const char *text)
+{
+    writer_bytes(w, text, strlen(text)); /* most are literals, whose length is known here */
+}
 void writer_span(struct writer *w, struct span s);
 void writer_u64(struct writer *w, uint64_t n);
 void writer_hex(struct writer *w, const uint8_t *data, size_t len); /* lower case */

@@ -16,6 +16,13 @@ static bool starts_with(struct span s, const char *prefix)
     return s.len >= len && span_ieq((struct span){s.p, len}, prefix);
 }
 
+/* Where it first stands; the length: nowhere. */
+static size_t find(struct span s, char c)
+{
+    const char *at = s.len > 0 ? memchr(s.p, c, s.len) : NULL;
+    return at ? (size_t)(at - s.p) : s.len;
+}
+
 static size_t find_any(struct span s, const char *chars)
 {
     size_t i = 0;
@@ -28,7 +35,7 @@ static size_t find_any(struct span s, const char *chars)
 static bool split_target(struct request *r)
 {
     struct span t = r->pub.head.target;
-    if (find_any(t, "#") < t.len)
+    if (find(t, '#') < t.len)
         return false;
     if (t.len > 0 && t.p[0] != '/') {
         size_t scheme = starts_with(t, "https://") ? 8 : starts_with(t, "http://") ? 7 : 0;
@@ -36,11 +43,11 @@ static bool split_target(struct request *r)
             return false;
         t = after(t, scheme);
         size_t authority = find_any(t, "/?");
-        if (authority == 0 || find_any((struct span){t.p, authority}, "@") < authority)
+        if (authority == 0 || find((struct span){t.p, authority}, '@') < authority)
             return false;
         t = after(t, authority);
     }
-    size_t path = find_any(t, "?");
+    size_t path = find(t, '?');
     r->pub.path = (struct span){t.p, path};
     if (path == 0)
         r->pub.path = span_of("/");
@@ -106,19 +113,16 @@ static bool judge_route(struct request *r)
     const struct http_plane *p = r->pub.plane;
     char allow[128];
     size_t body_max;
-    if (!route_body_max(p->routes, p->route_count, p->offers, r->pub.path, &body_max))
-        return refuse(r, 404, "not_found", "There is nothing at this path.");
-    if (r->body_want > body_max)
-        return too_large(r);
     int rc = route_find(p->routes, p->route_count, p->offers, r->pub.head.method, r->pub.path,
                         &r->pub.route, r->pub.params, HTTP_PARAMS_MAX, allow, sizeof allow);
-    if (rc == TEDDY_EUNSUPPORTED) {
-        http_set_field(&r->pub, "Allow", allow);
-        return refuse_at_path(r, 405, "method_not_allowed", "This path has no such method.");
-    }
-    if (rc != TEDDY_OK)
+    if (rc == TEDDY_OK)
+        return r->body_want <= r->pub.route->body_max || too_large(r);
+    if (!route_body_max(p->routes, p->route_count, p->offers, r->pub.path, &body_max))
         return refuse(r, 404, "not_found", "There is nothing at this path.");
-    return r->body_want <= r->pub.route->body_max || too_large(r);
+    if (r->body_want > body_max) /* the size comes first */
+        return too_large(r);
+    http_set_field(&r->pub, "Allow", allow);
+    return refuse_at_path(r, 405, "method_not_allowed", "This path has no such method.");
 }
 
 static bool judge_gate(struct request *r)
@@ -130,7 +134,7 @@ static bool judge_gate(struct request *r)
 /* type/subtype, whatever its parameters. */
 static bool media_is(struct span value, const char *media)
 {
-    size_t len = find_any(value, ";");
+    size_t len = find(value, ';');
     while (len > 0 && (value.p[len - 1] == ' ' || value.p[len - 1] == '\t'))
         len--;
     return span_ieq((struct span){value.p, len}, media);

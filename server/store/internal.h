@@ -246,8 +246,9 @@ void database_file_watch(struct log_vfs *v, sqlite3_file *f);
  * lock is given up the log's end may be another process's. */
 void log_forget(sqlite3 *db);
 
-/* Before SQLite is first used (page_cache.c); afterwards nothing is changed. */
-void page_cache_set_up(void);
+/* Before SQLite is first used (page_cache.c); afterwards nothing is changed. log_vfs_add does it,
+ * and store_open. */
+void sqlite_set_up(void);
 
 /* Opens a connection with the project's pragmas; the writer's makes the file and its schema.
  * vfs: the name of the one it uses. TEDDY_ESTORE with err. */

@@ -163,6 +163,8 @@ static int log_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int fla
 
 int log_vfs_add(struct log_vfs *v, const char *real)
 {
+    sqlite_set_up(); /* the next call is SQLite's first in a process that looks at a database before
+                        it opens its store */
     v->real = sqlite3_vfs_find(real);
     v->database_real = NULL;
     if (v->real == NULL)

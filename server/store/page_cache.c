@@ -91,6 +91,8 @@ static void shrink(sqlite3_pcache *cache)
 static void set_up(void)
 {
     sqlite3_pcache_methods2 ours;
+    /* Without its count of memory SQLite takes no lock to allocate. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (sqlite3_config(SQLITE_CONFIG_GETPCACHE2, &real) != SQLITE_OK)
         return; /* SQLite is in use already: it goes without */
     ours = real;
@@ -106,7 +108,7 @@ static void set_up(void)
     (void)sqlite3_config(SQLITE_CONFIG_PCACHE2, &ours);
 }
 
-void page_cache_set_up(void)
+void sqlite_set_up(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, set_up);

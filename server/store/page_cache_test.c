@@ -13,9 +13,14 @@ static sqlite3_pcache_methods2 methods;
 
 static int setup(void **state)
 {
+    struct log_vfs first;
     (void)state;
-    page_cache_set_up();
-    return sqlite3_config(SQLITE_CONFIG_GETPCACHE2, &methods) == SQLITE_OK &&
+    if (log_vfs_add(&first, NULL) != TEDDY_OK) /* as where a database is looked at, and its store
+                                                  opened later */
+        return -1;
+    log_vfs_remove(&first);
+    return sqlite3_shutdown() == SQLITE_OK && /* it says its methods only then */
+                   sqlite3_config(SQLITE_CONFIG_GETPCACHE2, &methods) == SQLITE_OK &&
                    sqlite3_initialize() == SQLITE_OK
                ? 0
                : -1;
@@ -113,12 +118,23 @@ static void test_sizes_differ(void **state)
     }
 }
 
+/* The count would take a lock for each piece. */
+static void test_memory_not_counted(void **state)
+{
+    void *piece = sqlite3_malloc(1000);
+    (void)state;
+    assert_non_null(piece);
+    assert_int_equal(sqlite3_memory_used(), 0);
+    sqlite3_free(piece);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_rekey),
         cmocka_unit_test(test_sizes_differ),
+        cmocka_unit_test(test_memory_not_counted),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -101,9 +101,7 @@ unopened:
 
 int store_open(const struct store_options *o, struct store **out, char *err, size_t cap)
 {
-    /* Without its count of memory SQLite takes no lock to allocate. Refused once it is in use. */
-    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    page_cache_set_up();
+    sqlite_set_up();
     unsigned readers = o->readers != 0 ? o->readers : READERS_DEFAULT;
     unsigned queue_max = o->queue_max != 0 ? o->queue_max : QUEUE_DEFAULT;
     *out = NULL;
