@@ -13,6 +13,8 @@ uint32_t fold_map_get(const struct fold_map *m, uint32_t cp)
 {
     size_t low = 0, high = m->count;
 
+    if (cp < sizeof m->ascii / sizeof *m->ascii)
+        return m->ascii[cp] ? m->ascii[cp] : cp;
     while (low < high) {
         size_t mid = (low + high) / 2;
         if (m->pairs[mid].from < cp)
@@ -202,9 +204,50 @@ static void drop_apostrophes(struct folded *f)
     f->count = out;
 }
 
-static bool one_of(uint32_t cp, const char *set)
+/* What a character of ASCII may be, besides itself. */
+enum {
+    SPELLS = 1,  /* between the letters of a word that is spelled out */
+    INSIDE = 2,  /* between two letters of a word */
+    EITHER = 4,  /* for a letter, beside one */
+    BEHIND = 8,  /* for a letter, behind one */
+    WITHIN = 16, /* for a letter, between two */
+    SINGLE = 32, /* a letter that no word of the covered languages doubles */
+};
+static const uint8_t uses[128] = {
+    [' '] = SPELLS,
+    ['\t'] = SPELLS,
+    [','] = SPELLS,
+    ['.'] = SPELLS | INSIDE,
+    ['-'] = SPELLS | INSIDE,
+    ['_'] = SPELLS | INSIDE,
+    ['*'] = SPELLS | INSIDE | BEHIND,
+    ['~'] = SPELLS | INSIDE,
+    ['/'] = SPELLS | INSIDE,
+    ['='] = SPELLS | INSIDE,
+    ['+'] = SPELLS | INSIDE | WITHIN,
+    [':'] = SPELLS | INSIDE,
+    ['|'] = SPELLS | INSIDE | WITHIN,
+    ['@'] = EITHER,
+    ['$'] = EITHER | BEHIND,
+    ['#'] = BEHIND,
+    ['!'] = WITHIN,
+    ['('] = WITHIN,
+    ['a'] = SINGLE,
+    ['h'] = SINGLE,
+    ['i'] = SINGLE,
+    ['j'] = SINGLE,
+    ['k'] = SINGLE,
+    ['q'] = SINGLE,
+    ['u'] = SINGLE,
+    ['v'] = SINGLE,
+    ['w'] = SINGLE,
+    ['x'] = SINGLE,
+    ['y'] = SINGLE,
+};
+
+static bool is_for(uint32_t cp, uint8_t use)
 {
-    return cp < 0x80 && cp != 0 && strchr(set, (int)cp) != NULL;
+    return cp < 0x80 && uses[cp] & use;
 }
 
 bool word_ends(const struct folded *f, size_t i)
@@ -224,9 +267,6 @@ static bool between_letters(const struct folded *f, size_t i)
     return i > 0 && i + 1 < f->count && glyph_in_word(&f->g[i - 1]) && glyph_in_word(&f->g[i + 1]);
 }
 
-#define SPELLING " .-_*~/,=+:|\t"
-#define INSIDE   ".-_*~/=+:|"
-
 /* Marks separators that may be overlooked: single ones inside a word, those of a word that is
  * spelled out, and spaces between characters of a script that has none. */
 static void mark_soft(struct folded *f)
@@ -238,13 +278,13 @@ static void mark_soft(struct folded *f)
         if (g->kind != GLYPH_SEP)
             continue;
         while (till < f->count && till - i <= 3 && f->g[till].kind == GLYPH_SEP &&
-               one_of(f->g[till].cp, SPELLING))
+               is_for(f->g[till].cp, SPELLS))
             till++;
         if (till == i || till == f->count || till - i > 3)
             continue;
         bool han = f->g[i - 1].kind == GLYPH_HAN || f->g[till].kind == GLYPH_HAN;
         bool spelled = lone(f, i - 1) && lone(f, till);
-        bool inside = till - i == 1 && between_letters(f, i) && one_of(g->cp, INSIDE);
+        bool inside = till - i == 1 && between_letters(f, i) && is_for(g->cp, INSIDE);
         for (; i < till; i++)
             if (han || spelled || inside)
                 f->g[i].flags |= GLYPH_SOFT;
@@ -255,12 +295,13 @@ static void mark_soft(struct folded *f)
  * one: "1 h4te y0u". */
 static void mark_leet(struct folded *f, size_t from, size_t till)
 {
-    bool letters = till - from == 1 && one_of(f->g[from].cp, "14");
+    uint32_t first = f->g[from].cp;
+    bool letters = till - from == 1 && (first == '1' || first == '4');
 
     for (size_t i = from; i < till; i++)
         letters |= f->g[i].kind == GLYPH_LETTER;
     for (size_t i = from; i < till && letters; i++)
-        if (f->g[i].kind == GLYPH_DIGIT || one_of(f->g[i].cp, "vz"))
+        if (f->g[i].kind == GLYPH_DIGIT || f->g[i].cp == 'v' || f->g[i].cp == 'z')
             f->g[i].flags |= GLYPH_LEET;
 }
 
@@ -273,12 +314,12 @@ static void mark_signs(struct folded *f)
 
         if (g->kind == GLYPH_LETTER || g->kind == GLYPH_DIGIT || g->kind == GLYPH_HAN)
             continue;
-        if (one_of(g->cp, "@$") && (before || (behind && f->g[i + 1].kind == GLYPH_LETTER)))
+        if (is_for(g->cp, EITHER) && (before || (behind && f->g[i + 1].kind == GLYPH_LETTER)))
             g->flags |= GLYPH_LEET;
-        else if (one_of(g->cp, "*#$") && before)
+        else if (is_for(g->cp, BEHIND) && before)
             g->flags |= GLYPH_LEET;
-        else if (before && (behind || (i + 1 < f->count && one_of(f->g[i + 1].cp, "!|+("))) &&
-                 (one_of(g->cp, "!|+(") || g->cp == 0x20AC || g->cp == 0xA3))
+        else if (before && (behind || (i + 1 < f->count && is_for(f->g[i + 1].cp, WITHIN))) &&
+                 (is_for(g->cp, WITHIN) || g->cp == 0x20AC || g->cp == 0xA3))
             g->flags |= GLYPH_LEET;
     }
 }
@@ -310,7 +351,7 @@ static void mark_repeats(struct folded *f, size_t from, size_t till)
     for (size_t i = from, run; i < till; i += run) {
         for (run = 1; i + run < till && f->g[i + run].cp == f->g[i].cp; run++)
             ;
-        bool unusual = run >= 3 || (run == 2 && one_of(f->g[i].cp, "ahijkquvwxy"));
+        bool unusual = run >= 3 || (run == 2 && is_for(f->g[i].cp, SINGLE));
         if (!unusual || f->g[i].kind != GLYPH_LETTER)
             continue;
         for (size_t k = i + 1; k < i + run; k++)

@@ -26,7 +26,7 @@ static size_t edge_slot(const struct trie *t, uint32_t node, uint32_t cp)
     return i;
 }
 
-uint32_t trie_child(const struct trie *t, uint32_t node, uint32_t cp)
+uint32_t trie_find(const struct trie *t, uint32_t node, uint32_t cp)
 {
     return t->edges[edge_slot(t, node, cp)].child;
 }
@@ -36,7 +36,7 @@ bool trie_init(struct trie *t)
     *t = (struct trie){.edge_cap = 1024};
     t->edges = calloc(t->edge_cap, sizeof *t->edges);
     for (t->node_count = 0; t->node_count < TRIE_ROOTS; t->node_count++)
-        if (!grow((void **)&t->node_marks, &t->node_cap, t->node_count, sizeof *t->node_marks))
+        if (!grow((void **)&t->nodes, &t->node_cap, t->node_count, sizeof *t->nodes))
             return false;
     return t->edges != NULL;
 }
@@ -44,7 +44,7 @@ bool trie_init(struct trie *t)
 void trie_fini(struct trie *t)
 {
     free(t->edges);
-    free(t->node_marks);
+    free(t->nodes);
     free(t->marks);
     *t = (struct trie){0};
 }
@@ -74,17 +74,18 @@ uint32_t trie_grow(struct trie *t, uint32_t node, uint32_t cp)
         return child;
     if (t->edge_count * 2 >= t->edge_cap && !edges_double(t))
         return 0;
-    if (!grow((void **)&t->node_marks, &t->node_cap, t->node_count, sizeof *t->node_marks))
+    if (!grow((void **)&t->nodes, &t->node_cap, t->node_count, sizeof *t->nodes))
         return 0;
     child = (uint32_t)t->node_count++;
     t->edges[edge_slot(t, node, cp)] = (struct trie_edge){node, cp, child};
     t->edge_count++;
+    t->nodes[node].ways |= 1u << cp % 32;
     return child;
 }
 
 bool trie_mark(struct trie *t, uint32_t node, struct trie_mark mark)
 {
-    for (uint32_t i = t->node_marks[node]; i; i = t->marks[i - 1].next) {
+    for (uint32_t i = t->nodes[node].marks; i; i = t->marks[i - 1].next) {
         const struct trie_mark *m = &t->marks[i - 1];
         if (m->pattern == mark.pattern && m->slot == mark.slot && m->prefix == mark.prefix)
             return true;
@@ -94,7 +95,7 @@ bool trie_mark(struct trie *t, uint32_t node, struct trie_mark mark)
     if (!m)
         return false;
     *m = mark;
-    m->next = t->node_marks[node];
-    t->node_marks[node] = (uint32_t)++t->mark_count;
+    m->next = t->nodes[node].marks;
+    t->nodes[node].marks = (uint32_t)++t->mark_count;
     return true;
 }
