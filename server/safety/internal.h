@@ -86,8 +86,10 @@ struct trie_edge {
     uint32_t node, cp, child; /* child 0: free */
 };
 struct trie_node {
-    uint32_t marks; /* index of the first + 1 */
+    uint32_t cp;    /* that leads here */
+    uint32_t first; /* child; the others follow, up to the first of the next node */
     uint32_t ways;  /* bits of the characters that lead on: most do not, and need no search */
+    uint32_t marks; /* index of the first + 1 */
 };
 struct trie_mark { /* an atom that ends at a node; a chain */
     uint32_t pattern, next;
@@ -95,7 +97,7 @@ struct trie_mark { /* an atom that ends at a node; a chain */
     bool prefix; /* the word may go on */
 };
 struct trie {
-    struct trie_edge *edges;
+    struct trie_edge *edges;     /* NULL once it is sealed */
     size_t edge_count, edge_cap; /* cap: a power of two */
     struct trie_node *nodes;
     size_t node_count, node_cap;
@@ -111,9 +113,12 @@ static inline uint32_t trie_child(const struct trie *t, uint32_t node, uint32_t 
 {
     return t->nodes[node].ways >> (cp % 32) & 1 ? trie_find(t, node, cp) : 0;
 }
-/* The node there, made when it is not; 0: out of memory. */
+/* The node there, made when it is not; 0: out of memory. Before it is sealed, as trie_mark. */
 uint32_t trie_grow(struct trie *t, uint32_t node, uint32_t cp);
 bool trie_mark(struct trie *t, uint32_t node, struct trie_mark mark);
+/* All is in it: put close together, level by level, as it is searched from now on. Only then has
+ * it children. False: out of memory. */
+bool trie_seal(struct trie *t);
 
 enum pattern_does { DOES_IN = 1, DOES_OUT = 2, DOES_BLOCK = 4, DOES_ALERT = 8, DOES_ALLOW = 16 };
 

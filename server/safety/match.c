@@ -273,31 +273,50 @@ static void step_sign(struct walk *w, uint32_t node, size_t at, unsigned how)
                     how | (f->g[at].flags & GLYPH_CUT ? HOW_CUT : HOW_JOIN));
 }
 
-static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
+/* What a character may be besides itself. */
+static void step_aside(struct walk *w, uint32_t node, size_t at, unsigned how)
 {
-    const struct folded *f = w->f;
+    const struct glyph *g = &w->f->g[at];
 
-    if (++w->steps > STEPS_MAX || w->left == 0) {
-        w->out->overflow = true;
-        return;
-    }
-    w->left--;
-    if (at > w->from)
-        marks_at(w, node, at, how);
-    if (at == f->count)
-        return;
-    const struct glyph *g = &f->g[at];
-    if (g->kind == GLYPH_SEP || g->kind == GLYPH_SYMBOL)
-        step_sign(w, node, at, how);
-    if (g->flags & GLYPH_MISREAD)
-        step_readings(w, node, at, how);
-    if (g->kind != GLYPH_SEP && !(g->flags & GLYPH_REPEATED))
-        step_letter(w, node, at, g->cp, how);
     if (g->flags & (GLYPH_REPEAT | GLYPH_REPEATED) && at > w->from)
         step(w, node, at + 1, how);
     if (g->flags & GLYPH_LEET)
         for (const char *c = stands_for(g->cp); *c; c++)
             step_letter(w, node, at, (uint32_t)*c, how);
+}
+
+static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
+{
+    const struct folded *f = w->f;
+
+    for (;; at++) {
+        if (++w->steps > STEPS_MAX || w->left == 0) {
+            w->out->overflow = true;
+            return;
+        }
+        w->left--;
+        if (at > w->from)
+            marks_at(w, node, at, how);
+        if (at == f->count)
+            return;
+        const struct glyph *g = &f->g[at];
+        if (g->kind == GLYPH_SEP || g->kind == GLYPH_SYMBOL)
+            step_sign(w, node, at, how);
+        if (g->flags & GLYPH_MISREAD)
+            step_readings(w, node, at, how);
+        uint32_t child = g->kind != GLYPH_SEP && !(g->flags & GLYPH_REPEATED)
+                             ? trie_child(&w->s->trie, node, g->cp)
+                             : 0;
+        if (g->flags & (GLYPH_REPEAT | GLYPH_REPEATED | GLYPH_LEET)) {
+            if (child)
+                step(w, child, at + 1, how);
+            step_aside(w, node, at, how);
+            return;
+        }
+        if (!child)
+            return;
+        node = child;
+    }
 }
 
 static void walk_from(struct walk *w, uint32_t root, size_t at)

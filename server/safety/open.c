@@ -222,6 +222,8 @@ static int read_everything(struct safety *s, const struct safety_config *config,
         rc = read_all(s, o, !config->no_builtin, true);
     if (rc == TEDDY_OK)
         rc = read_all(s, o, !config->no_builtin, false);
+    if (rc == TEDDY_OK && !trie_seal(&s->trie))
+        rc = TEDDY_ENOMEM;
     if (rc != TEDDY_OK)
         return rc;
     const char *language = config->language ? config->language : "en";

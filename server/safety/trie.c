@@ -26,9 +26,33 @@ static size_t edge_slot(const struct trie *t, uint32_t node, uint32_t cp)
     return i;
 }
 
+/* In which order siblings lie: by what tells them apart in `ways` first. */
+static uint32_t rank(uint32_t cp)
+{
+    return cp % 32 << 21 | cp;
+}
+
+static uint32_t first_from(const struct trie *t, uint32_t low, uint32_t high, uint32_t cp)
+{
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (rank(t->nodes[mid].cp) < rank(cp))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 uint32_t trie_find(const struct trie *t, uint32_t node, uint32_t cp)
 {
-    return t->edges[edge_slot(t, node, cp)].child;
+    uint32_t at = t->nodes[node].first, end = t->nodes[node + 1].first;
+
+    if (end - at > 32)
+        at = first_from(t, at, end, cp);
+    while (at < end && rank(t->nodes[at].cp) < rank(cp))
+        at++;
+    return at < end && t->nodes[at].cp == cp ? at : 0;
 }
 
 bool trie_init(struct trie *t)
@@ -68,7 +92,7 @@ static bool edges_double(struct trie *t)
 
 uint32_t trie_grow(struct trie *t, uint32_t node, uint32_t cp)
 {
-    uint32_t child = trie_child(t, node, cp);
+    uint32_t child = t->edges[edge_slot(t, node, cp)].child;
 
     if (child)
         return child;
@@ -79,7 +103,6 @@ uint32_t trie_grow(struct trie *t, uint32_t node, uint32_t cp)
     child = (uint32_t)t->node_count++;
     t->edges[edge_slot(t, node, cp)] = (struct trie_edge){node, cp, child};
     t->edge_count++;
-    t->nodes[node].ways |= 1u << cp % 32;
     return child;
 }
 
@@ -98,4 +121,109 @@ bool trie_mark(struct trie *t, uint32_t node, struct trie_mark mark)
     m->next = t->nodes[node].marks;
     t->nodes[node].marks = (uint32_t)++t->mark_count;
     return true;
+}
+
+/* --- sealing --- */
+
+struct sealing {
+    struct trie_edge *by_node; /* each node's behind each other, by cp */
+    uint32_t *first;           /* of each node, and behind the last */
+    uint32_t *old;             /* what each new node was */
+    struct trie_node *nodes;   /* and one behind the last */
+    struct trie_mark *marks;
+};
+
+static int by_rank(const void *a, const void *b)
+{
+    uint32_t x = rank(((const struct trie_edge *)a)->cp),
+             y = rank(((const struct trie_edge *)b)->cp);
+
+    return x < y ? -1 : x > y;
+}
+
+static void sort_edges(const struct trie *t, struct sealing *s)
+{
+    uint32_t *filled = s->old; /* for now */
+
+    for (size_t i = 0; i < t->edge_cap; i++)
+        if (t->edges[i].child)
+            s->first[t->edges[i].node + 1]++;
+    for (size_t n = 0; n < t->node_count; n++) {
+        s->first[n + 1] += s->first[n];
+        filled[n] = s->first[n];
+    }
+    for (size_t i = 0; i < t->edge_cap; i++)
+        if (t->edges[i].child) {
+            uint32_t n = t->edges[i].node;
+            s->by_node[filled[n]++] = t->edges[i];
+        }
+    for (size_t n = 0; n < t->node_count; n++)
+        if (s->first[n + 1] - s->first[n] > 1)
+            qsort(s->by_node + s->first[n], s->first[n + 1] - s->first[n], sizeof *s->by_node,
+                  by_rank);
+}
+
+/* Its marks behind each other, in their order; returns what the node has of them. */
+static uint32_t lay_marks(const struct trie *t, uint32_t from, struct trie_mark *to,
+                          uint32_t *count)
+{
+    uint32_t begin = *count;
+
+    for (uint32_t i = from; i; i = t->marks[i - 1].next) {
+        to[*count] = t->marks[i - 1];
+        ++*count;
+        to[*count - 1].next = t->marks[i - 1].next ? *count + 1 : 0;
+    }
+    return from ? begin + 1 : 0;
+}
+
+static void lay_nodes(const struct trie *t, struct sealing *s)
+{
+    uint32_t count = TRIE_ROOTS, marks = 0;
+
+    for (uint32_t n = 0; n < TRIE_ROOTS; n++)
+        s->old[n] = n;
+    for (uint32_t n = 0; n < count; n++) {
+        struct trie_node *node = &s->nodes[n];
+        uint32_t was = s->old[n];
+        node->first = count;
+        node->marks = lay_marks(t, t->nodes[was].marks, s->marks, &marks);
+        for (uint32_t i = s->first[was]; i < s->first[was + 1]; i++) {
+            node->ways |= 1u << s->by_node[i].cp % 32;
+            s->nodes[count].cp = s->by_node[i].cp;
+            s->old[count++] = s->by_node[i].child;
+        }
+    }
+    s->nodes[count].first = count;
+}
+
+bool trie_seal(struct trie *t)
+{
+    struct sealing s = {
+        .by_node = calloc(t->edge_count + 1, sizeof *s.by_node),
+        .first = calloc(t->node_count + 1, sizeof *s.first),
+        .old = calloc(t->node_count, sizeof *s.old),
+        .nodes = calloc(t->node_count + 1, sizeof *s.nodes),
+        .marks = calloc(t->mark_count + 1, sizeof *s.marks),
+    };
+    bool ok = s.by_node && s.first && s.old && s.nodes && s.marks;
+
+    if (ok) {
+        sort_edges(t, &s);
+        lay_nodes(t, &s);
+        trie_fini(&(struct trie){.edges = t->edges, .nodes = t->nodes, .marks = t->marks});
+        *t = (struct trie){.nodes = s.nodes,
+                           .node_count = t->node_count,
+                           .node_cap = t->node_count + 1,
+                           .marks = s.marks,
+                           .mark_count = t->mark_count,
+                           .mark_cap = t->mark_count + 1};
+    } else {
+        free(s.nodes);
+        free(s.marks);
+    }
+    free(s.by_node);
+    free(s.first);
+    free(s.old);
+    return ok;
 }
