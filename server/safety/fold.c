@@ -119,7 +119,9 @@ bool is_han(uint32_t cp)
 
 static bool is_apostrophe(uint32_t cp)
 {
-    return cp == '\'' || cp == '`' || cp == 0xB4 || cp == 0x2018 || cp == 0x2019 || cp == 0x2BC;
+    if (cp < 0x80)
+        return cp == '\'' || cp == '`';
+    return cp == 0xB4 || cp == 0x2018 || cp == 0x2019 || cp == 0x2BC;
 }
 
 struct folding {
@@ -163,6 +165,20 @@ static bool put(struct folding *n, uint32_t cp, size_t from, size_t till)
     return true;
 }
 
+/* The same of most characters: a letter, which is its own script's and compared as itself. */
+static bool put_letter(struct folding *n, uint32_t cp, size_t at)
+{
+    if (n->f->count == n->max)
+        return false;
+    n->run_count = n->run == SCRIPT_LATIN ? n->run_count + 1 : 1;
+    n->run = SCRIPT_LATIN;
+    if (n->run_count == 2)
+        n->f->scripts |= 1u << SCRIPT_LATIN;
+    n->f->g[n->f->count++] = (struct glyph){
+        .cp = cp, .from = (uint16_t)at, .till = (uint16_t)(at + 1), .kind = GLYPH_LETTER};
+    return true;
+}
+
 /* A character beyond ASCII: what it is compatible with, in lower case, without marks. */
 static bool put_decomposed(struct folding *n, uint32_t cp, size_t from, size_t till)
 {
@@ -199,7 +215,9 @@ static void drop_apostrophes(struct folded *f)
         if (is_apostrophe(f->g[i].cp) && out > 0 && f->g[out - 1].kind == GLYPH_LETTER &&
             i + 1 < f->count && f->g[i + 1].kind == GLYPH_LETTER)
             continue;
-        f->g[out++] = f->g[i];
+        if (out < i)
+            f->g[out] = f->g[i];
+        out++;
     }
     f->count = out;
 }
@@ -410,17 +428,21 @@ bool fold_text(const struct fold_map *map, struct span source, struct folded *f,
         return false;
     for (size_t at = 0; at < source.len;) {
         const uint8_t *p = (const uint8_t *)source.p + at;
+        uint32_t letter = *p | 0x20u;
         utf8proc_int32_t cp = *p;
         utf8proc_ssize_t len = 1;
 
+        if (letter >= 'a' && letter <= 'z') {
+            if (!put_letter(&n, letter, at++))
+                return false;
+            continue;
+        }
         if (*p >= 0x80)
             len = utf8proc_iterate(p, (utf8proc_ssize_t)(source.len - at), &cp);
         if (len < 1)
             return false;
         uint32_t c = (uint32_t)cp;
         size_t till = at + (size_t)len;
-        if (c >= 'A' && c <= 'Z')
-            c += 0x20;
         if (c < 0x80 ? !unspeakable(c) && !put(&n, c, at, till) : !put_decomposed(&n, c, at, till))
             return false;
         at = till;

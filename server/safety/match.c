@@ -321,9 +321,15 @@ static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
 
 static void walk_from(struct walk *w, uint32_t root, size_t at)
 {
+    const struct glyph *g = &w->f->g[at];
+
     w->from = at;
     w->steps = 0;
-    step(w, root, at, false);
+    if (g->kind == GLYPH_LETTER && !(g->flags & (GLYPH_MISREAD | GLYPH_LEET | GLYPH_REPEATED)) &&
+        w->left > 0 && !trie_child(&w->s->trie, root, g->cp))
+        w->left--; /* the one step that it would be */
+    else
+        step(w, root, at, 0);
 }
 
 /* A finding of which the last part lies within one that is allowed, of the same category, is none:
