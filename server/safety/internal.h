@@ -87,7 +87,7 @@ struct trie_edge {
 };
 struct trie_node {
     uint32_t cp;    /* that leads here */
-    uint32_t first; /* child; the others follow, up to the first of the next node */
+    uint32_t first; /* child; the others follow, by cp, up to the first of the next node */
     uint32_t ways;  /* bits of the characters that lead on: most do not, and need no search */
     uint32_t marks; /* index of the first + 1 */
 };
@@ -96,6 +96,8 @@ struct trie_mark { /* an atom that ends at a node; a chain */
     uint8_t slot;
     bool prefix; /* the word may go on */
 };
+enum { TRIE_WORD = 1, TRIE_INSIDE = 2, TRIE_LEXICON = 3, TRIE_ROOTS = 4 }; /* nodes */
+#define TRIE_ASCII 128
 struct trie {
     struct trie_edge *edges;     /* NULL once it is sealed */
     size_t edge_count, edge_cap; /* cap: a power of two */
@@ -103,8 +105,8 @@ struct trie {
     size_t node_count, node_cap;
     struct trie_mark *marks;
     size_t mark_count, mark_cap;
+    uint32_t from_root[TRIE_ROOTS][TRIE_ASCII]; /* children, once it is sealed */
 };
-enum { TRIE_WORD = 1, TRIE_INSIDE = 2, TRIE_LEXICON = 3, TRIE_ROOTS = 4 }; /* nodes */
 
 bool trie_init(struct trie *t);
 void trie_fini(struct trie *t);

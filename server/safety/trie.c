@@ -26,17 +26,11 @@ static size_t edge_slot(const struct trie *t, uint32_t node, uint32_t cp)
     return i;
 }
 
-/* In which order siblings lie: by what tells them apart in `ways` first. */
-static uint32_t rank(uint32_t cp)
-{
-    return cp % 32 << 21 | cp;
-}
-
 static uint32_t first_from(const struct trie *t, uint32_t low, uint32_t high, uint32_t cp)
 {
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (rank(t->nodes[mid].cp) < rank(cp))
+        if (t->nodes[mid].cp < cp)
             low = mid + 1;
         else
             high = mid;
@@ -48,9 +42,11 @@ uint32_t trie_find(const struct trie *t, uint32_t node, uint32_t cp)
 {
     uint32_t at = t->nodes[node].first, end = t->nodes[node + 1].first;
 
+    if (node < TRIE_ROOTS && cp < TRIE_ASCII)
+        return t->from_root[node][cp];
     if (end - at > 32)
         at = first_from(t, at, end, cp);
-    while (at < end && rank(t->nodes[at].cp) < rank(cp))
+    while (at < end && t->nodes[at].cp < cp)
         at++;
     return at < end && t->nodes[at].cp == cp ? at : 0;
 }
@@ -133,10 +129,9 @@ struct sealing {
     struct trie_mark *marks;
 };
 
-static int by_rank(const void *a, const void *b)
+static int by_cp(const void *a, const void *b)
 {
-    uint32_t x = rank(((const struct trie_edge *)a)->cp),
-             y = rank(((const struct trie_edge *)b)->cp);
+    uint32_t x = ((const struct trie_edge *)a)->cp, y = ((const struct trie_edge *)b)->cp;
 
     return x < y ? -1 : x > y;
 }
@@ -160,7 +155,7 @@ static void sort_edges(const struct trie *t, struct sealing *s)
     for (size_t n = 0; n < t->node_count; n++)
         if (s->first[n + 1] - s->first[n] > 1)
             qsort(s->by_node + s->first[n], s->first[n + 1] - s->first[n], sizeof *s->by_node,
-                  by_rank);
+                  by_cp);
 }
 
 /* Its marks behind each other, in their order; returns what the node has of them. */
@@ -197,6 +192,14 @@ static void lay_nodes(const struct trie *t, struct sealing *s)
     s->nodes[count].first = count;
 }
 
+static void index_roots(struct trie *t)
+{
+    for (uint32_t root = 0; root < TRIE_ROOTS; root++)
+        for (uint32_t n = t->nodes[root].first; n < t->nodes[root + 1].first; n++)
+            if (t->nodes[n].cp < TRIE_ASCII)
+                t->from_root[root][t->nodes[n].cp] = n;
+}
+
 bool trie_seal(struct trie *t)
 {
     struct sealing s = {
@@ -218,6 +221,7 @@ bool trie_seal(struct trie *t)
                            .marks = s.marks,
                            .mark_count = t->mark_count,
                            .mark_cap = t->mark_count + 1};
+        index_roots(t);
     } else {
         free(s.nodes);
         free(s.marks);
