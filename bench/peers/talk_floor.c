@@ -19,6 +19,8 @@
 struct toy {
     struct floor_conn ws; /* first */
     int backend;          /* -1: none yet */
+    bool over;            /* freed behind the round, in which there may be another event of it */
+    struct toy *next;     /* of those */
     size_t len;
     char in[8192];
 };
@@ -32,6 +34,7 @@ static struct toy *of_backend(void *ptr)
 static uint16_t backend_port;
 static char request[BODY + 128];
 static size_t request_len;
+static struct toy *gone;
 
 static void ask(int epoll, struct toy *t)
 {
@@ -48,6 +51,25 @@ static void ask(int epoll, struct toy *t)
     (void)!send(t->backend, request, request_len, MSG_NOSIGNAL);
 }
 
+static void leave(struct toy *t)
+{
+    close(t->ws.fd);
+    if (t->backend >= 0)
+        close(t->backend);
+    t->over = true;
+    t->next = gone;
+    gone = t;
+}
+
+static void free_gone(void)
+{
+    for (struct toy *t; (t = gone) != NULL;) {
+        gone = t->next;
+        free(t->ws.kept);
+        free(t);
+    }
+}
+
 static void heard(int epoll, struct toy *t)
 {
     static uint8_t in[FLOOR_BUFFER], out[FLOOR_BUFFER];
@@ -59,13 +81,8 @@ static void heard(int epoll, struct toy *t)
             ask(epoll, t);
         return;
     }
-    if (made == 0)
-        return;
-    close(t->ws.fd);
-    if (t->backend >= 0)
-        close(t->backend);
-    free(t->ws.kept);
-    free(t);
+    if (made != 0)
+        leave(t);
 }
 
 /* The words of all events, one after the other. */
@@ -86,8 +103,10 @@ static void answered(struct toy *t)
 {
     char words[1024], reply[1280], frame[1300];
     ssize_t n = recv(t->backend, t->in + t->len, sizeof t->in - 1 - t->len, 0);
-    if (n <= 0)
-        abort();
+    if (n <= 0) {
+        leave(t);
+        return;
+    }
     t->len += (size_t)n;
     t->in[t->len] = '\0';
     if (t->len < 5 || strcmp(t->in + t->len - 5, "0\r\n\r\n") != 0)
@@ -118,6 +137,20 @@ static void take(int epoll, int listener)
     }
 }
 
+static void ready(int epoll, int listener, void *ptr)
+{
+    struct toy *asked = of_backend(ptr);
+    struct toy *t = asked != NULL ? asked : ptr;
+    if (t == NULL)
+        take(epoll, listener);
+    else if (t->over)
+        return;
+    else if (asked != NULL)
+        answered(asked);
+    else
+        heard(epoll, t);
+}
+
 int main(int argc, char **argv)
 {
     struct epoll_event events[FLOOR_ROUND];
@@ -132,13 +165,8 @@ int main(int argc, char **argv)
     floor_ready(port);
     for (;;) {
         int n = epoll_wait(epoll, events, FLOOR_ROUND, -1);
-        for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr == NULL)
-                take(epoll, listener);
-            else if (of_backend(events[i].data.ptr) != NULL)
-                answered(of_backend(events[i].data.ptr));
-            else
-                heard(epoll, events[i].data.ptr);
-        }
+        for (int i = 0; i < n; i++)
+            ready(epoll, listener, events[i].data.ptr);
+        free_gone();
     }
 }

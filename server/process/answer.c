@@ -161,12 +161,15 @@ static void take_object(struct answer *a, struct span json)
 {
     char room[DELTA_ROOM];
     struct span text;
+    bool last;
     if (a->kind == ANSWER_REPLY) {
         take_reply(a, json);
         return;
     }
-    if (a->framing == FRAMING_EVENTS && delta_read(json, room, &text)) {
+    if (a->framing == FRAMING_EVENTS && delta_read(&a->form, json, room, &text, &last)) {
         say(a, text);
+        if (last)
+            done(a);
         return;
     }
     json_t *root = load(json, &a->mended);

@@ -6,6 +6,7 @@
 #define PROCESS_ANSWER_H
 
 #include "process/backend.h"
+#include "process/delta.h"
 #include "process/sse.h"
 #include "process/think.h"
 
@@ -26,6 +27,7 @@ struct answer {
     struct lines lines;
     struct buffer whole, mended;
     struct think think;
+    struct delta_form form;
     struct buffer text; /* to be said; whoever says it sets len to 0 */
     enum answer_state state;
     bool spoke;                 /* there was text */

@@ -236,6 +236,8 @@ static void the_usual_event_is_read_as_any(void **state)
          "done: \"\xC3\xA4\xF0\x9F\x98\x80\n"},
         {true, "\"choices\":[{\"delta\":{\"content\":null}}]", "failed 0: its answer was empty"},
         {true, "\"choices\":[{\"delta\":{}}]", "failed 0: its answer was empty"},
+        {true, "\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"length\"}]",
+         "done: a"},
         {false, "\"choices\":[{\"delta\":{\"content\":\"a\\u0000\\ud83d\"}}]",
          "done: a\xEF\xBF\xBD\xEF\xBF\xBD"},
         {false, "\"choices\":[{\"delta\":{\"content\":\"a\xFF\"}}]", "done: a\xEF\xBF\xBD"},
@@ -263,14 +265,57 @@ static void the_usual_event_is_read_as_any(void **state)
     };
     char json[512], stream[1024], room[DELTA_ROOM];
     struct span text;
+    bool last;
     (void)state;
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         for (int deep = 0; deep < 2; deep++) {
             snprintf(json, sizeof json, "{%s%s}", CASES[i].members, deep ? DEEP : "");
-            assert_int_equal(delta_read(span_of(json), room, &text), CASES[i].usual && !deep);
+            struct delta_form form = {0};
+            assert_int_equal(delta_read(&form, span_of(json), room, &text, &last),
+                             CASES[i].usual && !deep);
             snprintf(stream, sizeof stream, "data: %s\n\ndata: [DONE]\n\n", json);
             assert_string_equal(answer(ANSWER_CHAT, "text/event-stream", stream, 100),
                                 CASES[i].want);
+        }
+    }
+}
+
+/* What another event has before and behind its words says what they are only while they are words.
+ */
+static void an_event_of_the_last_ones_form_is_read_as_any(void **state)
+{
+    static const struct {
+        const char *json, *want; /* NULL: it is none of the usual */
+        bool last;
+    } CASES[] = {
+        {"{\"choices\":[{\"delta\":{\"content\":\" bc\"},\"n\":{}}]}", " bc", false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"\"},\"n\":{}}]}", "", false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"\xC3\xA4\"},\"n\":{}}]}", "\xC3\xA4", false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"\xC3\"},\"n\":{}}]}", NULL, false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"\n\"},\"n\":{}}]}", NULL, false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"b\\n\"},\"n\":{}}]}", "b\n", false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"b\\\"},\"n\":{}}]}", NULL, false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"b\",\"x\":\"c\"},\"n\":{}}]}", "b", false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"b\",\"content\":\"c\"},\"n\":{}}]}", NULL, false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"},\"n\":{}}]}", NULL, false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"b\"},\"m\":{}}]}", "b", false},
+        {"{\"choices\":[{\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}", "b", true},
+        {"{\"choices\":[{\"delta\":{\"content\":\"b\"},\"finish_reason\":\"error\"}]}", NULL,
+         false},
+    };
+    static const char FIRST[] = "{\"choices\":[{\"delta\":{\"content\":\"a\"},\"n\":{}}]}";
+    char room[DELTA_ROOM];
+    struct span text;
+    bool last;
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct delta_form form = {0};
+        assert_true(delta_read(&form, span_of(FIRST), room, &text, &last));
+        bool usual = delta_read(&form, span_of(CASES[i].json), room, &text, &last);
+        assert_int_equal(usual, CASES[i].want != NULL);
+        if (usual) {
+            assert_true(span_is(text, CASES[i].want));
+            assert_int_equal(last, CASES[i].last);
         }
     }
 }
@@ -301,6 +346,7 @@ int main(void)
         cmocka_unit_test(replies_are_read),
         cmocka_unit_test(completions_are_read),
         cmocka_unit_test(the_usual_event_is_read_as_any),
+        cmocka_unit_test(an_event_of_the_last_ones_form_is_read_as_any),
         cmocka_unit_test(a_status_says_whose_fault_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,87 +1,136 @@
 #include "process/asked.h"
 
-#include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/text.h"
 #include "proto/writer.h"
 
-static json_t *text_of(struct span s)
+/* A JSON text under way: its size is guessed, and it is written again when that was too little. */
+static void member(struct writer *w, const char *name, struct span text)
 {
-    return json_stringn(s.len ? s.p : "", s.len);
+    if (w->len > 0 && w->buf[w->len - 1] != '{')
+        writer_text(w, ",");
+    writer_json_string(w, span_of(name));
+    writer_text(w, ":");
+    writer_json_string(w, text);
 }
 
-static const char *role_of(const struct process_message *m)
+static void add_message(struct writer *w, const char *role, const char *name, struct span text)
 {
-    return m->role == ROLE_USER ? "user" : "assistant";
+    if (w->len > 0 && w->buf[w->len - 1] != '[')
+        writer_text(w, ",");
+    writer_text(w, "{");
+    member(w, "role", span_of(role));
+    member(w, name, text);
+    writer_text(w, "}");
 }
 
-/* All of it or NULL: a member that could not be made fails the whole. */
-static char *dump(json_t *root, bool whole)
+static void add_history(struct writer *w, const char *name, const struct process_turn *turn)
 {
-    char *out = root && whole ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return out;
+    for (size_t i = 0; i < turn->history_count; i++) {
+        const struct process_message *m = &turn->history[i];
+        add_message(w, m->role == ROLE_USER ? "user" : "assistant", name, m->text);
+    }
 }
 
-static bool add_message(json_t *list, const char *role, const char *member, struct span text)
+static size_t history_len(const struct process_turn *turn)
 {
-    json_t *m = json_object();
-    bool ok = json_object_set_new(m, "role", json_string(role)) == 0;
-    ok = json_object_set_new(m, member, text_of(text)) == 0 && ok;
-    return json_array_append_new(list, m) == 0 && ok;
-}
-
-static bool add_history(json_t *list, const char *member, const struct process_turn *turn)
-{
-    bool ok = true;
+    size_t len = 0;
     for (size_t i = 0; i < turn->history_count; i++)
-        ok = add_message(list, role_of(&turn->history[i]), member, turn->history[i].text) && ok;
-    return ok;
+        len += turn->history[i].text.len + 48; /* and what stands around it */
+    return len;
+}
+
+/* Few characters are escaped; each may be, by six. NULL: out of memory. */
+static char *written(size_t words, void (*write)(struct writer *, const void *), const void *what)
+{
+    for (size_t each = 1;; each = 6) {
+        size_t cap = words * each + words / 8 + 512;
+        char *out = malloc(cap);
+        if (!out)
+            return NULL;
+        struct writer w = writer_on(out, cap);
+        write(&w, what);
+        if (writer_end(&w) == TEDDY_OK)
+            return out;
+        wipe(out, cap);
+        free(out);
+        if (each == 6)
+            return NULL;
+    }
+}
+
+struct chat_request {
+    const struct chat_words *words;
+    const struct process_turn *turn;
+    struct span system;
+};
+
+static void write_chat(struct writer *w, const void *what)
+{
+    const struct chat_request *r = what;
+    char number[32];
+    writer_text(w, "{");
+    member(w, "model", span_of(r->words->model));
+    writer_text(w, ",\"messages\":[");
+    add_message(w, "system", "content", r->system);
+    add_history(w, "content", r->turn);
+    add_message(w, "user", "content", r->turn->text);
+    writer_text(w, "],\"stream\":true");
+    if (r->words->temperature >= 0) {
+        snprintf(number, sizeof number, ",\"temperature\":%.6f", r->words->temperature);
+        writer_text(w, number);
+    }
+    if (r->words->max_tokens) {
+        writer_text(w, ",\"max_tokens\":");
+        writer_u64(w, r->words->max_tokens);
+    }
+    writer_text(w, "}");
 }
 
 char *asked_chat(const struct chat_words *words, const struct process_turn *turn)
 {
-    json_t *root = json_object(), *messages = json_array();
-    struct span system = turn->system.len ? turn->system : span_of(words->prompt);
-    bool ok = add_message(messages, "system", "content", system);
-    ok = add_history(messages, "content", turn) && ok;
-    ok = add_message(messages, "user", "content", turn->text) && ok;
-    ok = json_object_set_new(root, "model", json_string(words->model)) == 0 && ok;
-    ok = json_object_set_new(root, "messages", messages) == 0 && ok;
-    ok = json_object_set_new(root, "stream", json_true()) == 0 && ok;
-    if (words->temperature >= 0)
-        ok = json_object_set_new(root, "temperature", json_real(words->temperature)) == 0 && ok;
-    if (words->max_tokens)
-        ok = json_object_set_new(root, "max_tokens", json_integer(words->max_tokens)) == 0 && ok;
-    return dump(root, ok);
+    struct chat_request r = {words, turn, turn->system.len ? turn->system : span_of(words->prompt)};
+    return written(strlen(words->model) + r.system.len + history_len(turn) + turn->text.len,
+                   write_chat, &r);
 }
 
-static json_t *profile_of(const struct process_profile *p, bool *ok)
+struct turn_request {
+    const char *id, *speaker;
+    const struct process_turn *turn;
+};
+
+static void write_turn(struct writer *w, const void *what)
 {
-    json_t *profile = json_object();
+    const struct turn_request *r = what;
+    const struct process_profile *p = &r->turn->profile;
+    writer_text(w, "{");
+    member(w, "id", span_of(r->id));
+    member(w, "speaker", span_of(r->speaker));
+    member(w, "text", r->turn->text);
+    writer_text(w, ",\"profile\":{");
     if (p->name.len)
-        *ok = json_object_set_new(profile, "name", text_of(p->name)) == 0 && *ok;
-    if (p->age)
-        *ok = json_object_set_new(profile, "age", json_integer(p->age)) == 0 && *ok;
+        member(w, "name", p->name);
     if (p->language.len)
-        *ok = json_object_set_new(profile, "language", text_of(p->language)) == 0 && *ok;
-    return profile;
+        member(w, "language", p->language);
+    if (p->age) {
+        writer_text(w, w->buf[w->len - 1] == '{' ? "\"age\":" : ",\"age\":");
+        writer_u64(w, p->age);
+    }
+    writer_text(w, "},\"history\":[");
+    add_history(w, "text", r->turn);
+    writer_text(w, "]}");
 }
 
 char *asked_turn(const char *id, const char *speaker, const struct process_turn *turn)
 {
-    json_t *root = json_object(), *history = json_array();
-    bool ok = add_history(history, "text", turn);
-    ok = json_object_set_new(root, "id", json_string(id)) == 0 && ok;
-    ok = json_object_set_new(root, "speaker", json_string(speaker)) == 0 && ok;
-    ok = json_object_set_new(root, "text", text_of(turn->text)) == 0 && ok;
-    json_t *profile = profile_of(&turn->profile, &ok);
-    ok = json_object_set_new(root, "profile", profile) == 0 && ok;
-    ok = json_object_set_new(root, "history", history) == 0 && ok;
-    return dump(root, ok);
+    struct turn_request r = {id, speaker, turn};
+    return written(strlen(id) + strlen(speaker) + turn->profile.name.len +
+                       turn->profile.language.len + history_len(turn) + turn->text.len,
+                   write_turn, &r);
 }
 
 void asked_free(char *json)

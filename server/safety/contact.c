@@ -8,8 +8,11 @@
 /* One of these signs: letters and digits are not asked for. */
 static bool cp_is(const struct folded *f, size_t i, const char *set)
 {
-    return i < f->count && f->g[i].kind == GLYPH_SEP && f->g[i].cp && f->g[i].cp < 0x80 &&
-           strchr(set, (int)f->g[i].cp);
+    if (i >= f->count || f->g[i].kind != GLYPH_SEP)
+        return false;
+    while (*set && (uint8_t)*set != f->g[i].cp)
+        set++;
+    return *set != '\0';
 }
 
 static bool ascii_word(const struct folded *f, size_t i)
@@ -333,6 +336,17 @@ static size_t home_at(const struct safety *s, const struct folded *f, size_t i)
 
 /* --- all of them --- */
 
+/* Most words: the next follows behind a space and is neither "at" nor "dot", or none follows. No
+ * address of mail or of the web begins with such a word, but "www". */
+static bool stands_alone(const struct folded *f, size_t i)
+{
+    size_t end = label_end(f, i), next = end + 1;
+
+    return end == f->count ||
+           (f->g[end].cp == ' ' && next < f->count && glyph_in_word(&f->g[next]) &&
+            !lexicon_may(&f->g[next], 1u << LEXICON_AT | 1u << LEXICON_DOT));
+}
+
 static size_t any_at(const struct safety *s, const struct folded *f, size_t i, enum contact *what)
 {
     const struct glyph *g = &f->g[i];
@@ -345,7 +359,8 @@ static size_t any_at(const struct safety *s, const struct folded *f, size_t i, e
         *what = CONTACT_MAIL;
         return end;
     }
-    if (word && g->kind == GLYPH_LETTER && (end = iban_at(f, i))) {
+    if (word && g->kind == GLYPH_LETTER && i + 2 < f->count && f->g[i + 2].kind != GLYPH_LETTER &&
+        (end = iban_at(f, i))) {
         *what = CONTACT_IBAN;
         return end;
     }
@@ -353,11 +368,12 @@ static size_t any_at(const struct safety *s, const struct folded *f, size_t i, e
         return end;
     if (!word)
         return 0;
+    bool address = g->kind != GLYPH_HAN && (g->cp == 'w' || !stands_alone(f, i));
     *what = CONTACT_MAIL;
-    if (g->kind != GLYPH_HAN && (end = mail_at(s, f, i)))
+    if (address && (end = mail_at(s, f, i)))
         return end;
     *what = CONTACT_LINK;
-    if (g->kind != GLYPH_HAN && (end = link_at(s, f, i)))
+    if (address && (end = link_at(s, f, i)))
         return end;
     *what = CONTACT_HOME;
     return home_at(s, f, i);

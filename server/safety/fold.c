@@ -13,6 +13,8 @@ uint32_t fold_map_get(const struct fold_map *m, uint32_t cp)
 {
     size_t low = 0, high = m->count;
 
+    if (cp < sizeof m->ascii / sizeof *m->ascii)
+        return m->ascii[cp] ? m->ascii[cp] : cp;
     while (low < high) {
         size_t mid = (low + high) / 2;
         if (m->pairs[mid].from < cp)
@@ -117,7 +119,9 @@ bool is_han(uint32_t cp)
 
 static bool is_apostrophe(uint32_t cp)
 {
-    return cp == '\'' || cp == '`' || cp == 0xB4 || cp == 0x2018 || cp == 0x2019 || cp == 0x2BC;
+    if (cp < 0x80)
+        return cp == '\'' || cp == '`';
+    return cp == 0xB4 || cp == 0x2018 || cp == 0x2019 || cp == 0x2BC;
 }
 
 struct folding {
@@ -161,6 +165,20 @@ static bool put(struct folding *n, uint32_t cp, size_t from, size_t till)
     return true;
 }
 
+/* The same of most characters: a letter, which is its own script's and compared as itself. */
+static bool put_letter(struct folding *n, uint32_t cp, size_t at)
+{
+    if (n->f->count == n->max)
+        return false;
+    n->run_count = n->run == SCRIPT_LATIN ? n->run_count + 1 : 1;
+    n->run = SCRIPT_LATIN;
+    if (n->run_count == 2)
+        n->f->scripts |= 1u << SCRIPT_LATIN;
+    n->f->g[n->f->count++] = (struct glyph){
+        .cp = cp, .from = (uint16_t)at, .till = (uint16_t)(at + 1), .kind = GLYPH_LETTER};
+    return true;
+}
+
 /* A character beyond ASCII: what it is compatible with, in lower case, without marks. */
 static bool put_decomposed(struct folding *n, uint32_t cp, size_t from, size_t till)
 {
@@ -197,14 +215,57 @@ static void drop_apostrophes(struct folded *f)
         if (is_apostrophe(f->g[i].cp) && out > 0 && f->g[out - 1].kind == GLYPH_LETTER &&
             i + 1 < f->count && f->g[i + 1].kind == GLYPH_LETTER)
             continue;
-        f->g[out++] = f->g[i];
+        if (out < i)
+            f->g[out] = f->g[i];
+        out++;
     }
     f->count = out;
 }
 
-static bool one_of(uint32_t cp, const char *set)
+/* What a character of ASCII may be, besides itself. */
+enum {
+    SPELLS = 1,  /* between the letters of a word that is spelled out */
+    INSIDE = 2,  /* between two letters of a word */
+    EITHER = 4,  /* for a letter, beside one */
+    BEHIND = 8,  /* for a letter, behind one */
+    WITHIN = 16, /* for a letter, between two */
+    SINGLE = 32, /* a letter that no word of the covered languages doubles */
+};
+static const uint8_t uses[128] = {
+    [' '] = SPELLS,
+    ['\t'] = SPELLS,
+    [','] = SPELLS,
+    ['.'] = SPELLS | INSIDE,
+    ['-'] = SPELLS | INSIDE,
+    ['_'] = SPELLS | INSIDE,
+    ['*'] = SPELLS | INSIDE | BEHIND,
+    ['~'] = SPELLS | INSIDE,
+    ['/'] = SPELLS | INSIDE,
+    ['='] = SPELLS | INSIDE,
+    ['+'] = SPELLS | INSIDE | WITHIN,
+    [':'] = SPELLS | INSIDE,
+    ['|'] = SPELLS | INSIDE | WITHIN,
+    ['@'] = EITHER,
+    ['$'] = EITHER | BEHIND,
+    ['#'] = BEHIND,
+    ['!'] = WITHIN,
+    ['('] = WITHIN,
+    ['a'] = SINGLE,
+    ['h'] = SINGLE,
+    ['i'] = SINGLE,
+    ['j'] = SINGLE,
+    ['k'] = SINGLE,
+    ['q'] = SINGLE,
+    ['u'] = SINGLE,
+    ['v'] = SINGLE,
+    ['w'] = SINGLE,
+    ['x'] = SINGLE,
+    ['y'] = SINGLE,
+};
+
+static bool is_for(uint32_t cp, uint8_t use)
 {
-    return cp < 0x80 && cp != 0 && strchr(set, (int)cp) != NULL;
+    return cp < 0x80 && uses[cp] & use;
 }
 
 bool word_ends(const struct folded *f, size_t i)
@@ -224,9 +285,6 @@ static bool between_letters(const struct folded *f, size_t i)
     return i > 0 && i + 1 < f->count && glyph_in_word(&f->g[i - 1]) && glyph_in_word(&f->g[i + 1]);
 }
 
-#define SPELLING " .-_*~/,=+:|\t"
-#define INSIDE   ".-_*~/=+:|"
-
 /* Marks separators that may be overlooked: single ones inside a word, those of a word that is
  * spelled out, and spaces between characters of a script that has none. */
 static void mark_soft(struct folded *f)
@@ -238,13 +296,13 @@ static void mark_soft(struct folded *f)
         if (g->kind != GLYPH_SEP)
             continue;
         while (till < f->count && till - i <= 3 && f->g[till].kind == GLYPH_SEP &&
-               one_of(f->g[till].cp, SPELLING))
+               is_for(f->g[till].cp, SPELLS))
             till++;
         if (till == i || till == f->count || till - i > 3)
             continue;
         bool han = f->g[i - 1].kind == GLYPH_HAN || f->g[till].kind == GLYPH_HAN;
         bool spelled = lone(f, i - 1) && lone(f, till);
-        bool inside = till - i == 1 && between_letters(f, i) && one_of(g->cp, INSIDE);
+        bool inside = till - i == 1 && between_letters(f, i) && is_for(g->cp, INSIDE);
         for (; i < till; i++)
             if (han || spelled || inside)
                 f->g[i].flags |= GLYPH_SOFT;
@@ -255,12 +313,13 @@ static void mark_soft(struct folded *f)
  * one: "1 h4te y0u". */
 static void mark_leet(struct folded *f, size_t from, size_t till)
 {
-    bool letters = till - from == 1 && one_of(f->g[from].cp, "14");
+    uint32_t first = f->g[from].cp;
+    bool letters = till - from == 1 && (first == '1' || first == '4');
 
     for (size_t i = from; i < till; i++)
         letters |= f->g[i].kind == GLYPH_LETTER;
     for (size_t i = from; i < till && letters; i++)
-        if (f->g[i].kind == GLYPH_DIGIT || one_of(f->g[i].cp, "vz"))
+        if (f->g[i].kind == GLYPH_DIGIT || f->g[i].cp == 'v' || f->g[i].cp == 'z')
             f->g[i].flags |= GLYPH_LEET;
 }
 
@@ -273,12 +332,12 @@ static void mark_signs(struct folded *f)
 
         if (g->kind == GLYPH_LETTER || g->kind == GLYPH_DIGIT || g->kind == GLYPH_HAN)
             continue;
-        if (one_of(g->cp, "@$") && (before || (behind && f->g[i + 1].kind == GLYPH_LETTER)))
+        if (is_for(g->cp, EITHER) && (before || (behind && f->g[i + 1].kind == GLYPH_LETTER)))
             g->flags |= GLYPH_LEET;
-        else if (one_of(g->cp, "*#$") && before)
+        else if (is_for(g->cp, BEHIND) && before)
             g->flags |= GLYPH_LEET;
-        else if (before && (behind || (i + 1 < f->count && one_of(f->g[i + 1].cp, "!|+("))) &&
-                 (one_of(g->cp, "!|+(") || g->cp == 0x20AC || g->cp == 0xA3))
+        else if (before && (behind || (i + 1 < f->count && is_for(f->g[i + 1].cp, WITHIN))) &&
+                 (is_for(g->cp, WITHIN) || g->cp == 0x20AC || g->cp == 0xA3))
             g->flags |= GLYPH_LEET;
     }
 }
@@ -310,7 +369,7 @@ static void mark_repeats(struct folded *f, size_t from, size_t till)
     for (size_t i = from, run; i < till; i += run) {
         for (run = 1; i + run < till && f->g[i + run].cp == f->g[i].cp; run++)
             ;
-        bool unusual = run >= 3 || (run == 2 && one_of(f->g[i].cp, "ahijkquvwxy"));
+        bool unusual = run >= 3 || (run == 2 && is_for(f->g[i].cp, SINGLE));
         if (!unusual || f->g[i].kind != GLYPH_LETTER)
             continue;
         for (size_t k = i + 1; k < i + run; k++)
@@ -369,17 +428,21 @@ bool fold_text(const struct fold_map *map, struct span source, struct folded *f,
         return false;
     for (size_t at = 0; at < source.len;) {
         const uint8_t *p = (const uint8_t *)source.p + at;
+        uint32_t letter = *p | 0x20u;
         utf8proc_int32_t cp = *p;
         utf8proc_ssize_t len = 1;
 
+        if (letter >= 'a' && letter <= 'z') {
+            if (!put_letter(&n, letter, at++))
+                return false;
+            continue;
+        }
         if (*p >= 0x80)
             len = utf8proc_iterate(p, (utf8proc_ssize_t)(source.len - at), &cp);
         if (len < 1)
             return false;
         uint32_t c = (uint32_t)cp;
         size_t till = at + (size_t)len;
-        if (c >= 'A' && c <= 'Z')
-            c += 0x20;
         if (c < 0x80 ? !unspeakable(c) && !put(&n, c, at, till) : !put_decomposed(&n, c, at, till))
             return false;
         at = till;

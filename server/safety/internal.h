@@ -61,6 +61,7 @@ struct fold_pair {
 struct fold_map { /* characters that are compared as another: look-alikes, variants */
     struct fold_pair *pairs;
     size_t count, cap;
+    uint32_t ascii[128]; /* of those; 0: itself */
 };
 uint32_t fold_map_get(const struct fold_map *m, uint32_t cp);
 
@@ -84,27 +85,42 @@ static inline bool glyph_in_word(const struct glyph *g)
 struct trie_edge {
     uint32_t node, cp, child; /* child 0: free */
 };
+struct trie_node {
+    uint32_t cp;    /* that leads here */
+    uint32_t first; /* child; the others follow, by cp, up to the first of the next node */
+    uint32_t ways;  /* bits of the characters that lead on: most do not, and need no search */
+    uint32_t marks; /* index of the first + 1 */
+};
 struct trie_mark { /* an atom that ends at a node; a chain */
     uint32_t pattern, next;
     uint8_t slot;
     bool prefix; /* the word may go on */
 };
+enum { TRIE_WORD = 1, TRIE_INSIDE = 2, TRIE_LEXICON = 3, TRIE_ROOTS = 4 }; /* nodes */
+#define TRIE_ASCII 128
 struct trie {
-    struct trie_edge *edges;
+    struct trie_edge *edges;     /* NULL once it is sealed */
     size_t edge_count, edge_cap; /* cap: a power of two */
-    uint32_t *node_marks;        /* per node: index of its first mark + 1 */
+    struct trie_node *nodes;
     size_t node_count, node_cap;
     struct trie_mark *marks;
     size_t mark_count, mark_cap;
+    uint32_t from_root[TRIE_ROOTS][TRIE_ASCII]; /* children, once it is sealed */
 };
-enum { TRIE_WORD = 1, TRIE_INSIDE = 2, TRIE_LEXICON = 3, TRIE_ROOTS = 4 }; /* nodes */
 
 bool trie_init(struct trie *t);
 void trie_fini(struct trie *t);
-uint32_t trie_child(const struct trie *t, uint32_t node, uint32_t cp); /* 0: none */
-/* The node there, made when it is not; 0: out of memory. */
+uint32_t trie_find(const struct trie *t, uint32_t node, uint32_t cp);
+static inline uint32_t trie_child(const struct trie *t, uint32_t node, uint32_t cp) /* 0: none */
+{
+    return t->nodes[node].ways >> (cp % 32) & 1 ? trie_find(t, node, cp) : 0;
+}
+/* The node there, made when it is not; 0: out of memory. Before it is sealed, as trie_mark. */
 uint32_t trie_grow(struct trie *t, uint32_t node, uint32_t cp);
 bool trie_mark(struct trie *t, uint32_t node, struct trie_mark mark);
+/* All is in it: put close together, level by level, as it is searched from now on. Only then has
+ * it children. False: out of memory. */
+bool trie_seal(struct trie *t);
 
 enum pattern_does { DOES_IN = 1, DOES_OUT = 2, DOES_BLOCK = 4, DOES_ALERT = 8, DOES_ALLOW = 16 };
 
@@ -175,8 +191,8 @@ struct reading_at {
 };
 struct survey {
     size_t count;
-    bool overflow;              /* more misspelt words than can be told */
-    unsigned forward, backward; /* words that are known, and that are when they are turned round */
+    bool overflow;                     /* more misspelt words than can be told */
+    bool backwards;                    /* more words are known when they are turned round */
     struct reading_at r[READINGS_MAX]; /* by from */
 };
 /* Also marks the glyphs: GLYPH_CUT, GLYPH_JOIN, GLYPH_MISREAD. */
@@ -257,8 +273,18 @@ void match_all(const struct safety *s, struct folded *f, uint8_t direction,
  * them there, need not where there is none. */
 void lexicons_mark(const struct safety *s, struct folded *f);
 /* The longest entry of that lexicon at glyph `at`; its end, or 0. */
-size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
-                  uint8_t *value);
+size_t lexicon_find(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
+                    uint8_t *value);
+static inline bool lexicon_may(const struct glyph *g, unsigned lexicons) /* bits */
+{
+    return g->lexicons == 0 || g->lexicons & lexicons;
+}
+static inline size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at,
+                                enum lexicon kind, uint8_t *value)
+{
+    return at < f->count && lexicon_may(&f->g[at], 1u << kind) ? lexicon_find(s, f, at, kind, value)
+                                                               : 0;
+}
 
 enum contact {
     CONTACT_PHONE,

@@ -222,6 +222,8 @@ static bool map_add(struct fold_map *m, uint32_t from, uint32_t to)
 {
     size_t at = 0;
 
+    if (from < sizeof m->ascii / sizeof *m->ascii)
+        m->ascii[from] = to;
     while (at < m->count && m->pairs[at].from < from)
         at++;
     if (at < m->count && m->pairs[at].from == from) {

@@ -205,13 +205,13 @@ static bool how_ok(const struct folded *f, size_t from, size_t till, unsigned ho
 static void marks_at(struct walk *w, uint32_t node, size_t at, unsigned how)
 {
     const struct trie *t = &w->s->trie;
-    uint32_t i = t->node_marks[node];
+    uint32_t i = t->nodes[node].marks;
 
     if (!i)
         return;
     bool ends = word_ends(w->f, at) || (at - w->from >= 3 && arabic_suffix(w->f, at));
     for (; i; i = t->marks[i - 1].next)
-        if ((ends || t->marks[i - 1].prefix) && how_ok(w->f, w->from, at, how))
+        if ((ends || t->marks[i - 1].prefix) && (how == 0 || how_ok(w->f, w->from, at, how)))
             atom_found(w, &t->marks[i - 1], w->from, at);
 }
 
@@ -273,26 +273,11 @@ static void step_sign(struct walk *w, uint32_t node, size_t at, unsigned how)
                     how | (f->g[at].flags & GLYPH_CUT ? HOW_CUT : HOW_JOIN));
 }
 
-static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
+/* What a character may be besides itself. */
+static void step_aside(struct walk *w, uint32_t node, size_t at, unsigned how)
 {
-    const struct folded *f = w->f;
+    const struct glyph *g = &w->f->g[at];
 
-    if (++w->steps > STEPS_MAX || w->left == 0) {
-        w->out->overflow = true;
-        return;
-    }
-    w->left--;
-    if (at > w->from)
-        marks_at(w, node, at, how);
-    if (at == f->count)
-        return;
-    const struct glyph *g = &f->g[at];
-    if (g->kind == GLYPH_SEP || g->kind == GLYPH_SYMBOL)
-        step_sign(w, node, at, how);
-    if (g->flags & GLYPH_MISREAD)
-        step_readings(w, node, at, how);
-    if (g->kind != GLYPH_SEP && !(g->flags & GLYPH_REPEATED))
-        step_letter(w, node, at, g->cp, how);
     if (g->flags & (GLYPH_REPEAT | GLYPH_REPEATED) && at > w->from)
         step(w, node, at + 1, how);
     if (g->flags & GLYPH_LEET)
@@ -300,11 +285,51 @@ static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
             step_letter(w, node, at, (uint32_t)*c, how);
 }
 
+static void step(struct walk *w, uint32_t node, size_t at, unsigned how)
+{
+    const struct folded *f = w->f;
+
+    for (;; at++) {
+        if (++w->steps > STEPS_MAX || w->left == 0) {
+            w->out->overflow = true;
+            return;
+        }
+        w->left--;
+        if (at > w->from)
+            marks_at(w, node, at, how);
+        if (at == f->count)
+            return;
+        const struct glyph *g = &f->g[at];
+        if (g->kind == GLYPH_SEP || g->kind == GLYPH_SYMBOL)
+            step_sign(w, node, at, how);
+        if (g->flags & GLYPH_MISREAD)
+            step_readings(w, node, at, how);
+        uint32_t child = g->kind != GLYPH_SEP && !(g->flags & GLYPH_REPEATED)
+                             ? trie_child(&w->s->trie, node, g->cp)
+                             : 0;
+        if (g->flags & (GLYPH_REPEAT | GLYPH_REPEATED | GLYPH_LEET)) {
+            if (child)
+                step(w, child, at + 1, how);
+            step_aside(w, node, at, how);
+            return;
+        }
+        if (!child)
+            return;
+        node = child;
+    }
+}
+
 static void walk_from(struct walk *w, uint32_t root, size_t at)
 {
+    const struct glyph *g = &w->f->g[at];
+
     w->from = at;
     w->steps = 0;
-    step(w, root, at, false);
+    if (g->kind == GLYPH_LETTER && !(g->flags & (GLYPH_MISREAD | GLYPH_LEET | GLYPH_REPEATED)) &&
+        w->left > 0 && !trie_child(&w->s->trie, root, g->cp))
+        w->left--; /* the one step that it would be */
+    else
+        step(w, root, at, 0);
 }
 
 /* A finding of which the last part lies within one that is allowed, of the same category, is none:
@@ -384,7 +409,7 @@ void match_all(const struct safety *s, struct folded *f, uint8_t direction,
     w.language = language_find(s, who->language);
     survey(&s->spelling, f, &v);
     out->overflow = v.overflow;
-    bool backwards = v.backward > v.forward;
+    bool backwards = v.backwards;
     walk_all(&w);
     if (backwards)
         walk_backwards(&w, &v);
@@ -406,7 +431,7 @@ static uint16_t lexicon_walk(const struct safety *s, const struct folded *f, siz
         while (space && i < f->count && f->g[i].kind == GLYPH_SEP)
             i++;
         i += !space;
-        for (uint32_t k = node ? t->node_marks[node] : 0; k; k = t->marks[k - 1].next) {
+        for (uint32_t k = node ? t->nodes[node].marks : 0; k; k = t->marks[k - 1].next) {
             const struct pattern *p = &s->patterns[t->marks[k - 1].pattern];
             if (!t->marks[k - 1].prefix && !word_ends(f, i))
                 continue;
@@ -430,14 +455,12 @@ void lexicons_mark(const struct safety *s, struct folded *f)
             f->g[i].lexicons = lexicon_walk(s, f, i, LEXICON_NONE, &best, &value);
 }
 
-size_t lexicon_at(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
-                  uint8_t *value)
+size_t lexicon_find(const struct safety *s, const struct folded *f, size_t at, enum lexicon kind,
+                    uint8_t *value)
 {
     size_t best = 0;
     uint8_t of_best = 0;
 
-    if (at >= f->count || (f->g[at].lexicons && !(f->g[at].lexicons & 1u << kind)))
-        return 0;
     (void)lexicon_walk(s, f, at, kind, &best, &of_best);
     if (best && value)
         *value = of_best;

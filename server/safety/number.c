@@ -262,9 +262,12 @@ static bool luhn(const struct number *n)
 
 size_t number_at(const struct safety *s, const struct folded *f, size_t i, enum contact *what)
 {
-    struct number n = {0};
     size_t start = i;
 
+    if (f->g[i].kind == GLYPH_LETTER &&
+        !lexicon_may(&f->g[i], 1u << LEXICON_DIGIT | 1u << LEXICON_TENS | 1u << LEXICON_REPEAT))
+        return 0;
+    struct number n = {0};
     if (f->g[i].cp == '(' || f->g[i].cp == '+') {
         n.plus = f->g[i].cp == '+';
         start = i + 1 < f->count && f->g[i + 1].cp == ' ' ? i + 2 : i + 1;

@@ -222,6 +222,8 @@ static int read_everything(struct safety *s, const struct safety_config *config,
         rc = read_all(s, o, !config->no_builtin, true);
     if (rc == TEDDY_OK)
         rc = read_all(s, o, !config->no_builtin, false);
+    if (rc == TEDDY_OK && !trie_seal(&s->trie))
+        rc = TEDDY_ENOMEM;
     if (rc != TEDDY_OK)
         return rc;
     const char *language = config->language ? config->language : "en";
@@ -278,7 +280,7 @@ struct safety_counts safety_counts(const struct safety *s)
         .patterns = (unsigned)s->pattern_count,
         .atoms = s->atoms,
         .lines = (unsigned)s->line_count,
-        .bytes = sizeof *s + t->edge_cap * sizeof *t->edges + t->node_cap * sizeof *t->node_marks +
+        .bytes = sizeof *s + t->edge_cap * sizeof *t->edges + t->node_cap * sizeof *t->nodes +
                  t->mark_cap * sizeof *t->marks + s->pattern_cap * sizeof *s->patterns +
                  s->line_cap * sizeof *s->lines + s->map.cap * sizeof *s->map.pairs +
                  s->spelling.cap + s->spelling.slot_cap * sizeof *s->spelling.slots,

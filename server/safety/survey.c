@@ -7,6 +7,11 @@ struct seen_word {
     bool latin, odd; /* odd: no word, and too short or strange to be an unknown one */
 };
 
+/* Of words of at least two letters that could be misspelt. */
+struct tally {
+    unsigned words, forward; /* known, of them */
+};
+
 static bool has_vowel(struct span word)
 {
     for (size_t i = 0; i < word.len; i++)
@@ -51,7 +56,7 @@ static bool spelled_backwards(const struct spelling *s, struct span word)
 }
 
 static void look_at_word(const struct spelling *s, struct folded *f, struct seen_word *w,
-                         struct survey *v)
+                         struct survey *v, struct tally *t)
 {
     struct span reads[READINGS_OF_ONE];
     char text[SPELLED_LEN];
@@ -63,8 +68,8 @@ static void look_at_word(const struct spelling *s, struct folded *f, struct seen
     add_readings(v, f, w, reads, spelling_read(s, word, &known, reads));
     w->odd = !known && (word.len <= 3 || !has_vowel(word));
     if (word.len > 1) {
-        v->forward += known;
-        v->backward += spelled_backwards(s, word);
+        t->words++;
+        t->forward += known;
     }
 }
 
@@ -78,21 +83,47 @@ static void look_at_gap(struct folded *f, const struct seen_word *a, const struc
     gap->flags |= a->odd || b->odd ? GLYPH_CUT | GLYPH_JOIN : GLYPH_JOIN;
 }
 
+/* The next word from *at on, which is then behind it; false: there is none. */
+static bool next_word(const struct folded *f, size_t *at, struct seen_word *w)
+{
+    size_t i = *at;
+
+    while (i < f->count && !glyph_in_word(&f->g[i]))
+        i++;
+    *w = (struct seen_word){.from = i, .till = i};
+    while (w->till < f->count && glyph_in_word(&f->g[w->till]))
+        w->till++;
+    *at = w->till;
+    return w->till > w->from;
+}
+
+/* More words are known backwards than forward. Asked until it is clear: mostly after a few. */
+static bool runs_backwards(const struct spelling *s, const struct folded *f, struct tally t)
+{
+    struct seen_word w;
+    char text[SPELLED_LEN];
+    unsigned backward = 0;
+
+    for (size_t at = 0; backward + t.words > t.forward && next_word(f, &at, &w);) {
+        if (w.till - w.from == 1 || !read_word(f, &w, text))
+            continue;
+        backward += spelled_backwards(s, (struct span){text, w.till - w.from});
+        t.words--;
+    }
+    return backward > t.forward;
+}
+
 void survey(const struct spelling *s, struct folded *f, struct survey *v)
 {
     struct seen_word last = {0}, w;
+    struct tally t = {0, 0};
 
-    v->count = v->forward = v->backward = 0;
+    v->count = 0;
     v->overflow = false;
-    for (size_t i = 0; i<f->count; i = w.till> i ? w.till : i + 1) {
-        w = (struct seen_word){.from = i, .till = i};
-        while (w.till < f->count && glyph_in_word(&f->g[w.till]))
-            w.till++;
-        if (w.till == i)
-            continue;
-        look_at_word(s, f, &w, v);
+    for (size_t at = 0; next_word(f, &at, &w); last = w) {
+        look_at_word(s, f, &w, v, &t);
         if (last.till > 0)
             look_at_gap(f, &last, &w);
-        last = w;
     }
+    v->backwards = runs_backwards(s, f, t);
 }
