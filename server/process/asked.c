@@ -81,7 +81,7 @@ static void write_chat(struct writer *w, const void *what)
     add_message(w, "user", "content", r->turn->text);
     writer_text(w, "],\"stream\":true");
     if (r->words->temperature >= 0) {
-        snprintf(number, sizeof number, ",\"temperature\":%.6f", r->words->temperature);
+        snprintf(number, sizeof number, ",\"temperature\":%.4g", r->words->temperature);
         writer_text(w, number);
     }
     if (r->words->max_tokens) {
