@@ -256,7 +256,8 @@ static int run_profile(struct store_tx *tx, struct admin_command *c)
     if (rc != TEDDY_OK || c->verb == ADMIN_PROFILE_SHOW)
         return rc;
     merge(&w->profile, &w->wanted, w->given);
-    if (w->given & 1u << TALK_MEMORY && w->profile.memory == PROFILE_OFF)
+    if ((w->given & 1u << TALK_MEMORY && w->profile.memory == PROFILE_OFF) ||
+        (w->given & 1u << TALK_ALERT_WORDS && !w->profile.alert_words))
         store_scrub(tx);
     return store_profile_put(tx, &pair, c->id, &w->profile, c->now_s);
 }

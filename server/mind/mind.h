@@ -52,9 +52,9 @@ TEDDY_MUST_CHECK int mind_new(struct minds *minds, struct loop *loop,
 /* What was said (valid UTF-8) is answered, at once or later; text and sink stay until done, fail or
  * cancel, and it is asked again only then. */
 void mind_utter(struct mind *m, struct span text, bool overheard, struct process_sink *sink);
-/* What was said while another utterance is being answered: what may mean danger does not wait for
- * its turn, which it may never get. True: an alert is raised, and is not when it is uttered with
- * `overheard`. */
+/* What was said while another utterance is being answered, or is refused: what may mean danger does
+ * not wait for its turn, which it may never get. Of what is too long to be judged, the beginning
+ * (SAFETY_IN_MAX) is. True: an alert is raised, and is not when it is uttered with `overheard`. */
 bool mind_overhear(struct mind *m, struct span text);
 void mind_cancel(struct mind *m);
 void mind_free(struct mind *m); /* NULL is fine */

@@ -30,6 +30,7 @@ struct alert_post {
     struct mind *mind;    /* waits for it; NULL: none */
     const char *category; /* static */
     char device[LIMIT_ID_LEN + 1], child[LIMIT_ID_LEN + 1];
+    uint8_t sid[STORE_JTI_LEN];
     uint64_t at_s;
     struct counted more;  /* to be told with it */
     struct counted since; /* raised while the store had it */
@@ -39,7 +40,16 @@ struct alert_post {
     char words[ALERT_WORDS_MAX];
 };
 
-/* The words only go as far as this when the profile, as it stands now, says so. */
+/* The words only go as far as this when the profile, as it stands now, says so, and the toy was not
+ * released meanwhile, nor its child forgotten: somebody of the same name may have it now. */
+static int words_of(struct store_tx *tx, const struct alert_post *p, bool wanted, struct span *out)
+{
+    struct talk_pair same;
+    int rc = wanted ? store_talk_pair(tx, p->device, p->child, p->sid, &same) : TEDDY_ENOTFOUND;
+    *out = (struct span){p->words, rc == TEDDY_OK ? p->len : 0};
+    return rc == TEDDY_ENOTFOUND ? TEDDY_OK : rc;
+}
+
 static int run_alert(struct store_tx *tx, struct store_job *job)
 {
     struct alert_post *p = (struct alert_post *)job;
@@ -48,10 +58,11 @@ static int run_alert(struct store_tx *tx, struct store_job *job)
     p->fate = ALERT_KEPT;
     int rc = store_profile_get(tx, p->device, p->child, &pair, &profile);
     struct alert_new alert = {.category = p->category,
-                              .words = {p->words, profile.alert_words ? p->len : 0},
                               .at_s = p->at_s,
                               .more = p->more.n,
                               .last_s = p->more.n ? p->more.last_s : p->at_s};
+    if (rc == TEDDY_OK)
+        rc = words_of(tx, p, profile.alert_words, &alert.words);
     if (rc == TEDDY_OK && p->alerts)
         rc = store_alert_add(tx, &pair, p->child, &alert, &p->fate);
     wipe(&profile, sizeof profile);
@@ -70,11 +81,12 @@ static void post_free(struct alert_post *p, struct loop *loop)
     free(p);
 }
 
-static void drop(const struct loop *loop, const char *device, const char *category, const char *why)
+static void drop(const struct loop *loop, const char *device, const char *category, uint64_t n,
+                 const char *why)
 {
-    metric_add(loop_index(loop), METRIC_ALERTS_DROPPED, 1);
+    metric_add(loop_index(loop), METRIC_ALERTS_DROPPED, n);
     LOG(LOG_ERROR, "alert_dropped", LOG_S("device", device), LOG_S("category", category),
-        LOG_S("why", why), LOG_S("do", "see to that child by hand"));
+        LOG_N("alerts", n), LOG_S("why", why), LOG_S("do", "see to that child by hand"));
 }
 
 static void try_again(struct alert_post *p)
@@ -121,7 +133,7 @@ static bool goes_on(struct alert_post *p)
     if (since.n == 0)
         return false;
     if (p->at->stopped) {
-        drop(p->loop, p->device, p->category, "the server stopped");
+        drop(p->loop, p->device, p->category, since.n, "the server stopped");
         return false;
     }
     p->since = (struct counted){0};
@@ -139,7 +151,7 @@ static bool written(struct alert_post *p)
     if (p->fate == ALERT_COUNTED)
         metric_add(loop_index(p->loop), METRIC_ALERTS_COUNTED, 1 + p->more.n);
     else if (p->fate == ALERT_DROPPED)
-        drop(p->loop, p->device, p->category, "the outbox is full");
+        drop(p->loop, p->device, p->category, 1 + p->more.n, "the outbox is full");
     return goes_on(p);
 }
 
@@ -147,7 +159,7 @@ static bool written(struct alert_post *p)
 static bool unwritten(struct alert_post *p)
 {
     if (p->at->stopped) {
-        drop(p->loop, p->device, p->category, "the server stopped");
+        drop(p->loop, p->device, p->category, 1 + p->more.n + p->since.n, "the server stopped");
         return false;
     }
     LOG(LOG_ERROR, "alert_unwritten", LOG_S("device", p->device),
@@ -211,6 +223,7 @@ static struct alert_post *post_new(struct mind *m, struct mind_loop *at, const c
     p->at_s = mind_now_s();
     snprintf(p->device, sizeof p->device, "%s", m->who.device);
     snprintf(p->child, sizeof p->child, "%s", m->who.child);
+    memcpy(p->sid, m->sid, sizeof p->sid);
     p->len = utf8_cut(words, sizeof p->words);
     memcpy(p->words, words.p, p->len);
     p->next = at->posts;
@@ -233,7 +246,7 @@ bool record_alert(struct mind *m, enum safety_category why, struct span words, b
     if (!stored)
         return false;
     if (at->stopped) {
-        drop(m->loop, m->who.device, category, "the server stopped");
+        drop(m->loop, m->who.device, category, 1, "the server stopped");
         return false;
     }
     struct alert_post *p = alike(m, at, category);
@@ -243,7 +256,7 @@ bool record_alert(struct mind *m, enum safety_category why, struct span words, b
     }
     p = post_new(m, at, category, words);
     if (!p) {
-        drop(m->loop, m->who.device, category, "too many wait for the store");
+        drop(m->loop, m->who.device, category, 1, "too many wait for the store");
         return false;
     }
     if (!post(p) || !wait)
@@ -260,7 +273,7 @@ void record_stop(struct mind_loop *at, struct loop *loop)
     for (struct alert_post *p = at->posts, *next; p; p = next) {
         next = p->next;
         if (p->timer.prev) {
-            drop(loop, p->device, p->category, "the server stopped");
+            drop(loop, p->device, p->category, 1 + p->more.n, "the server stopped");
             post_free(p, loop);
         }
     }

@@ -5,6 +5,7 @@
 
 #include "mind/internal.h"
 #include "ops/log.h"
+#include "process/caller.h"
 #include "proto/text.h"
 
 static void free_words(char *p, size_t len)
@@ -344,9 +345,11 @@ bool mind_overhear(struct mind *m, struct span text)
     const struct mind_config *c = &m->minds->config;
     struct safety_who who = mind_safety_who(m);
     struct safety_verdict v = {0};
-    size_t cap = 2 * text.len + 64;
-    if (!c->safety || (m->own ? m->own : c->process)->processor->echo_only)
+    /* It has a mind, so that somebody answers it, though who may not be known yet. */
+    if (!c->safety || (m->own && m->own->processor->echo_only))
         return false;
+    text.len = utf8_cut(text, SAFETY_IN_MAX);
+    size_t cap = 2 * text.len + 64;
     char *words = malloc(cap);
     if (!words)
         return false;
@@ -372,7 +375,10 @@ static bool judge_in(struct mind *m, struct safety_verdict *v)
     }
     t->text_len = cap;
     if (safety) {
-        t->text_len = safety_in(safety, &who, m->text, t->text, cap, v);
+        struct span head = {m->text.p, utf8_cut(m->text, SAFETY_IN_MAX)};
+        t->text_len = safety_in(safety, &who, head, t->text, cap, v);
+        if (head.len < m->text.len && !v->danger) /* it is blocked, whatever it begins with */
+            t->text_len = safety_in(safety, &who, m->text, t->text, cap, v);
     } else {
         memcpy(t->text, m->text.p, m->text.len);
         t->text_len = m->text.len;

@@ -65,18 +65,24 @@ static void count_time(const struct session *s, enum histogram h)
     histogram_add(s->loop, h, (uint32_t)session_now(s) - u->heard_ms);
 }
 
+/* False: there is no memory. */
+static bool make_mind(struct session *s)
+{
+    struct talk *t = s->talk;
+    return t->mind || mind_new(session_hub(s)->config->minds, session_hub(s)->loop, &t->who, s->sid,
+                               &t->mind) == TEDDY_OK;
+}
+
 static void answer(struct session *s)
 {
     struct talk *t = s->talk;
     struct utterance *u = t->queue;
-    const struct session_config *c = session_hub(s)->config;
     const char *device = session_device(s), *child = session_child(s);
     if (u->flags & UTTERANCE_REPEATED) {
         end_with(s, recent_answer(recent_of(s), device, child, u->id_hash));
     } else if (u->flags & UTTERANCE_CANCELLED) {
         end_with(s, NONE);
-    } else if (!t->mind &&
-               mind_new(c->minds, session_hub(s)->loop, &t->who, s->sid, &t->mind) != TEDDY_OK) {
+    } else if (!make_mind(s)) {
         session_close(s, WS_CLOSE_INTERNAL, "internal", true);
     } else {
         recent_answer_begin(recent_of(s), device, child, u->id_hash);
@@ -229,6 +235,14 @@ static bool overhear(const struct session *s, struct span text)
     return t && t->mind && t->queue && mind_overhear(t->mind, text);
 }
 
+/* Nor until it is said again, shorter or later. */
+static void hear_refused(struct session *s, struct span text)
+{
+    bool echo_only = !s->own && minds_echo_only(session_hub(s)->config->minds);
+    if (!echo_only && make_talk(s) && make_mind(s))
+        (void)mind_overhear(s->talk->mind, text);
+}
+
 void utterance_take(struct session *s, struct span id, struct span text,
                     const struct json_object *json)
 {
@@ -242,7 +256,7 @@ void utterance_take(struct session *s, struct span id, struct span text,
     struct utterance u = {.seq = ++s->seq};
     const char *code = refusal(s, text, &detail);
     if (code) {
-        (void)overhear(s, text);
+        hear_refused(s, text);
         send_error(s, u.seq, id, code, detail);
         return;
     }

@@ -88,6 +88,7 @@ enum stmt_id {
     /* talk.c */
     STMT_PROFILE_GET,
     STMT_PROFILE_PUT,
+    STMT_ALERT_WORDS_CLEAR,
     STMT_LIMITS_GET,
     STMT_LIMITS_PUT,
     STMT_CHILD_FIRST_DEVICE,

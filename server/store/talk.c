@@ -84,6 +84,16 @@ static int forget_turns(struct store_tx *tx, const struct talk_pair *pair, const
                               child_id));
 }
 
+/* Of alerts that wait: a service that was away is not told what it may not hear any more. */
+static int forget_alert_words(struct store_tx *tx, const struct talk_pair *pair,
+                              const char *child_id)
+{
+    return tx_run(tx,
+                  of_pair(tx_stmt(tx, STMT_ALERT_WORDS_CLEAR,
+                                  "UPDATE alert SET words = '' WHERE" OF_PAIR " AND words <> ''"),
+                          pair, child_id));
+}
+
 static int put_limits(struct store_tx *tx, const char *child_id, const struct profile_row *p,
                       uint64_t now_s)
 {
@@ -127,6 +137,8 @@ int store_profile_put(struct store_tx *tx, const struct talk_pair *pair, const c
     int err = tx_run(tx, st);
     if (err == TEDDY_OK)
         err = put_limits(tx, child_id, p, now_s);
+    if (err == TEDDY_OK && !p->alert_words)
+        err = forget_alert_words(tx, pair, child_id);
     return err == TEDDY_OK && p->memory == PROFILE_OFF ? forget_turns(tx, pair, child_id) : err;
 }
 

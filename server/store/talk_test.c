@@ -242,6 +242,37 @@ static int full_body(struct store_tx *tx, void *arg)
     return *full ? TEDDY_OK : TEDDY_EINVAL;
 }
 
+static int silenced_body(struct store_tx *tx, void *arg)
+{
+    struct profile_row p;
+    struct alert_row row;
+    struct talk_pair a = pair_of(tx, "a", &p), b = pair_of(tx, "b", &p);
+    (void)arg;
+    p.alert_words = true;
+    assert_int_equal(store_profile_put(tx, &a, "kid", &p, 50), TEDDY_OK);
+    assert_int_equal(store_profile_put(tx, &b, "kid", &p, 50), TEDDY_OK);
+    assert_int_equal(raise_alert(tx, "a", "other", 100, 0), ALERT_KEPT);
+    assert_int_equal(raise_alert(tx, "b", "other", 101, 0), ALERT_KEPT);
+    assert_int_equal(store_profile_put(tx, &a, "kid", &p, 51), TEDDY_OK);
+    assert_int_equal(store_alert_next(tx, &row), TEDDY_OK);
+    assert_string_equal(row.words, "words");
+    p.alert_words = false;
+    assert_int_equal(store_profile_put(tx, &a, "kid", &p, 52), TEDDY_OK);
+    assert_int_equal(store_alert_next(tx, &row), TEDDY_OK);
+    assert_string_equal(row.device_id, "a");
+    assert_string_equal(row.words, "");
+    assert_int_equal(store_alert_drop(tx, row.n, 0), TEDDY_OK);
+    assert_int_equal(store_alert_next(tx, &row), TEDDY_OK);
+    assert_string_equal(row.words, "words"); /* the other toy's */
+    return TEDDY_OK;
+}
+
+static void words_that_wait_go_with_the_permission(void **state)
+{
+    (void)state;
+    run(silenced_body, NULL);
+}
+
 static void the_outbox_is_bounded(void **state)
 {
     char sql[512];
@@ -385,6 +416,7 @@ int main(void)
                                        T(minutes_are_those_of_all_toys),
                                        T(blocked_words_are_few),
                                        T(alerts_alike_are_counted),
+                                       T(words_that_wait_go_with_the_permission),
                                        T(the_outbox_is_bounded),
                                        T(what_was_kept_last_is_known),
                                        T(what_is_only_in_one_table_is_forgotten)};

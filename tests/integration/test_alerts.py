@@ -120,23 +120,24 @@ class Alerts(WithMind):
     async def test_raised_before_its_turn(self):
         """The child goes on while it is answered, and the toy leaves, or wants no answer any more."""
         self.backend.scripts["tell me a long story"] = lambda x: x.wait_gone()
-        for how in ("waits", "cancels", "leaves", "is refused"):
+        for how in ("waits", "cancels", "leaves", "is refused", "says too much"):
             with self.subTest(how):
                 toy, ws = await self.talk()
                 before = len(self.service.taken)
-                await ws.send("tell me a long story")
+                if how != "says too much":
+                    await ws.send("tell me a long story")
                 if how == "is refused":
                     for n in range(4):
                         await ws.send(f"and {n}")
-                await ws.send(WORDS)
+                await ws.send(WORDS + (" and so on" * 500 if how == "says too much" else ""))
                 if how == "leaves":
                     ws.transport.abort()
                 elif how == "cancels":
                     await ws.send(json.dumps({"type": "cancel", "seq": 2}))
                 told = await asyncio.to_thread(self.service.wait_taken, before + 1)
                 self.assertEqual((told["child_id"], told["category"]), (toy.child_id, "self_harm"))
-                if how == "is refused":
-                    self.assertEqual((await receive_type(ws, "error"))["code"], "busy")
+                if how in ("is refused", "says too much"):
+                    self.assertEqual((await receive_type(ws, "error"))["code"], "busy" if how == "is refused" else "too_big")
                 elif how != "leaves":
                     await ws.send(json.dumps({"type": "cancel", "seq": 1}))
                     said = "".join(m["text"] for m in await answer(ws, 2) if m["type"] == "reply" and m["seq"] == 2)
