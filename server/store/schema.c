@@ -283,8 +283,8 @@ static const char *const steps[] = {
     "ALTER TABLE audit ADD COLUMN prev INTEGER NOT NULL DEFAULT 0;",
 
     /* What is counted in an alert, as the outbox is bounded (outbox.c). */
-    "ALTER TABLE alert ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE alert ADD COLUMN last_s INTEGER NOT NULL DEFAULT 0;",
+    ("ALTER TABLE alert ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE alert ADD COLUMN last_s INTEGER NOT NULL DEFAULT 0;"),
 };
 
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))
