@@ -43,8 +43,8 @@ test-tsan: deps-build deps-test ## the tests of what has threads (cmake/TestCut.
 	@cmake --build build-tsan
 	@cd build-tsan && env $(TSAN_ENV) $(CTEST)
 
-fuzz-quick: ## every fuzz target for 7 seconds
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=7
+fuzz-quick: ## every fuzz target for 5 seconds
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=5
 
 FUZZ_SECONDS ?= 600
 fuzz: deps-build deps-check ## every fuzz target for FUZZ_SECONDS (default 600)

@@ -68,7 +68,8 @@ class Answers(Case):
         self.assertEqual(answer.headers["Content-Type"].split(";")[0], "application/json")
         body = answer.json()
         self.assertEqual(set(body), {"access", "refresh", "token_type", "expires_in"})
-        self.assertEqual((body["token_type"], body["expires_in"]), ("Bearer", 3600))
+        self.assertEqual(body["token_type"], "Bearer")
+        self.assertIn(body["expires_in"], range(3590, 3601))  # seconds may have passed
 
     def test_200_with_more_members(self):
         extra = {"firmware_version": "1.2.3", "timestamp": "2025-11-21T00:00:00Z", "battery": 0.5,
