@@ -6,6 +6,7 @@
 #include "proto/ids.h"
 #include "proto/text.h"
 #include "proto/utf8.h"
+#include "teddy/client.h"
 
 #define ROOM 8192
 
@@ -40,6 +41,8 @@ static void try_claim(struct span body)
     HOLDS(utf8_ok(c.firmware_version, strlen(c.firmware_version)));
     HOLDS(utf8_ok(c.timestamp, strlen(c.timestamp)));
     check_signed_bytes(&c);
+    if (!span_within(span_of(c.firmware_version), TEDDY_FIRMWARE_OTHERS))
+        c.firmware_version[0] = '\0'; /* a server reads it; no toy is let write it */
     claim_write(&w, c.device_id, c.child_id, c.nonce, c.mac, c.firmware_version);
     HOLDS(!w.overflow && w.len <= LIMIT_CLAIM_BODY);
     HOLDS(claim_read((struct span){text, w.len}, &back, &bad) == TEDDY_OK);
