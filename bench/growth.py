@@ -118,15 +118,19 @@ def _talkers(bench, stack, servers, first, count):
     return held(bench, stack, "sessions", count, rows, seconds=bench.plan["pair_seconds"])
 
 
+RECONNECTING = 100
+
+
 def reconnects(bench):
-    """Memory after some reconnects, and after many times as many."""
+    """Memory after some reconnects, and after many times as many. Few toys, so that each soon has as many past sessions as are
+    kept: what more toys leave in the store is its size, not that of memory."""
     with bench.teddyd() as server:
         total = 0
         for n in range(bench.plan["reconnect_rounds"]):
             bench.book.say(f"  reconnects and memory, part {n + 1}")
             try:
                 result = bench.load.run("handshake", "reconnects", concurrency=64, seconds=bench.plan["reconnect_s"],
-                                        **bench.session(server))
+                                        **bench.session(server, 0, RECONNECTING))
             except LoadError as e:
                 bench.book.fail("reconnects", e)
                 return
