@@ -198,14 +198,14 @@ struct survey {
 /* Also marks the glyphs: GLYPH_CUT, GLYPH_JOIN, GLYPH_MISREAD. */
 void survey(const struct spelling *s, struct folded *f, struct survey *v);
 
-/* --- data files (list.c, open.c) --- */
+/* --- data files (list.c, own.c, read.c) --- */
 
 #define LANGUAGES_MAX 32
 #define LANGUAGE_LEN  8
 
-struct line {
-    struct span text;
-    uint8_t language, moment, category; /* category SAFETY_CATEGORY_COUNT: any */
+struct line {                                 /* to say */
+    uint32_t at;                              /* of safety.said */
+    uint16_t len, language, moment, category; /* category SAFETY_CATEGORY_COUNT: any */
 };
 
 struct safety {
@@ -221,8 +221,8 @@ struct safety {
     size_t pattern_count, pattern_cap;
     struct line *lines;
     size_t line_count, line_cap;
-    char **texts; /* of files, in which lines lie */
-    size_t text_count, text_cap;
+    char *said; /* the lines' texts */
+    size_t said_len, said_cap;
     unsigned atoms;
 };
 
@@ -241,12 +241,36 @@ struct data_error {
     char *text;
     size_t cap;
 };
-/* Reads one file into s; text must outlive s. TEDDY_EINVAL, TEDDY_ENOMEM. shown: how an error calls
- * it. */
+/* Reads one file into s, which keeps nothing of text. TEDDY_EINVAL, TEDDY_ENOMEM. shown: how an
+ * error calls it. */
 int data_read(struct safety *s, const char *name, const char *shown, struct span text, char *err,
               size_t cap);
 /* True when the file begins with `@ replace`: what is built in under its name is left out. */
 bool data_replaces(struct span text);
+
+/* The operator's directory. */
+struct own_file {
+    char name[LANGUAGE_LEN + 64]; /* within it */
+    char *text;
+    size_t len;
+};
+struct own {
+    const char *dir;
+    struct own_file *files; /* in the order in which they are read */
+    size_t count, files_cap;
+    char *err; /* of the caller: what went wrong */
+    size_t cap;
+};
+/* TEDDY_EIO, TEDDY_ENOMEM; call own_free in any case. */
+int own_read(struct own *o);
+void own_free(struct own *o);
+/* One of its files stands for what is built in under that name. */
+bool own_replaces(const struct own *o, const char *name);
+
+/* Reads what is configured into s, which is all 0: all of it but the choice of a language. As
+ * safety_open; err is left alone when memory is out. Whatever comes of it is safety_close's. */
+int safety_read(struct safety *s, const struct safety_config *config, char *err, size_t cap);
+
 /* Index of a language, added when it is not there and add is set; -1: none, or no room. */
 int language_index(struct safety *s, struct span language, bool add);
 int language_find(const struct safety *s, struct span language);
