@@ -3,6 +3,8 @@
 #ifndef SAFETY_INTERNAL_H
 #define SAFETY_INTERNAL_H
 
+#include <stdio.h>
+
 #include "safety/safety.h"
 
 /* --- folded text (fold.c) --- */
@@ -94,7 +96,8 @@ struct trie_node {
 struct trie_mark { /* an atom that ends at a node; a chain */
     uint32_t pattern, next;
     uint8_t slot;
-    bool prefix; /* the word may go on */
+    bool prefix;     /* the word may go on */
+    uint16_t unused; /* 0, where padding would be anything */
 };
 enum { TRIE_WORD = 1, TRIE_INSIDE = 2, TRIE_LEXICON = 3, TRIE_ROOTS = 4 }; /* nodes */
 #define TRIE_ASCII 128
@@ -102,7 +105,7 @@ struct trie {
     struct trie_edge *edges;     /* NULL once it is sealed */
     size_t edge_count, edge_cap; /* cap: a power of two */
     struct trie_node *nodes;
-    size_t node_count, node_cap;
+    size_t node_count, node_cap; /* once it is sealed, with one behind the last */
     struct trie_mark *marks;
     size_t mark_count, mark_cap;
     uint32_t from_root[TRIE_ROOTS][TRIE_ASCII]; /* children, once it is sealed */
@@ -210,6 +213,7 @@ struct line {                                 /* to say */
 
 struct safety {
     bool allow_uncovered;
+    bool in_place;    /* no array here is owned, nor can grow: they are those of an image */
     uint8_t language; /* the configured one */
     uint32_t scripts;
     char languages[LANGUAGES_MAX][LANGUAGE_LEN];
@@ -270,6 +274,18 @@ bool own_replaces(const struct own *o, const char *name);
 /* Reads what is configured into s, which is all 0: all of it but the choice of a language. As
  * safety_open; err is left alone when memory is out. Whatever comes of it is safety_close's. */
 int safety_read(struct safety *s, const struct safety_config *config, char *err, size_t cap);
+
+/* --- what was read, in the program (image.c) --- */
+
+/* The lists built in, as the build wrote them (image_data.c). */
+struct span safety_image(void);
+/* Whether it was folded by the tables that text is folded by now. Otherwise read the lists. */
+bool image_is_current(struct span image);
+/* As safety_read of what is built in, but allocates nothing: s stands on image, which must outlive
+ * it. TEDDY_EINVAL: this program did not write it. */
+int image_open(struct safety *s, struct span image);
+/* s has no file of an operator's in it. False: errno says why. */
+bool image_write(const struct safety *s, FILE *f);
 
 /* Index of a language, added when it is not there and add is set; -1: none, or no room. */
 int language_index(struct safety *s, struct span language, bool add);

@@ -16,6 +16,17 @@ static int choose_language(struct safety *s, const char *language, char *err, si
     return TEDDY_OK;
 }
 
+/* What is built in alone needs no reading. */
+static int fill(struct safety *s, const struct safety_config *config, char *err, size_t cap)
+{
+    struct span image = safety_image();
+
+    if (config->dir || config->no_builtin || !image_is_current(image))
+        return safety_read(s, config, err, cap);
+    snprintf(err, cap, "the built-in lists are not this program's");
+    return image_open(s, image);
+}
+
 int safety_open(const struct safety_config *config, struct safety **out, char *err, size_t cap)
 {
     struct safety *s = calloc(1, sizeof *s);
@@ -23,7 +34,7 @@ int safety_open(const struct safety_config *config, struct safety **out, char *e
 
     snprintf(err, cap, "out of memory");
     if (s)
-        rc = safety_read(s, config, err, cap);
+        rc = fill(s, config, err, cap);
     if (rc == TEDDY_OK)
         rc = choose_language(s, config->language ? config->language : "en", err, cap);
     if (rc != TEDDY_OK) {
@@ -37,29 +48,34 @@ int safety_open(const struct safety_config *config, struct safety **out, char *e
 
 void safety_close(struct safety *s)
 {
-    if (!s)
-        return;
-    free(s->said);
-    free(s->lines);
-    free(s->patterns);
-    free(s->map.pairs);
-    trie_fini(&s->trie);
-    spelling_fini(&s->spelling);
+    if (s && !s->in_place) {
+        free(s->said);
+        free(s->lines);
+        free(s->patterns);
+        free(s->map.pairs);
+        trie_fini(&s->trie);
+        spelling_fini(&s->spelling);
+    }
     free(s);
+}
+
+static size_t owned(const struct safety *s)
+{
+    const struct trie *t = &s->trie;
+
+    return t->edge_cap * sizeof *t->edges + t->node_cap * sizeof *t->nodes +
+           t->mark_cap * sizeof *t->marks + s->pattern_cap * sizeof *s->patterns +
+           s->line_cap * sizeof *s->lines + s->said_cap + s->map.cap * sizeof *s->map.pairs +
+           s->spelling.cap + s->spelling.slot_cap * sizeof *s->spelling.slots;
 }
 
 struct safety_counts safety_counts(const struct safety *s)
 {
-    const struct trie *t = &s->trie;
-
     return (struct safety_counts){
         .languages = s->language_count,
         .patterns = (unsigned)s->pattern_count,
         .atoms = s->atoms,
         .lines = (unsigned)s->line_count,
-        .bytes = sizeof *s + t->edge_cap * sizeof *t->edges + t->node_cap * sizeof *t->nodes +
-                 t->mark_cap * sizeof *t->marks + s->pattern_cap * sizeof *s->patterns +
-                 s->line_cap * sizeof *s->lines + s->said_cap + s->map.cap * sizeof *s->map.pairs +
-                 s->spelling.cap + s->spelling.slot_cap * sizeof *s->spelling.slots,
+        .bytes = sizeof *s + (s->in_place ? 0 : owned(s)),
     };
 }
