@@ -66,11 +66,12 @@ function(teddy_program name)
 endfunction()
 
 # teddy_generator(NAME SOURCES … [DEPS …]): a program that only the build runs, out of sources that have to be compiled for
-# it alone: without a sanitizer, as one may refuse to run where the build does.
+# it alone: without a sanitizer, as one may refuse to run where the build does. It runs once, so it is quickly compiled.
 function(teddy_generator name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} EXCLUDE_FROM_ALL ${A_SOURCES})
   target_link_libraries(${name} PRIVATE teddy_options ${A_DEPS})
+  target_compile_options(${name} PRIVATE -O1 -g0)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 endfunction()
 

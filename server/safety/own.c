@@ -41,7 +41,7 @@ static int read_file(struct own *o, const char *name)
         return TEDDY_ENOMEM;
     if (n < 0 || n >= PATH_LEN || o->count == FILES_MAX || strlen(name) >= sizeof file->name)
         return failed(o, "too long a path, or too many files", name);
-    snprintf(file->name, sizeof file->name, "%s", name);
+    memcpy(file->name, name, strlen(name) + 1);
     FILE *f = fopen(path, "rbe");
     if (!f || fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode))
         rc = failed(o, f ? "not a regular file" : strerror(errno), name);
