@@ -1,21 +1,24 @@
-# How every part of Teddy is compiled, and the ways to add a part: teddy_library, teddy_program, teddy_test and
-# teddy_script_test.
+# How every part of Teddy is compiled, and the ways to add a part: teddy_library, teddy_program, teddy_generator, teddy_test
+# and teddy_script_test.
 include(TestCut)
 
-add_library(teddy_flags INTERFACE)
-target_include_directories(teddy_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include
+# Of everything; teddy_flags adds what watches over it.
+add_library(teddy_options INTERFACE)
+target_include_directories(teddy_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include
                                                  ${CMAKE_SOURCE_DIR}/server)
-target_compile_definitions(teddy_flags INTERFACE _GNU_SOURCE TEDDY_VERSION="${PROJECT_VERSION}")
-target_compile_options(teddy_flags INTERFACE
+target_compile_definitions(teddy_options INTERFACE _GNU_SOURCE TEDDY_VERSION="${PROJECT_VERSION}")
+target_compile_options(teddy_options INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef
   -Wformat=2 -Werror -fstack-protector-strong -fno-strict-aliasing -fno-common -fPIE)
-target_link_options(teddy_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
+target_link_options(teddy_options INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
 
 # The same bytes wherever it is built: no directory of this machine in them, no times in archives.
-target_compile_options(teddy_flags INTERFACE -ffile-prefix-map=${CMAKE_BINARY_DIR}=build -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+target_compile_options(teddy_options INTERFACE -ffile-prefix-map=${CMAKE_BINARY_DIR}=build -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 set(CMAKE_C_ARCHIVE_CREATE "<CMAKE_AR> qcD <TARGET> <OBJECTS>")
 set(CMAKE_C_ARCHIVE_FINISH "<CMAKE_RANLIB> -D <TARGET>")
 
+add_library(teddy_flags INTERFACE)
+target_link_libraries(teddy_flags INTERFACE teddy_options)
 if(TEDDY_SANITIZE STREQUAL "address")
   set(_san -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 elseif(TEDDY_SANITIZE STREQUAL "thread")
@@ -60,6 +63,16 @@ function(teddy_program name)
   if(name IN_LIST TEDDY_PROGRAMS_NOT_UNDER_${TEDDY_SANITIZE})
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   endif()
+endfunction()
+
+# teddy_generator(NAME SOURCES … [DEPS …]): a program that only the build runs, out of sources that have to be compiled for
+# it alone: without a sanitizer, as one may refuse to run where the build does. It runs once, so it is quickly compiled.
+function(teddy_generator name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} EXCLUDE_FROM_ALL ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE teddy_options ${A_DEPS})
+  target_compile_options(${name} PRIVATE -O1 -g0)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 endfunction()
 
 # teddy_test(NAME SOURCES x_test.c … [DEPS lib …]): a cmocka program that CTest runs.

@@ -3,6 +3,8 @@
 #ifndef SAFETY_INTERNAL_H
 #define SAFETY_INTERNAL_H
 
+#include <stdio.h>
+
 #include "safety/safety.h"
 
 /* --- folded text (fold.c) --- */
@@ -94,7 +96,8 @@ struct trie_node {
 struct trie_mark { /* an atom that ends at a node; a chain */
     uint32_t pattern, next;
     uint8_t slot;
-    bool prefix; /* the word may go on */
+    bool prefix;     /* the word may go on */
+    uint16_t unused; /* 0, where padding would be anything */
 };
 enum { TRIE_WORD = 1, TRIE_INSIDE = 2, TRIE_LEXICON = 3, TRIE_ROOTS = 4 }; /* nodes */
 #define TRIE_ASCII 128
@@ -102,7 +105,7 @@ struct trie {
     struct trie_edge *edges;     /* NULL once it is sealed */
     size_t edge_count, edge_cap; /* cap: a power of two */
     struct trie_node *nodes;
-    size_t node_count, node_cap;
+    size_t node_count, node_cap; /* once it is sealed, with one behind the last */
     struct trie_mark *marks;
     size_t mark_count, mark_cap;
     uint32_t from_root[TRIE_ROOTS][TRIE_ASCII]; /* children, once it is sealed */
@@ -198,18 +201,19 @@ struct survey {
 /* Also marks the glyphs: GLYPH_CUT, GLYPH_JOIN, GLYPH_MISREAD. */
 void survey(const struct spelling *s, struct folded *f, struct survey *v);
 
-/* --- data files (list.c, open.c) --- */
+/* --- data files (list.c, own.c, read.c) --- */
 
 #define LANGUAGES_MAX 32
 #define LANGUAGE_LEN  8
 
-struct line {
-    struct span text;
-    uint8_t language, moment, category; /* category SAFETY_CATEGORY_COUNT: any */
+struct line {                                 /* to say */
+    uint32_t at;                              /* of safety.said */
+    uint16_t len, language, moment, category; /* category SAFETY_CATEGORY_COUNT: any */
 };
 
 struct safety {
     bool allow_uncovered;
+    bool in_place;    /* no array here is owned, nor can grow: they are those of an image */
     uint8_t language; /* the configured one */
     uint32_t scripts;
     char languages[LANGUAGES_MAX][LANGUAGE_LEN];
@@ -221,8 +225,8 @@ struct safety {
     size_t pattern_count, pattern_cap;
     struct line *lines;
     size_t line_count, line_cap;
-    char **texts; /* of files, in which lines lie */
-    size_t text_count, text_cap;
+    char *said; /* the lines' texts */
+    size_t said_len, said_cap;
     unsigned atoms;
 };
 
@@ -241,12 +245,48 @@ struct data_error {
     char *text;
     size_t cap;
 };
-/* Reads one file into s; text must outlive s. TEDDY_EINVAL, TEDDY_ENOMEM. shown: how an error calls
- * it. */
+/* Reads one file into s, which keeps nothing of text. TEDDY_EINVAL, TEDDY_ENOMEM. shown: how an
+ * error calls it. */
 int data_read(struct safety *s, const char *name, const char *shown, struct span text, char *err,
               size_t cap);
 /* True when the file begins with `@ replace`: what is built in under its name is left out. */
 bool data_replaces(struct span text);
+
+/* The operator's directory. */
+struct own_file {
+    char name[LANGUAGE_LEN + 64]; /* within it */
+    char *text;
+    size_t len;
+};
+struct own {
+    const char *dir;
+    struct own_file *files; /* in the order in which they are read */
+    size_t count, files_cap;
+    char *err; /* of the caller: what went wrong */
+    size_t cap;
+};
+/* TEDDY_EIO, TEDDY_ENOMEM; call own_free in any case. */
+int own_read(struct own *o);
+void own_free(struct own *o);
+/* One of its files stands for what is built in under that name. */
+bool own_replaces(const struct own *o, const char *name);
+
+/* Reads what is configured into s, which is all 0: all of it but the choice of a language. As
+ * safety_open; err is left alone when memory is out. Whatever comes of it is safety_close's. */
+int safety_read(struct safety *s, const struct safety_config *config, char *err, size_t cap);
+
+/* --- what was read, in the program (image.c) --- */
+
+/* The lists built in, as the build wrote them (image_data.c). */
+struct span safety_image(void);
+/* Whether it was folded by the tables that text is folded by now. Otherwise read the lists. */
+bool image_is_current(struct span image);
+/* As safety_read of what is built in, but allocates nothing: s stands on image, which must outlive
+ * it. TEDDY_EINVAL: this program did not write it. */
+int image_open(struct safety *s, struct span image);
+/* s has no file of an operator's in it. False: errno says why. */
+bool image_write(const struct safety *s, FILE *f);
+
 /* Index of a language, added when it is not there and add is set; -1: none, or no room. */
 int language_index(struct safety *s, struct span language, bool add);
 int language_find(const struct safety *s, struct span language);

@@ -213,7 +213,18 @@ static int lines_line(struct reader *r, struct span text)
     struct line *line = grow((void **)&s->lines, &s->line_cap, s->line_count, sizeof *line);
     if (!line)
         return no_memory(r);
-    *line = (struct line){text, r->language, r->moment, r->category};
+    if (s->said_len + text.len > s->said_cap) {
+        size_t cap = s->said_cap ? s->said_cap * 2 : 16384;
+        char *more = realloc(s->said, cap);
+        if (!more)
+            return no_memory(r);
+        s->said = more;
+        s->said_cap = cap;
+    }
+    *line = (struct line){(uint32_t)s->said_len, (uint16_t)text.len, r->language, r->moment,
+                          r->category};
+    memcpy(s->said + s->said_len, text.p, text.len);
+    s->said_len += text.len;
     s->line_count++;
     return TEDDY_OK;
 }

@@ -69,9 +69,11 @@ struct safety_verdict {
 
 struct safety;
 
-/* Reads the data files. Errors (err gets a sentence): TEDDY_EINVAL with "FILE:LINE: what is wrong",
- * TEDDY_EIO: a file or the directory cannot be read, TEDDY_ENOMEM. Threads: any; afterwards it is
- * only read, by any number of threads at once. Blocks: on files. Allocates: yes. */
+/* Reads the data files. What is built in was read when the program was built; it is read again only
+ * when there is a directory to add to it. Errors (err gets a sentence): TEDDY_EINVAL with
+ * "FILE:LINE: what is wrong", TEDDY_EIO: a file or the directory cannot be read, TEDDY_ENOMEM.
+ * Threads: any; afterwards it is only read, by any number of threads at once. Blocks: on files.
+ * Allocates: yes. */
 TEDDY_MUST_CHECK int safety_open(const struct safety_config *config, struct safety **out, char *err,
                                  size_t cap);
 void safety_close(struct safety *s);
@@ -79,7 +81,8 @@ void safety_close(struct safety *s);
 /* What was read: for a line in the log at start. */
 struct safety_counts {
     unsigned languages, patterns, atoms, lines;
-    size_t bytes; /* of memory */
+    size_t
+        bytes; /* allocated: the built-in lists, with nothing added, lie in the program instead */
 };
 struct safety_counts safety_counts(const struct safety *s);
 

@@ -216,7 +216,7 @@ bool trie_seal(struct trie *t)
         lay_nodes(t, &s);
         trie_fini(&(struct trie){.edges = t->edges, .nodes = t->nodes, .marks = t->marks});
         *t = (struct trie){.nodes = s.nodes,
-                           .node_count = t->node_count,
+                           .node_count = t->node_count + 1,
                            .node_cap = t->node_count + 1,
                            .marks = s.marks,
                            .mark_count = t->mark_count,
