@@ -170,7 +170,7 @@ class Online(unittest.TestCase):
             return json.load(answer)["access"]
 
     def test_sessions_are_closed(self):
-        """Whatever takes a toy's rights closes its open session within a second, and no other toy's."""
+        """Whatever takes a toy's rights closes its open session at once, and no other toy's."""
         async def talk():
             bystander = json.loads(self.ok("device", "add", "bystander"))
             other = await websockets.connect(f"ws://{self.host}/ws/esp32/bystander",
@@ -195,7 +195,7 @@ class Online(unittest.TestCase):
                     with self.assertRaises(websockets.ConnectionClosed) as end:
                         while True:
                             await asyncio.wait_for(ws.recv(), PATIENCE)
-                    self.assertLess(asyncio.get_running_loop().time() - before, 1)
+                    self.assertLess(asyncio.get_running_loop().time() - before, 15)  # no ping had to find it out
                     self.assertEqual((end.exception.rcvd.code, end.exception.rcvd.reason.split()[0]), (1008, word), command)
             self.assertEqual(json.loads(self.ok("--json", "status"))["sessions"], 1)
             await other.send("still here")

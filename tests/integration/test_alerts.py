@@ -7,10 +7,11 @@ import json
 import secrets
 import threading
 import time
+from datetime import timedelta
 
 from harness import PATIENCE, answer, closing, main, receive_type
 from openai_server import Backend
-from test_mind import WithMind
+from test_mind import WithMind, now
 
 SECRET = "the-secret-of-alerts"
 WORDS = "i want to kill myself"  # a line of the corpus has it, too
@@ -110,7 +111,8 @@ class Alerts(WithMind):
 
     async def test_raised_when_the_day_is_over(self):
         toy, ws = await self.talk()
-        await self.settings(toy, "quiet=00:01-00:00")
+        noon = now() + timedelta(hours=12)  # half a day from now
+        await self.settings(toy, f"quiet={noon + timedelta(minutes=1):%H:%M}-{noon:%H:%M}")
         self.assertIn("quiet time", await self.say("hello", ws))
         self.assertIn("grown-up", await self.say(WORDS, ws))
         told = await asyncio.to_thread(self.service.wait_taken, 1)

@@ -3,22 +3,25 @@
 import json
 import os
 import re
+import select
 import socket
 import ssl
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import CLAIM, PATIENCE, Case, RawWs, main, read_all, status_of
 
 
 class Hostile(Case):
-    CONFIG = {"head_timeout_ms": 1000, "body_timeout_ms": 1000, "idle_timeout_ms": 1500, "handshake_timeout_ms": 1000,
-              "write_stall_timeout_ms": 1000, "output_max": 65536, "messages_per_s": 0, "processor": "echo",
-              "requests_per_address_min": 0}
+    CONFIG = {"output_max": 65536, "messages_per_s": 0, "processor": "echo", "requests_per_address_min": 0}
 
     def tearDown(self):
         self.assertEqual(self.server.get("/healthz").status_code, 200)
+
+    def tcp(self):
+        return socket.create_connection((self.server.host, self.server.port), PATIENCE)
 
     def answers(self, data):
         """The statuses of all answers to these bytes, until the server closes."""
@@ -26,18 +29,33 @@ class Hostile(Case):
         return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)], got
 
 
-class Heads(Hostile):
-    def test_slow_head(self):
+class Slow(Hostile):
+    """Who is slow is not waited for; all of them at once."""
+
+    WAIT = 3  # seconds; a machine may be busy for a while
+    CONFIG = {**Hostile.CONFIG, "head_timeout_ms": 1000 * WAIT, "body_timeout_ms": 1000 * WAIT, "handshake_timeout_ms": 1000 * WAIT}
+
+    def test_each_way(self):
+        ways = (self.slow_head, self.drip, self.slow_body, self.silence, self.nobody_speaks, self.half_a_hello)
+        with ThreadPoolExecutor(len(ways)) as pool:
+            for done in [pool.submit(way) for way in ways]:
+                done.result()
+
+    def waited(self, start):
+        """From before the connection was made on; less than would be waited without these settings."""
+        self.assertTrue(self.WAIT <= time.monotonic() - start < 10, time.monotonic() - start)
+
+    def slow_head(self):
+        start = time.monotonic()
         with self.server.raw() as s:
-            start = time.monotonic()
             s.sendall(b"GET /healthz HTT")
             self.assertEqual(status_of(read_all(s)), 408)
-            self.assertTrue(0.9 <= time.monotonic() - start < 10)
+            self.waited(start)
 
-    def test_a_drip_is_no_progress(self):
+    def drip(self):
         """A byte at a time does not push the deadline on."""
+        start, got = time.monotonic(), b""
         with self.server.raw() as s:
-            start, got = time.monotonic(), b""
             s.settimeout(0.1)
             for byte in b"GET /healthz HTTP/1.1\r\nHost: " + b"a" * 500:
                 try:
@@ -51,18 +69,45 @@ class Heads(Hostile):
             self.assertLess(time.monotonic() - start, 10)
             self.assertTrue(got == b"" or status_of(got) == 408, got)
 
-    def test_slow_body(self):
+    def slow_body(self):
         with self.server.raw() as s:
             s.sendall(f"POST {CLAIM} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
             self.assertEqual(status_of(read_all(s)), 408)
 
-    def test_silence(self):
+    def silence(self):
+        start = time.monotonic()
         with self.server.raw() as s:
-            start = time.monotonic()
             got = read_all(s)
-            self.assertTrue(0.9 <= time.monotonic() - start < 10)
+            self.waited(start)
             self.assertTrue(got == b"" or status_of(got) == 408, got)
 
+    def nobody_speaks(self):
+        start = time.monotonic()
+        held = [self.tcp() for _ in range(150)]
+        for s in held:
+            with s:
+                self.assertEqual(read_all(s), b"")
+        self.waited(start)
+
+    def half_a_hello(self):
+        out = ssl.MemoryBIO()
+        client = self.server.tls().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        hello = out.read()
+        start = time.monotonic()
+        held = [self.tcp() for _ in range(3)]
+        for s, cut in zip(held, (1, 5, len(hello) // 2)):
+            s.sendall(hello[:cut])
+        for s in held:
+            with s:
+                read_all(s)
+        self.waited(start)
+
+
+class Heads(Hostile):
     def test_oversized_head(self):
         for data in (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 8192 + b"\r\n\r\n",
                      b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -183,39 +228,11 @@ class Heads(Hostile):
 
 
 class Tls(Hostile):
-    def tcp(self):
-        return socket.create_connection((self.server.host, self.server.port), PATIENCE)
-
-    def ended(self, s):
-        s.settimeout(PATIENCE)
-        return read_all(s)
-
-    def test_nobody_speaks(self):
-        with self.tcp() as s:
-            start = time.monotonic()
-            self.ended(s)
-            self.assertTrue(0.9 <= time.monotonic() - start < 10)
-
-    def test_half_a_hello(self):
-        out = ssl.MemoryBIO()
-        client = self.server.tls().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
-        try:
-            client.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        hello = out.read()
-        for cut in (1, 5, len(hello) // 2):
-            with self.subTest(cut), self.tcp() as s:
-                start = time.monotonic()
-                s.sendall(hello[:cut])
-                self.ended(s)
-                self.assertLess(time.monotonic() - start, 10)
-
     def test_plain_http_and_garbage(self):
         for data in (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", os.urandom(2000), b"\x16\x03\x01\xff\xff" + b"x" * 3000):
             with self.subTest(data[:8]), self.tcp() as s:
                 s.sendall(data)
-                self.assertNotIn(b"HTTP/1.1 200", self.ended(s))
+                self.assertNotIn(b"HTTP/1.1 200", read_all(s))
 
     def test_versions(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
@@ -242,6 +259,8 @@ class Tls(Hostile):
 
 
 class Readers(Hostile):
+    CONFIG = {**Hostile.CONFIG, "write_stall_timeout_ms": 2000}
+
     def test_a_peer_that_never_reads(self):
         toy, lively = self.server.add(), self.server.add()
         path = f"/ws/esp32/{toy.device_id}?token={toy.claim()['access']}"
@@ -263,13 +282,11 @@ class Readers(Hostile):
         self.assertNotIn(toy.device_id, self.server.ctl("session", "list").stdout)
 
     def test_many_half_open_at_once(self):
-        held = [socket.create_connection((self.server.host, self.server.port), PATIENCE) for _ in range(150)]
-        start = time.monotonic()
+        """They hold up nobody; that they are not held for ever is above."""
+        held = [self.tcp() for _ in range(150)]
         self.assertEqual(self.server.get("/healthz").status_code, 200)
-        self.assertLess(time.monotonic() - start, 5)
+        self.assertEqual(select.select(held, [], [], 0)[0], [], "served only when those were gone")
         for s in held:
-            s.settimeout(PATIENCE)
-            self.assertEqual(read_all(s), b"")
             s.close()
 
     def test_resets_in_the_middle(self):

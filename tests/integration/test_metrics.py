@@ -19,7 +19,6 @@ from test_metrics_rules import SOURCE, alerts, check_expressions
 PAGE = os.path.join(SOURCE, "docs/metrics.md")
 DASHBOARD = os.path.join(SOURCE, "packaging/grafana/teddy.json")
 TIMES = ("claim", "store_commit", "tls_handshake", "reply_first_word", "reply_done")
-ANY = object()
 NAME = re.compile(r"\b(?:teddy|process)_[a-z0-9_]+")
 
 
@@ -81,7 +80,10 @@ class Counted(Case):
             name = f"teddy_{times}_seconds"
             self.assertEqual(now[name + "_count"], now[name + '_bucket{le="+Inf"}'])
             n = wanted.pop(times, 0)
-            if n is not ANY:
+            if times == "store_commit":  # the server writes by itself, too: behind its start, and when a minute is over
+                self.assertEqual(now[name + "_count"], now["teddy_store_commits_total"])
+                self.assertGreaterEqual(now[name + "_count"] - self.before[name + "_count"], n)
+            else:
                 self.assertEqual(now[name + "_count"] - self.before[name + "_count"], n, times)
         for key, n in wanted.items():
             self.assertEqual(now[key] - self.before[key], n, key)
@@ -107,7 +109,6 @@ class Counted(Case):
             for _ in range(3):
                 self.assertEqual(s.post(self.server.url + CLAIM, json=toy.body(), timeout=PATIENCE).status_code, 200)
         now = self.more(claim=3, tls_handshake=1, store_commit=4)
-        self.assertEqual(now["teddy_store_commit_seconds_count"], now["teddy_store_commits_total"])
         self.assertGreater(now["teddy_store_commit_seconds_sum"], self.before["teddy_store_commit_seconds_sum"])
         self.assertEqual(now['teddy_claims_total{result="accepted"}'] - self.before['teddy_claims_total{result="accepted"}'], 3)
         self.assertGreater(now["teddy_loop_lag_seconds_count"], self.before["teddy_loop_lag_seconds_count"])
@@ -129,9 +130,8 @@ class Counted(Case):
             await answer(ws, n)
         live = 'teddy_sessions{state="live"}'
         now = self.more(reply_first_word=5, reply_done=5, tls_handshake=1, teddy_utterances_total=5, teddy_replies_total=5,
-                        store_commit=ANY,
                         **{live: 1, 'teddy_sessions{state="opening"}': 0, 'teddy_sessions{state="closing"}': 0})
-        self.assertEqual(now["teddy_connections"], 2)
+        self.until("teddy_connections", 2)  # the one that it claimed on may be noticed later
         await ws.send(json.dumps({"type": "text", "text": "Hello", "id": "i-5"}))  # said again: ended, not answered anew
         await answer(ws, 6)
         self.assertEqual(scrape(self.server)["teddy_reply_done_seconds_count"] - self.before["teddy_reply_done_seconds_count"], 5)
@@ -154,7 +154,7 @@ class Counted(Case):
         self.refusals(("claim", "invalid_signature", 2), ("claim", "device_not_found", 1), ("claim", "device_disabled", 1),
                       ("claim", "nonce_replayed", 1), ("claim", "invalid_json", 1), ("claim", "duplicate_member", 1),
                       ("claim", "invalid_members", 1), ("claim", "release_required", 1))
-        self.more(claim=1, tls_handshake=10, store_commit=ANY)
+        self.more(claim=1, tls_handshake=10)
 
     async def test_refused_tokens_sessions_messages(self):
         toy = self.server.add()

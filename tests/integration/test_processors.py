@@ -13,7 +13,7 @@ from harness import PATIENCE, Case, Server, answer, main, receive, receive_type
 from openai_server import Backend, as_openai
 
 RULES = "lost LOST\nrule ping\nhear ping\nsay pong\ndefault\nsay FALLBACK\n"
-QUICK = {"backend_first_token_ms": 1500, "backend_idle_ms": 700, "backend_total_ms": 2500}
+QUICK = {"backend_first_token_ms": 4000, "backend_idle_ms": 2000, "backend_total_ms": 6000}  # for a machine that is busy
 
 
 class WithBackend(Case):
@@ -432,6 +432,7 @@ class Fair(WithBackend):
         others = [await self.join() for _ in range(3)]
         for n, ws in enumerate(others):
             await ws.send(f"quiet {n}")
+            await receive_type(ws, "echo")  # the one is heard before the next
         while self.server.metric('teddy_backend_queue{backend="chat"}') < 3:
             await asyncio.sleep(0.01)
         self.assertEqual(len(self.backend.seen), 1, "one at a time")
@@ -445,11 +446,12 @@ class Fair(WithBackend):
         toys = [await self.join() for _ in range(8)]
         for n, ws in enumerate(toys):
             await ws.send(f"number {n}")
+            await receive_type(ws, "echo")
         last = [(await answer(ws, 1))[-1]["text"] for ws in toys[6:]]
         self.assertEqual(last, ["FALLBACK"] * 2)
         self.assertEqual(self.counted("busy"), 2)
         self.backend.release.set()
-        self.assertEqual(["".join(m["text"] for m in (await answer(ws, 1))[1:]) for ws in toys[:6]],
+        self.assertEqual(["".join(m["text"] for m in await answer(ws, 1)) for ws in toys[:6]],
                          [f"re: number {n}" for n in range(6)])
 
 
@@ -460,10 +462,13 @@ class Breaker(WithBackend):
             self.assertEqual(await self.say(f"down {n}"), "FALLBACK")
         self.server.log.wait("event=backend_down .*backend=chat .*status 500")
         self.assertEqual(self.server.metric('teddy_backend_breaker_open{backend="chat"}'), 1)
-        asked = len(self.backend.seen)
-        self.assertEqual(await self.say("not asked"), "FALLBACK")
-        self.assertEqual(self.counted("down"), 1)
+        for n in range(20):  # after a second it is asked once more, and again not for two
+            asked = len(self.backend.seen)
+            self.assertEqual(await self.say(f"not asked {n}"), "FALLBACK")
+            if len(self.backend.seen) == asked:
+                break
         self.assertEqual(len(self.backend.seen), asked)
+        self.assertEqual(self.counted("down"), 1)
         self.backend.default = as_openai
         await self.recovered()
         self.server.log.wait("event=backend_up .*backend=chat")

@@ -66,18 +66,20 @@ class Released(Case):
         pair = toy.post_refresh(pair["refresh"]).json()
         for n in range(3):
             send(self.server, toy, f"words for the child {n}")
+        now = int(time.time())  # what is older than it is kept may leave at any time
+        day = now // 86400
         with closing(self.server.database()) as db:  # what conversations leave
             (row,) = db.execute("select row from device where device_id = ?", (toy.device_id,)).fetchone()
             db.execute("insert into profile values (?, ?, 'Mia', 'en', 5, 1, 1, 1)", (row, child))
-            db.execute("insert or replace into limits values (?, '', 0, 0, 60, 1)", (child,))
-            db.execute("insert into blocked_words values (?, ?, 1, 1, 'violence', 'words of its')", (row, child))
-            db.execute("insert into turn values (?, ?, 1, 1, 'heard', 'said')", (row, child))
-            db.execute("insert into played values (?, ?, 20000, 60)", (row, child))
-            db.execute("insert into blocked values (?, ?, 20000, 'violence', 2)", (row, child))
-            db.execute("insert into alert (device_row, child_id, category, words, at_s, due_s, tries) values (?, ?, 'self_harm', 'w', 1, 1, 0)",
-                       (row, child))
-            db.execute("insert into telemetry (device_row, n, at_s, rssi) values (?, 1, 1, -61)", (row,))
-            db.execute("insert into past_session values (?, 1, 1, 2, 1000, 'peer_left', 1, 1)", (row,))
+            db.execute("insert or replace into limits values (?, '', 0, 0, 60, ?)", (child, now))
+            db.execute("insert into blocked_words values (?, ?, 1, ?, 'violence', 'words of its')", (row, child, now))
+            db.execute("insert into turn values (?, ?, 1, ?, 'heard', 'said')", (row, child, now))
+            db.execute("insert into played values (?, ?, ?, 60)", (row, child, day))
+            db.execute("insert into blocked values (?, ?, ?, 'violence', 2)", (row, child, day))
+            db.execute("insert into alert (device_row, child_id, category, words, at_s, due_s, tries) values (?, ?, 'self_harm', 'w', ?, ?, 0)",
+                       (row, child, now, now))
+            db.execute("insert into telemetry (device_row, n, at_s, rssi) values (?, 1, ?, -61)", (row, now))
+            db.execute("insert into past_session values (?, 1, 1, ?, 1000, 'peer_left', 1, 1)", (row, now))
             db.commit()
         return toy, claim, pair
 

@@ -3,42 +3,39 @@
 import asyncio
 import json
 import time
-
-import websockets
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import PATIENCE, Case, RawWs, closed, hello, main, receive, receive_type
 
 
 class Heartbeat(Case):
-    CONFIG = {"ping_ms": 300, "silence_ms": 1500}
+    SILENCE = 4  # seconds; a machine may be busy for a while
+    CONFIG = {"ping_ms": 300, "silence_ms": 1000 * SILENCE}
 
     def path(self, toy):
         return f"/ws/esp32/{toy.device_id}?token={toy.claim()['access']}"
 
-    def test_a_silent_peer_is_dropped(self):
-        toy = self.server.add()
-        with RawWs(self.server, self.path(toy)) as ws:
-            ws.s.settimeout(PATIENCE)
-            start, pings = time.monotonic(), 0
-            try:
-                while True:
-                    opcode, _ = ws.receive()
-                    pings += opcode == 9
-                    if opcode == 8:
-                        break
-            except (EOFError, OSError):
-                pass
-            self.assertGreaterEqual(pings, 2)
-            self.assertTrue(1.2 <= time.monotonic() - start <= 10, time.monotonic() - start)
+    def pings_until_dropped(self, ws):
+        """Answers none of them."""
+        pings = 0
+        try:
+            while (opcode := ws.receive()[0]) != 8:
+                pings += opcode == 9
+        except (EOFError, OSError):
+            pass
+        return pings
 
-    def test_who_answers_stays(self):
-        toy = self.server.add()
-        with RawWs(self.server, self.path(toy)) as ws:
-            start = time.monotonic()
-            while time.monotonic() - start < 3.5:
+    def test_a_silent_peer_is_dropped_and_who_answers_stays(self):
+        paths = [self.path(self.server.add()) for _ in range(2)]
+        start = time.monotonic()
+        with RawWs(self.server, paths[0]) as ws, RawWs(self.server, paths[1]) as silent, ThreadPoolExecutor() as pool:
+            pings = pool.submit(self.pings_until_dropped, silent)
+            while not pings.done():
                 opcode, payload = ws.receive()
                 self.assertEqual(opcode, 9)
                 ws.send(10, payload)
+            self.assertGreaterEqual(pings.result(), 2)
+            self.assertTrue(self.SILENCE <= time.monotonic() - start <= 20, time.monotonic() - start)
             ws.text("still here")
             opcode, payload = ws.receive()
             while opcode == 9:
@@ -101,20 +98,19 @@ class Expiry(Case):
 
 
 class Legacy(Case):
-    CONFIG = {"legacy_session_max_s": 2}
+    CONFIG = {"legacy_session_max_s": 4}
 
     async def test_its_longest_session(self):
-        toy = self.server.add()
+        known, toy = self.server.add(), self.server.add()
         access = toy.claim()["access"]
-        start = time.monotonic()
-        legacy = await toy.connect(access)
-        code, reason = await closed(legacy)
-        self.assertEqual(code, 1008, reason)
-        self.assertTrue(1.9 <= time.monotonic() - start < 10)
-        async with toy.connect(access) as ws:
+        async with known.connect(known.claim()["access"]) as ws:
             await hello(ws)
-            await asyncio.sleep(2.5)
-            await ws.send("still here")
+            start = time.monotonic()
+            legacy = await toy.connect(access)
+            code, reason = await closed(legacy)
+            self.assertEqual(code, 1008, reason)
+            self.assertTrue(4 <= time.monotonic() - start < 20)
+            await ws.send("still here")  # who says hello has no such end
             await receive_type(ws, "echo")
 
 
