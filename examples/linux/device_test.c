@@ -281,7 +281,7 @@ static void a_signal_ends_it_though_the_server_is_silent(void **state)
 /* It speaks TLS, and then gives back what it hears: no HTTP, and no Teddy. */
 static void something_else_is_waited_out_and_verified_as_such(void **state)
 {
-    const char *fast[] = {"--linger-s", "1", "--backoff-cap-ms", "300", NULL};
+    const char *fast[] = {"--linger-s", "4", "--backoff-cap-ms", "300", NULL};
     struct pki_server s;
     struct run r;
     char url[64];

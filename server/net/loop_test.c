@@ -374,7 +374,7 @@ static void a_timer_wakes_a_sleeping_loop(void **state)
     struct loop_timer t = {.fire = stop_fire};
     loop_timer_set(loop, &t, loop_now_ms(loop) + 60);
     loop_run(loop);
-    assert_true(real_ms() - t.at_ms < 2000);
+    assert_true(real_ms() - t.at_ms < 20000);
     loop_free(loop);
 }
 

@@ -148,7 +148,7 @@ struct testing_client testing_connect(uint16_t port, bool use_tls, int max_versi
     struct testing_client c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const struct timeval patience = {.tv_sec = 10};
+    const struct timeval patience = {.tv_sec = 60};
     setsockopt(c.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(c.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     assert_int_equal(connect(c.fd, (struct sockaddr *)&addr, sizeof addr), 0);
@@ -214,7 +214,7 @@ void testing_count_wait(const unsigned *count, unsigned value)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 10;
+    until.tv_sec += 60;
     pthread_mutex_lock(&count_lock);
     int rc = 0;
     while (*count < value && rc == 0)

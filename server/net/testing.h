@@ -44,7 +44,7 @@ struct testing_client {
 struct testing_client testing_connect(uint16_t port, bool tls, int max_version);
 void testing_send(struct testing_client *c, const void *data,
                   size_t len); /* all of it, or fails the test */
-/* Up to len bytes; 0 at the end, -1 after an error or ten seconds. */
+/* Up to len bytes; 0 at the end, -1 after an error or a minute. */
 long testing_recv(struct testing_client *c, void *buf, size_t len);
 /* Reads until len bytes or the end; returns the bytes. */
 size_t testing_recv_all(struct testing_client *c, void *buf, size_t len);
@@ -52,6 +52,6 @@ void testing_close(struct testing_client *c);
 
 /* Counts that threads share and tests wait for. */
 void testing_count_add(unsigned *count);
-void testing_count_wait(const unsigned *count, unsigned value); /* fails after ten seconds */
+void testing_count_wait(const unsigned *count, unsigned value); /* fails after a minute */
 
 #endif

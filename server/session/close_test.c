@@ -316,23 +316,24 @@ static void it_pings_and_drops_the_silent(void **state)
 {
     (void)state;
     struct session_config c = house_config();
-    c.ping_ms = 100;
-    c.silence_ms = 350;
+    c.ping_ms = 300;
+    c.silence_ms = 2500; /* this test may have to wait for a processor, too */
     open_house(&c);
     struct toy *t = toy_join(&house, "d1");
-    for (int i = 0; i < 6; i++) { /* longer than silence_ms: a pong is a sign of life */
+    uint64_t since = 0;
+    for (int i = 0; i < 9; i++) { /* longer than silence_ms: a pong is a sign of life */
         assert_true(toy_next(t));
         assert_int_equal(t->opcode, WS_PING);
+        since = now_ms();
         toy_send(t, WS_PONG, true, t->text, t->text_len);
     }
-    uint64_t since = now_ms();
     unsigned pings = 0;
     while (toy_next(t)) {
         assert_int_equal(t->opcode, WS_PING);
         pings++;
     }
-    assert_in_range(pings, 1, 4);
-    assert_in_range(now_ms() - since, 300, 3000);
+    assert_in_range(pings, 1, 9);
+    assert_in_range(now_ms() - since, 2500, 20000);
     toy_free(t);
     house_close(&house);
 }
@@ -341,16 +342,16 @@ static void a_toys_token_runs_out(void **state)
 {
     (void)state;
     struct session_config c = house_config();
-    c.expiring_notice_s = 2;
-    c.legacy_session_max_s = 1;
+    c.expiring_notice_s = 3;
+    c.legacy_session_max_s = 3;
     open_house(&c);
-    struct toy *t = toy_open(&house, "session d1 c 1 3");
+    struct toy *t = toy_open(&house, "session d1 c 1 5");
     struct toy *legacy = toy_open(&house, "session d2 c 1 3600");
     toy_say(t, "{\"type\":\"hello\"}");
     toy_hears_part(t, "welcome");
     toy_closed(legacy, 1008, "token_expired"); /* never a token_expiring */
     toy_hears_part(t, "{\"type\":\"token_expiring\",\"expires_in\":");
-    assert_true(strstr(t->text, ":2}") || strstr(t->text, ":1}"));
+    assert_true(strstr(t->text, ":3}") || strstr(t->text, ":2}") || strstr(t->text, ":1}"));
     toy_closed(t, 1008, "token_expired");
     toy_free(t);
     toy_free(legacy);
@@ -366,9 +367,10 @@ static void a_refresh_keeps_the_session(void **state)
 {
     (void)state;
     struct session_config c = house_config();
-    c.expiring_notice_s = 1;
+    c.expiring_notice_s = 3;
     open_house(&c);
-    struct toy *t = toy_open(&house, "session d1 c 1 2");
+    struct toy *t = toy_open(&house, "session d1 c 1 4");
+    uint64_t until = now_ms() + 4100; /* past its former end */
     toy_say(t, "{\"type\":\"hello\"}");
     toy_hears_part(t, "welcome");
     toy_hears_part(t, "token_expiring");
@@ -376,7 +378,6 @@ static void a_refresh_keeps_the_session(void **state)
     toy_hears(t,
               "{\"type\":\"tokens\",\"access\":\"AAA\",\"refresh\":\"RRR\",\"expires_in\":3600}");
     assert_string_equal(house.refresh_token, "a.b.c");
-    uint64_t until = now_ms() + 2100; /* past its former end */
     while (now_ms() < until)
         toy_settle(t);
     toy_free(t);

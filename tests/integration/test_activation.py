@@ -61,8 +61,8 @@ class Restart(unittest.TestCase):
             server.start()
             self.addCleanup(server.close)
             self.assertEqual(server.port, public.getsockname()[1])
-            self.assertRegex(server.log.text(), rf"event=admin_listening host=127.0.0.1 port={admin.getsockname()[1]}\b")
-            self.assertRegex(server.log.text(), rf"event=metrics_listening host=127.0.0.1 port={metrics.getsockname()[1]}\b")
+            server.log.wait(rf"event=admin_listening host=127.0.0.1 port={admin.getsockname()[1]}\b")
+            server.log.wait(rf"event=metrics_listening host=127.0.0.1 port={metrics.getsockname()[1]}\b")
             self.assertIn("teddy_", self.plain(metrics))
             counts = {"answered": 0, "unanswered": 0}
             wrong, changed, over = [], threading.Condition(), threading.Event()

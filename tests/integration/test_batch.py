@@ -359,7 +359,7 @@ class WholeOrNotAtAll(Batches):
         manifest, made = self.check_whole()
         last = PREFIX + "000700"
         self.assertEqual(Toy(server, last, made[last]).post_claim().status_code, 200)
-        self.assertIn(f"admin_batch_add id={manifest['batch']} actor=uid:{os.geteuid()} status=201", server.log.text())
+        server.log.wait(f"admin_batch_add id={manifest['batch']} actor=uid:{os.geteuid()} status=201")
         self.assertIn(manifest["batch"], self.ok("batch", "list"))
         more = os.path.join(self.folder, "more")
         self.assertEqual(self.create(5, more)["first"], 701)

@@ -118,11 +118,13 @@ class UnderWay(Case):
             self.assertLess(time.monotonic(), end, status)
 
     def settled(self):
-        """How many jobs wait behind the one that the writer holds: it has taken that one when the number stays."""
-        before, now = None, self.until(1, 0)
-        while now != before:
-            before, now = now, self.until(1, 0)
-        return now
+        """How many jobs wait behind the one that the writer holds: it has taken that one when the number stays, over
+        more rounds than a thread that could run is kept waiting on a busy machine."""
+        waiting, same = self.until(1, 0), 0
+        while same < 30:
+            before, waiting = waiting, self.until(1, 0)
+            same = same + 1 if waiting == before else 0
+        return waiting
 
     def held(self, *acts):
         """Has the acts, each a request, come into one transaction in this order; their results."""

