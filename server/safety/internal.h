@@ -275,6 +275,14 @@ bool own_replaces(const struct own *o, const char *name);
  * safety_open; err is left alone when memory is out. Whatever comes of it is safety_close's. */
 int safety_read(struct safety *s, const struct safety_config *config, char *err, size_t cap);
 
+/* Index of a language, added when it is not there and add is set; -1: none, or no room. */
+int language_index(struct safety *s, struct span language, bool add);
+int language_find(const struct safety *s, struct span language);
+
+/* Adds a pattern; what is wrong with it in *why. */
+int pattern_add(struct safety *s, struct span line, struct pattern like, const char **why);
+void *grow(void **items, size_t *cap, size_t count, size_t size); /* room for one more, or NULL */
+
 /* --- what was read, in the program (image.c) --- */
 
 /* The lists built in, as the build wrote them (image_data.c). */
@@ -286,14 +294,6 @@ bool image_is_current(struct span image);
 int image_open(struct safety *s, struct span image);
 /* s has no file of an operator's in it. False: errno says why. */
 bool image_write(const struct safety *s, FILE *f);
-
-/* Index of a language, added when it is not there and add is set; -1: none, or no room. */
-int language_index(struct safety *s, struct span language, bool add);
-int language_find(const struct safety *s, struct span language);
-
-/* Adds a pattern; what is wrong with it in *why. */
-int pattern_add(struct safety *s, struct span line, struct pattern like, const char **why);
-void *grow(void **items, size_t *cap, size_t count, size_t size); /* room for one more, or NULL */
 
 /* --- findings (match.c, contact.c, number.c) --- */
 
