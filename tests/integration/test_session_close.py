@@ -219,7 +219,7 @@ class Framing(Case):
             self.assertEqual((got, reason.split(" ")[0]), (code, word))
             # After its close frame the server ends the connection by itself, once we answer.
             ws.send(8, code.to_bytes(2, "big"))
-            self.assertEqual(ws.s.recv(10), b"")
+            self.assertEqual(read_all(ws.s), b"")
 
     def test_1002(self):
         cases = {
@@ -288,7 +288,7 @@ class Framing(Case):
         with RawWs(self.server, self.path) as ws:
             ws.send(8, b"\x03\xe8bye")
             self.assertEqual(ws.close_frame()[0], 1000)
-            self.assertEqual(ws.s.recv(10), b"")
+            self.assertEqual(read_all(ws.s), b"")
 
     def test_bytes_behind_the_head(self):
         """Frames that arrive in one segment with the upgrade are not lost."""
