@@ -178,8 +178,14 @@ class Offline(unittest.TestCase):
         master, slave = pty.openpty()
         done = subprocess.run([CTL, "--data", self.data, "device", "list"], stdout=slave, timeout=PATIENCE, env=ENV | {"NO_COLOR": "1"})
         os.close(slave)
-        shown = os.read(master, 4096).decode().replace("\r", "").splitlines()
+        shown = b""
+        try:
+            while piece := os.read(master, 4096):
+                shown += piece
+        except OSError:  # at its end
+            pass
         os.close(master)
+        shown = shown.decode().replace("\r", "").splitlines()
         self.assertEqual(done.returncode, 0)
         self.assertRegex(shown[0], r"^DEVICE {14}ENABLED  CHILD")
         self.assertRegex(shown[1], r"^a-rather-long-name  yes      -")

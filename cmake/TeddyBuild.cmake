@@ -82,14 +82,14 @@ function(teddy_test name)
   target_link_libraries(${name} PRIVATE teddy_flags ${A_DEPS} cmocka)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
   teddy_schedule(${name})
 endfunction()
 
 # teddy_script_test(NAME FILE [ARGUMENT …]): a test in Python. TEST_SANITIZE tells it to take fewer rounds.
 function(teddy_script_test name)
   add_test(NAME ${name} COMMAND /usr/bin/python3 ${ARGN})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 ENVIRONMENT
     "TEST_BUILD=${CMAKE_BINARY_DIR};TEST_SOURCE=${CMAKE_SOURCE_DIR};TEST_SANITIZE=${TEDDY_SANITIZE};PYTHONDONTWRITEBYTECODE=1")
   teddy_schedule(${name})
 endfunction()

@@ -26,7 +26,7 @@ check("the glance shows a toy that comes online, as it happens", async (t) => {
     await chart.getByRole("cell", {name: "1", exact: true}).first().waitFor();
     await toy.stop();
     await online.filter({hasText: /^0$/}).waitFor();
-    page.expected.push(/ERR_CONNECTION_REFUSED/); // the server goes before the page
+    await page.context().close(); // before its server goes: what breaks off then is no fault of the page
 });
 
 check("devices are searched, filtered and paged", async (t) => {

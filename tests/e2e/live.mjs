@@ -57,7 +57,7 @@ check("a page says that it is old while the server does not answer, and goes on 
     await isLive(page);
     await announced(page, "This page is live again.");
     assert.ok(await stale.isHidden());
-    page.expected.push(/ERR_CONNECTION_REFUSED/); // the server goes before the page
+    await page.context().close(); // before its server goes: what breaks off then is no fault of the page
 });
 
 check("a number that not each report has is told as it was last; an address that is none says so", async (t) => {

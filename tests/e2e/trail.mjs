@@ -31,5 +31,5 @@ check("the trail is filtered, verified, and a fault in it is named", async (t) =
     execFileSync("/usr/bin/python3", ["-c", change, path.join(server.data, "teddy.db")]);
     await page.getByRole("button", {name: "Verify the trail"}).click();
     await page.getByRole("alert").filter({hasText: "Not intact: event 3."}).waitFor();
-    page.expected.push(/ERR_CONNECTION_REFUSED/); // the server goes before the page
+    await page.context().close(); // before its server goes: what breaks off then is no fault of the page
 });

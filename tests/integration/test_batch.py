@@ -393,11 +393,12 @@ class WholeOrNotAtAll(Batches):
 
     def left(self, out=None, count=30):
         """What a run leaves that is killed once its request is under way: (manifest, the request)."""
-        out, held = out or self.out, []
+        out, held, begun = out or self.out, [], threading.Event()
         between = Between(tempfile.mkdtemp(dir=self.folder), self.server)
 
         def answer(method, path, body):
             if method == "POST":
+                begun.wait()
                 process.kill()
                 process.wait()
                 return held.append((method, path, body))
@@ -405,6 +406,7 @@ class WholeOrNotAtAll(Batches):
 
         between.answer = answer
         with subprocess.Popen([program("teddyctl"), "--data", between.data, *self.command(count, out)], env=env()) as process:
+            begun.set()
             process.wait(4 * PATIENCE)
         between.close()
         self.assertEqual(len(held), 1)

@@ -600,7 +600,7 @@ class Events(Console):
 class Crowd(harness.Case):
     """Strangers who hold connections open to the console."""
 
-    CONFIG = {"admin_listen": "0", "connections_max": 16}
+    CONFIG = {"admin_listen": "0", "connections_max": 16, "handshake_timeout_ms": 60000}
     MAX = 16 + 1 + 16 + 48
 
     def test_connections_are_bounded(self):

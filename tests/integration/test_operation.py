@@ -475,7 +475,7 @@ class Drain(unittest.TestCase):
 
 
 class Connections(Case):
-    CONFIG = {"connections_max": 16}
+    CONFIG = {"connections_max": 16, "head_timeout_ms": 60000}
 
     def test_far_over_the_limit_they_are_closed_at_once(self):
         held, refused = [], 0

@@ -9,7 +9,7 @@ import time
 
 import websockets
 
-from harness import PATIENCE, Case, RawWs, Server, closed, hello, main, receive, status_of
+from harness import CLAIM, PATIENCE, Case, RawWs, Server, closed, hello, main, read_all, receive, status_of
 
 
 class Policy(Case):
@@ -219,7 +219,7 @@ class Framing(Case):
             self.assertEqual((got, reason.split(" ")[0]), (code, word))
             # After its close frame the server ends the connection by itself, once we answer.
             ws.send(8, code.to_bytes(2, "big"))
-            self.assertEqual(ws.s.recv(10), b"")
+            self.assertEqual(read_all(ws.s), b"")
 
     def test_1002(self):
         cases = {
@@ -288,7 +288,7 @@ class Framing(Case):
         with RawWs(self.server, self.path) as ws:
             ws.send(8, b"\x03\xe8bye")
             self.assertEqual(ws.close_frame()[0], 1000)
-            self.assertEqual(ws.s.recv(10), b"")
+            self.assertEqual(read_all(ws.s), b"")
 
     def test_bytes_behind_the_head(self):
         """Frames that arrive in one segment with the upgrade are not lost."""
@@ -351,19 +351,24 @@ class Drain(Case):
             server.close()
 
     async def test_who_still_comes_is_told_too(self):
-        server = Server(retry_min_ms=2000, retry_max_ms=3000)
+        patient = {"body_timeout_ms": 60000, "drain_timeout_ms": 60000}
+        server = Server(retry_min_ms=2000, retry_max_ms=3000, loops=1, **patient)  # one loop reads in the order in which we send
         try:
-            slow, late = server.add(), server.add()
-            access = late.claim()["access"]
-            with RawWs(server, f"/ws/esp32/{slow.device_id}?token={slow.claim()['access']}") as lingering:
+            slow, late, claiming = server.add(), server.add(), server.add()
+            access, claim = late.claim()["access"], json.dumps(claiming.body()).encode()
+            with server.raw() as begun, RawWs(server, f"/ws/esp32/{slow.device_id}?token={slow.claim()['access']}") as lingering:
+                begun.sendall((f"POST {CLAIM} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                               f"Content-Length: {len(claim)}\r\n\r\n").encode() + claim[:-1])
                 lingering.text("hello")
                 lingering.receive()
                 await asyncio.to_thread(server.ctl, "drain")
-                self.assertEqual(lingering.close_frame()[0], 1001)  # and does not answer it: the drain goes on
+                self.assertEqual(lingering.close_frame()[0], 1001)  # and does not answer it, while the claim keeps the drain going
                 reason = await self.refused(late.connect(access), 1001, "going_away")
                 self.assertTrue(2000 <= self.retry_ms(reason) <= 3000)
                 self.problem(await asyncio.to_thread(server.get, "/readyz"), 503, "draining")
                 self.assertEqual((await asyncio.to_thread(server.get, "/healthz")).status_code, 200)
+                begun.sendall(claim[-1:])
+                self.assertEqual(status_of(read_all(begun)), 200)
             self.assertEqual(await asyncio.to_thread(server.process.wait, PATIENCE), 0)
         finally:
             server.close()
@@ -389,7 +394,7 @@ class Drain(Case):
 
 
 class Overload(Case):
-    CONFIG = {"connections_max": 16}
+    CONFIG = {"connections_max": 16, "head_timeout_ms": 60000}
 
     async def test_1013(self):
         toy = self.server.add()

@@ -51,7 +51,7 @@ class Storm(unittest.TestCase):
             self.assertEqual((report["faults"]["restart"], restarts.count), (4, 4))
             for fault in LINKS:
                 self.assertGreater(report["faults"][fault], 20, fault)
-            self.assertGreater(report["reconnect_ms"]["count"], rounds(2 * toys, toys // 2))  # each server went away twice
+            self.assertGreater(report["reconnect_ms"]["count"], rounds(toys, toys // 2))  # each server went away twice; who was not there did not notice
             self.assertGreater(report["claims"], toys)
             self.assertGreater(report["refreshes"], 0)
             self.assertGreater(report["resumed"], toys // 3)
@@ -246,7 +246,7 @@ class Revoked(unittest.TestCase):
     def test_by_a_claim_that_it_had_given_up(self):
         network = Late(self.server)
         self.addCleanup(network.close)
-        self.assertEqual(self.lost(["--step-timeout-ms", "1000"], network.url, network.deliver), (1, 0))
+        self.assertEqual(self.lost(["--step-timeout-ms", "3000"], network.url, network.deliver), (1, 0))
 
     def test_by_others(self):
         self.assertEqual(self.lost([], self.server.url, lambda: self.server.ctl("token", "revoke", "sim-000001")), (0, 1))
