@@ -42,7 +42,8 @@ static int teardown(void **state)
 struct work {
     struct claim claim;
     enum claim_policy policy;
-    struct device_row device;
+    bool unwelcome; /* the limit says no */
+    unsigned asked;
     struct family_row family;
     struct jwt token;
     uint8_t sid[STORE_JTI_LEN], jti[STORE_JTI_LEN];
@@ -77,20 +78,21 @@ static struct claim signed_claim(const char *child, const char *nonce, bool deco
 static int run_check(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    int err = claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
-    return err == TEDDY_OK && w->verdict == VERDICT_OK
-               ? claim_replayed(tx, &w->claim, &w->device, &w->verdict)
-               : err;
+    return claim_check(tx, &w->claim, w->policy, &w->verdict);
+}
+
+static bool admit(void *arg)
+{
+    struct work *w = arg;
+    w->asked++;
+    return !w->unwelcome;
 }
 
 static int run_commit(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    w->verdict = VERDICT_OK;
-    int err = claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
-    if (err != TEDDY_OK || w->verdict != VERDICT_OK)
-        return err;
-    return claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict);
+    w->asked = 0;
+    return claim_commit(tx, &w->claim, w->policy, &w->family, NOW, admit, w, &w->verdict);
 }
 
 static enum verdict check(struct work *w)
@@ -335,6 +337,72 @@ static void test_binding(void **state)
     assert_int_equal(claim(&w), VERDICT_OK);
 }
 
+static enum verdict try_commit(struct work *w)
+{
+    w->verdict = (enum verdict)99;
+    assert_int_equal(family_new(&policy, w->claim.device_id, w->claim.child_id, NOW, &w->family),
+                     TEDDY_OK);
+    assert_int_equal(in_write(store, run_commit, w), TEDDY_OK);
+    return w->verdict;
+}
+
+/* The writer's job alone, without a check before it. */
+static void test_commit_checks_it_all(void **state)
+{
+    (void)state;
+    struct work w = {.claim = signed_claim(CHILD, "nonce-0001", false)}, other;
+    struct family_row in_force = {0};
+    for (int bound = 0; bound < 2; bound++) {
+        w.claim = signed_claim(CHILD, bound ? "nonce-0002" : "nonce-0001", false);
+        w.claim.mac[0] ^= 1;
+        assert_int_equal(try_commit(&w), VERDICT_INVALID_SIGNATURE);
+        w.claim.mac[0] ^= 1;
+        set_enabled(false);
+        assert_int_equal(try_commit(&w), VERDICT_DEVICE_DISABLED);
+        assert_int_equal(w.asked, 0);
+        set_enabled(true);
+        w.unwelcome = true;
+        assert_int_equal(try_commit(&w), VERDICT_OK); /* and yet: */
+        assert_int_equal(in_read(store, run_get_family, &w.family), TEDDY_OK);
+        assert_true(w.family.revoked);
+        w.unwelcome = false;
+        assert_int_equal(commit(&w), VERDICT_OK);
+        assert_int_equal(w.asked, 1);
+        in_force = w.family;
+        w.unwelcome = true;
+        assert_int_equal(try_commit(&w), VERDICT_NONCE_REPLAYED);
+        w.unwelcome = false;
+    }
+    other = (struct work){.claim = signed_claim("child456", "nonce-0003", false)};
+    assert_int_equal(try_commit(&other), VERDICT_RELEASE_REQUIRED);
+    snprintf(other.claim.device_id, sizeof other.claim.device_id, "Teddy-ESP32-0002");
+    assert_int_equal(try_commit(&other), VERDICT_DEVICE_NOT_FOUND);
+    assert_int_equal(in_read(store, run_get_family, &in_force), TEDDY_OK);
+    assert_false(in_force.revoked);
+    other =
+        (struct work){.policy = CLAIM_ALLOW, .claim = signed_claim("child456", "nonce-4", false)};
+    assert_int_equal(commit(&other), VERDICT_OK);
+    struct device_row d;
+    assert_int_equal(in_read(store, run_get_device, &d), TEDDY_OK);
+    assert_string_equal(d.child_id, "child456");
+}
+
+/* The newest stand in the device's row, and when it is full they move. */
+static void test_every_nonce_stays_taken(void **state)
+{
+    (void)state;
+    enum { CLAIMS = 30 };
+    struct work w = {0};
+    char nonce[24];
+    for (int round = 0; round < 2; round++)
+        for (int n = 0; n < CLAIMS; n++) {
+            snprintf(nonce, sizeof nonce, "nonce-of-a-claim-%02d", n);
+            w.claim = signed_claim(CHILD, nonce, false);
+            assert_int_equal(commit(&w), round == 0 ? VERDICT_OK : VERDICT_NONCE_REPLAYED);
+            assert_int_equal(w.asked, 1);
+        }
+}
+
 static void test_new_secret_clears_replays(void **state)
 {
     (void)state;
@@ -542,6 +610,8 @@ int main(void)
         T(test_replay_of_the_mac),
         T(test_two_claims_at_once),
         T(test_binding),
+        T(test_commit_checks_it_all),
+        T(test_every_nonce_stays_taken),
         T(test_new_secret_clears_replays),
         T(test_rotation_and_the_lost_answer),
         T(test_grace_survives_a_clock_set_back),
