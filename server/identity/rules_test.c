@@ -108,7 +108,7 @@ static enum verdict commit(struct work *w)
     assert_int_equal(family_new(&policy, w->claim.device_id, w->claim.child_id, NOW, &w->family),
                      TEDDY_OK);
     int err = in_write(store, run_commit, w);
-    assert_int_equal(err, w->verdict == VERDICT_OK ? TEDDY_OK : TEDDY_EDUP);
+    assert_true(err == TEDDY_OK || (err == TEDDY_EDUP && w->verdict == VERDICT_NONCE_REPLAYED));
     return w->verdict;
 }
 
@@ -229,7 +229,7 @@ static void test_order(void **state)
     w.claim.mac[0] ^= 1;
     assert_int_equal(check(&w), VERDICT_INVALID_SIGNATURE);
     snprintf(w.claim.device_id, sizeof w.claim.device_id, "Teddy-ESP32-0002");
-    assert_int_equal(check(&w), VERDICT_DEVICE_NOT_FOUND);
+    assert_true(check(&w) == VERDICT_DEVICE_NOT_FOUND && commit(&w) == VERDICT_DEVICE_NOT_FOUND);
     set_enabled(true);
     w.claim = signed_claim("child456", "nonce-0001", false);
     assert_int_equal(check(&w), VERDICT_RELEASE_REQUIRED); /* before the replay */
@@ -337,70 +337,45 @@ static void test_binding(void **state)
     assert_int_equal(claim(&w), VERDICT_OK);
 }
 
-static enum verdict try_commit(struct work *w)
-{
-    w->verdict = (enum verdict)99;
-    assert_int_equal(family_new(&policy, w->claim.device_id, w->claim.child_id, NOW, &w->family),
-                     TEDDY_OK);
-    assert_int_equal(in_write(store, run_commit, w), TEDDY_OK);
-    return w->verdict;
-}
-
-/* The writer's job alone, without a check before it. */
+/* The writer's job, without a check before it, of a toy that is new and of one that is bound. */
 static void test_commit_checks_it_all(void **state)
 {
     (void)state;
-    struct work w = {.claim = signed_claim(CHILD, "nonce-0001", false)}, other;
-    struct family_row in_force = {0};
+    struct work w = {0}, other = {.claim = signed_claim("child456", "nonce-0003", false)};
     for (int bound = 0; bound < 2; bound++) {
         w.claim = signed_claim(CHILD, bound ? "nonce-0002" : "nonce-0001", false);
         w.claim.mac[0] ^= 1;
-        assert_int_equal(try_commit(&w), VERDICT_INVALID_SIGNATURE);
+        assert_int_equal(commit(&w), VERDICT_INVALID_SIGNATURE);
         w.claim.mac[0] ^= 1;
         set_enabled(false);
-        assert_int_equal(try_commit(&w), VERDICT_DEVICE_DISABLED);
+        assert_int_equal(commit(&w), VERDICT_DEVICE_DISABLED);
         assert_int_equal(w.asked, 0);
         set_enabled(true);
         w.unwelcome = true;
-        assert_int_equal(try_commit(&w), VERDICT_OK); /* and yet: */
+        assert_int_equal(commit(&w), VERDICT_OK); /* and yet: */
         assert_int_equal(in_read(store, run_get_family, &w.family), TEDDY_OK);
         assert_true(w.family.revoked);
         w.unwelcome = false;
         assert_int_equal(commit(&w), VERDICT_OK);
-        assert_int_equal(w.asked, 1);
-        in_force = w.family;
-        w.unwelcome = true;
-        assert_int_equal(try_commit(&w), VERDICT_NONCE_REPLAYED);
-        w.unwelcome = false;
     }
-    other = (struct work){.claim = signed_claim("child456", "nonce-0003", false)};
-    assert_int_equal(try_commit(&other), VERDICT_RELEASE_REQUIRED);
-    snprintf(other.claim.device_id, sizeof other.claim.device_id, "Teddy-ESP32-0002");
-    assert_int_equal(try_commit(&other), VERDICT_DEVICE_NOT_FOUND);
-    assert_int_equal(in_read(store, run_get_family, &in_force), TEDDY_OK);
-    assert_false(in_force.revoked);
-    other =
-        (struct work){.policy = CLAIM_ALLOW, .claim = signed_claim("child456", "nonce-4", false)};
-    assert_int_equal(commit(&other), VERDICT_OK);
-    struct device_row d;
-    assert_int_equal(in_read(store, run_get_device, &d), TEDDY_OK);
-    assert_string_equal(d.child_id, "child456");
+    assert_int_equal(commit(&other), VERDICT_RELEASE_REQUIRED);
+    assert_int_equal(in_read(store, run_get_family, &w.family), TEDDY_OK);
+    assert_false(w.family.revoked);
+    w.unwelcome = true;
+    assert_int_equal(commit(&w), VERDICT_NONCE_REPLAYED);
 }
 
-/* The newest stand in the device's row, and when it is full they move. */
 static void test_every_nonce_stays_taken(void **state)
 {
     (void)state;
-    enum { CLAIMS = 30 };
     struct work w = {0};
-    char nonce[24];
-    for (int round = 0; round < 2; round++)
-        for (int n = 0; n < CLAIMS; n++) {
-            snprintf(nonce, sizeof nonce, "nonce-of-a-claim-%02d", n);
-            w.claim = signed_claim(CHILD, nonce, false);
-            assert_int_equal(commit(&w), round == 0 ? VERDICT_OK : VERDICT_NONCE_REPLAYED);
-            assert_int_equal(w.asked, 1);
-        }
+    for (int n = 0; n < 60; n++) {
+        char nonce[24];
+        snprintf(nonce, sizeof nonce, "nonce-of-a-claim-%02d", n % 30);
+        w.claim = signed_claim(CHILD, nonce, false);
+        assert_int_equal(commit(&w), n < 30 ? VERDICT_OK : VERDICT_NONCE_REPLAYED);
+        assert_int_equal(w.asked, 1);
+    }
 }
 
 static void test_new_secret_clears_replays(void **state)
