@@ -381,9 +381,9 @@ def _limit(bench, series, group):
 
 
 GROUP_MAX = 512  # of the daemon's writer
-# Connections: half of them wait in a group while the others are parsed. With more, 20,000 a second take longer than the
-# 40 ms for which an acknowledgement waits for its answer, and each request costs a packet more.
-CLAIMERS = 768
+# Connections: half of them wait in a group while the others are parsed. An answer that takes more than 40 ms costs a
+# packet more, as an acknowledgement waits no longer for it: with 640 that is below 16,000 claims a second.
+CLAIMERS = 640
 
 
 @contextlib.contextmanager

@@ -116,6 +116,7 @@ static void tell(const struct statements *s, int64_t device, int64_t now)
     sqlite3_bind_text(s->audit, 3, id, len, SQLITE_STATIC);
     sqlite3_bind_blob(s->audit, 4, fresh, ID, SQLITE_STATIC);
     sqlite3_bind_blob(s->audit, 5, fresh + ID, MAC, SQLITE_STATIC);
+    sqlite3_bind_int64(s->audit, 6, (int64_t)(draw() % (uint64_t)events)); /* the one before */
     run(s->audit);
 }
 
@@ -134,6 +135,7 @@ static void claim(const struct statements *s, int64_t device, int64_t now)
         sqlite3_bind_blob(s->bind, 3 + i, fresh + (size_t)i * ID, ID, SQLITE_STATIC);
     sqlite3_bind_int64(s->bind, 6, now + TTL_S);
     sqlite3_bind_blob(s->bind, 7, entries, 1 + recent[device] * ENTRY, SQLITE_STATIC);
+    sqlite3_bind_int64(s->bind, 8, events + 1);
     run(s->bind);
     tell(s, device, now);
 }
@@ -168,9 +170,10 @@ static struct statements begin_with(const char *path)
         prepare("UPDATE device SET firmware_version = '',"
                 " client_timestamp = '', claimed_s = ?2, seen_s = ?2, sid = ?3, access_jti = ?4,"
                 " refresh_jti = ?5, iat_s = ?2, access_exp_s = ?6, refresh_exp_s = ?6,"
-                " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?7 WHERE row = ?1"),
-        prepare("INSERT INTO audit (n, at_ms, event, device_id, child, actor, detail, hash)"
-                " VALUES (?1, ?2, 'claim.accepted', ?3, ?4, 'toy', '', ?5)"),
+                " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?7, event = ?8"
+                " WHERE row = ?1"),
+        prepare("INSERT INTO audit (n, at_ms, event, device_id, child, actor, detail, hash,"
+                " prev) VALUES (?1, ?2, 'claim.accepted', ?3, ?4, 'toy', '', ?5, ?6)"),
         prepare("COMMIT")};
 }
 

@@ -125,27 +125,22 @@ static void answer(struct loop *loop, struct loop_task *task)
 }
 
 /* Only an authentic claim counts against its device. Once, however often the job is run. */
-static bool within_limit(struct claim_job *j)
+static bool within_limit(void *job)
 {
+    struct claim_job *j = job;
     if (!j->counted)
         j->counted = ratelimit_take(j->app->limits.of[LIMITS_CLAIMS], j->claim.device_id,
                                     strlen(j->claim.device_id), j->now_ms, &j->retry_after_s);
+    j->limited = !j->counted;
     return j->counted;
 }
 
 static int run_claim(struct store_tx *tx, struct store_job *job)
 {
     struct claim_job *j = JOB_OF(job, job);
-    struct device_row device; /* here, not in the job: many of those wait at once */
-    j->verdict = VERDICT_OK;
     j->limited = false;
-    int err = claim_check(tx, &j->claim, j->app->claim_policy, &device, &j->verdict);
-    if (err != TEDDY_OK || j->verdict != VERDICT_OK)
-        return err;
-    j->limited = !within_limit(j);
-    if (j->limited)
-        return claim_replayed(tx, &j->claim, &device, &j->verdict);
-    err = claim_commit(tx, &j->claim, &device, &j->family, j->now_s, &j->verdict);
+    int err = claim_commit(tx, &j->claim, j->app->claim_policy, &j->family, j->now_s, within_limit,
+                           j, &j->verdict);
     if (j->verdict == VERDICT_NONCE_REPLAYED)
         refund(j); /* before the next job: a flood of replays uses nothing up */
     return err;
@@ -155,12 +150,7 @@ static int run_claim(struct store_tx *tx, struct store_job *job)
 static int run_vet(struct store_tx *tx, struct store_job *job)
 {
     struct claim_job *j = JOB_OF(job, job);
-    struct device_row device;
-    j->verdict = VERDICT_OK;
-    int err = claim_check(tx, &j->claim, j->app->claim_policy, &device, &j->verdict);
-    if (err != TEDDY_OK || j->verdict != VERDICT_OK)
-        return err;
-    return claim_replayed(tx, &j->claim, &device, &j->verdict);
+    return claim_check(tx, &j->claim, j->app->claim_policy, &j->verdict);
 }
 
 static int commit(struct claim_job *j)

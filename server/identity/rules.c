@@ -35,18 +35,13 @@ static enum verdict policy_check(const struct claim *c, enum claim_policy policy
     return VERDICT_OK;
 }
 
-int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
-                struct device_row *device, enum verdict *verdict)
+/* Checks 4 and 5. */
+static int row_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                     const struct device_row *device, enum verdict *verdict)
 {
     uint8_t secret[LIMIT_SECRET_LEN];
     bool valid = false;
-    int err = store_device_get(tx, claim->device_id, device);
-    if (err == TEDDY_ENOTFOUND) {
-        *verdict = VERDICT_DEVICE_NOT_FOUND;
-        return TEDDY_OK;
-    }
-    if (err == TEDDY_OK)
-        err = store_device_unseal(tx, device, secret);
+    int err = store_device_unseal(tx, device, secret);
     if (err == TEDDY_OK)
         err = signature_check(claim, secret, &valid);
     wipe(secret, sizeof secret);
@@ -56,8 +51,8 @@ int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_polic
     return TEDDY_OK;
 }
 
-int claim_replayed(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
-                   enum verdict *verdict)
+static int replayed(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
+                    enum verdict *verdict)
 {
     bool seen = false;
     int err = store_claim_seen(tx, device, claim->nonce, claim->mac, &seen);
@@ -66,16 +61,47 @@ int claim_replayed(struct store_tx *tx, const struct claim *claim, const struct 
     return err;
 }
 
-int claim_commit(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
-                 const struct family_row *family, uint64_t now_s, enum verdict *verdict)
+int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                enum verdict *verdict)
 {
-    int err = store_claim_add(tx, device,
-                              &(struct claim_row){.nonce = claim->nonce,
-                                                  .mac = claim->mac,
-                                                  .family = family,
-                                                  .firmware = claim->firmware_version,
-                                                  .timestamp = claim->timestamp,
-                                                  .now_s = now_s});
+    struct device_row device;
+    int err = store_device_get(tx, claim->device_id, &device);
+    *verdict = VERDICT_OK;
+    if (err == TEDDY_ENOTFOUND) {
+        *verdict = VERDICT_DEVICE_NOT_FOUND;
+        return TEDDY_OK;
+    }
+    if (err == TEDDY_OK)
+        err = row_check(tx, claim, policy, &device, verdict);
+    return err == TEDDY_OK && *verdict == VERDICT_OK ? replayed(tx, claim, &device, verdict) : err;
+}
+
+/* What the store asks about a device's row. */
+struct judging {
+    struct store_tx *tx;
+    const struct claim *claim;
+    enum claim_policy policy;
+    bool (*admit)(void *arg);
+    void *arg;
+    bool admitted;
+    enum verdict verdict;
+    int err;
+};
+
+static bool judge(void *arg, const struct device_row *device)
+{
+    struct judging *g = arg;
+    g->err = row_check(g->tx, g->claim, g->policy, device, &g->verdict);
+    g->admitted = g->err == TEDDY_OK && g->verdict == VERDICT_OK && g->admit(g->arg);
+    return g->admitted;
+}
+
+/* An accepted claim is in the store; or what was not to be written with one statement is written
+ * now. */
+static int complete(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
+                    const struct claim_row *row, bool written, enum verdict *verdict)
+{
+    int err = written ? TEDDY_OK : store_claim_add(tx, device, row);
     if (err == TEDDY_EDUP) {
         *verdict = VERDICT_NONCE_REPLAYED;
         return err;
@@ -88,6 +114,31 @@ int claim_commit(struct store_tx *tx, const struct claim *claim, const struct de
                                                   .child_id = claim->child_id,
                                                   .actor = "toy"});
     return err == TEDDY_OK ? TEDDY_OK : TEDDY_ESTORE;
+}
+
+int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                 const struct family_row *family, uint64_t now_s, bool (*admit)(void *arg),
+                 void *arg, enum verdict *verdict)
+{
+    const struct claim_row row = {.nonce = claim->nonce,
+                                  .mac = claim->mac,
+                                  .family = family,
+                                  .firmware = claim->firmware_version,
+                                  .timestamp = claim->timestamp,
+                                  .now_s = now_s};
+    struct judging g = {tx, claim, policy, admit, arg, false, VERDICT_DEVICE_NOT_FOUND, TEDDY_OK};
+    struct device_row device;
+    bool written = false;
+    int err = store_claim_take(tx, claim->device_id, &row, judge, &g, &device, &written);
+    if (err == TEDDY_OK)
+        err = g.err;
+    *verdict = g.verdict;
+    if (err == TEDDY_ENOTFOUND)
+        return TEDDY_OK;
+    if (err != TEDDY_OK || g.verdict != VERDICT_OK)
+        return err;
+    return g.admitted ? complete(tx, claim, &device, &row, written, verdict)
+                      : replayed(tx, claim, &device, verdict);
 }
 
 /* The family a token names, and whether it may be used at all: *verdict OK goes on to which token

@@ -23,19 +23,16 @@ enum verdict {
 
 enum claim_policy { CLAIM_REQUIRE_RELEASE, CLAIM_ALLOW };
 
-/* Checks 3 to 5, reading only; *device is the row found. Returns TEDDY_OK with
- * *verdict, or TEDDY_ESTORE. */
+/* Checks 3 to 6, reading only. Returns TEDDY_OK with *verdict, or TEDDY_ESTORE. */
 int claim_check(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
-                struct device_row *device, enum verdict *verdict);
-/* Check 6, reading only, for a claim that will not be written: claim_commit finds a replay itself.
- */
-int claim_replayed(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
-                   enum verdict *verdict);
-/* Checks 6 and 8, in the transaction in which claim_check filled device in: writes nonce, MAC,
- * binding and family, which supersedes the older one. family comes from family_new. TEDDY_EDUP with
- * a verdict: the job has to be undone. */
-int claim_commit(struct store_tx *tx, const struct claim *claim, const struct device_row *device,
-                 const struct family_row *family, uint64_t now_s, enum verdict *verdict);
+                enum verdict *verdict);
+/* Checks 3 to 6 and 8, in a write job: writes nonce, MAC, binding and family, which supersedes the
+ * older one. family comes from family_new. admit() is asked once, for a claim that passed 3 to 5;
+ * when it says no, nothing is written, and *verdict is that of 6. TEDDY_EDUP with a verdict: the
+ * job has to be undone. */
+int claim_commit(struct store_tx *tx, const struct claim *claim, enum claim_policy policy,
+                 const struct family_row *family, uint64_t now_s, bool (*admit)(void *arg),
+                 void *arg, enum verdict *verdict);
 
 /* How long a spent refresh token may get its successor again. */
 #define REFRESH_GRACE_S 600

@@ -42,7 +42,8 @@ static int teardown(void **state)
 struct work {
     struct claim claim;
     enum claim_policy policy;
-    struct device_row device;
+    bool unwelcome; /* the limit says no */
+    unsigned asked;
     struct family_row family;
     struct jwt token;
     uint8_t sid[STORE_JTI_LEN], jti[STORE_JTI_LEN];
@@ -77,20 +78,21 @@ static struct claim signed_claim(const char *child, const char *nonce, bool deco
 static int run_check(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    int err = claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
-    return err == TEDDY_OK && w->verdict == VERDICT_OK
-               ? claim_replayed(tx, &w->claim, &w->device, &w->verdict)
-               : err;
+    return claim_check(tx, &w->claim, w->policy, &w->verdict);
+}
+
+static bool admit(void *arg)
+{
+    struct work *w = arg;
+    w->asked++;
+    return !w->unwelcome;
 }
 
 static int run_commit(struct store_tx *tx, void *arg)
 {
     struct work *w = arg;
-    w->verdict = VERDICT_OK;
-    int err = claim_check(tx, &w->claim, w->policy, &w->device, &w->verdict);
-    if (err != TEDDY_OK || w->verdict != VERDICT_OK)
-        return err;
-    return claim_commit(tx, &w->claim, &w->device, &w->family, NOW, &w->verdict);
+    w->asked = 0;
+    return claim_commit(tx, &w->claim, w->policy, &w->family, NOW, admit, w, &w->verdict);
 }
 
 static enum verdict check(struct work *w)
@@ -106,7 +108,7 @@ static enum verdict commit(struct work *w)
     assert_int_equal(family_new(&policy, w->claim.device_id, w->claim.child_id, NOW, &w->family),
                      TEDDY_OK);
     int err = in_write(store, run_commit, w);
-    assert_int_equal(err, w->verdict == VERDICT_OK ? TEDDY_OK : TEDDY_EDUP);
+    assert_true(err == TEDDY_OK || (err == TEDDY_EDUP && w->verdict == VERDICT_NONCE_REPLAYED));
     return w->verdict;
 }
 
@@ -227,7 +229,7 @@ static void test_order(void **state)
     w.claim.mac[0] ^= 1;
     assert_int_equal(check(&w), VERDICT_INVALID_SIGNATURE);
     snprintf(w.claim.device_id, sizeof w.claim.device_id, "Teddy-ESP32-0002");
-    assert_int_equal(check(&w), VERDICT_DEVICE_NOT_FOUND);
+    assert_true(check(&w) == VERDICT_DEVICE_NOT_FOUND && commit(&w) == VERDICT_DEVICE_NOT_FOUND);
     set_enabled(true);
     w.claim = signed_claim("child456", "nonce-0001", false);
     assert_int_equal(check(&w), VERDICT_RELEASE_REQUIRED); /* before the replay */
@@ -333,6 +335,47 @@ static void test_binding(void **state)
     assert_int_equal(claim(&w), VERDICT_RELEASE_REQUIRED);
     assert_int_equal(in_write(store, run_release, NULL), TEDDY_OK);
     assert_int_equal(claim(&w), VERDICT_OK);
+}
+
+/* The writer's job, without a check before it, of a toy that is new and of one that is bound. */
+static void test_commit_checks_it_all(void **state)
+{
+    (void)state;
+    struct work w = {0}, other = {.claim = signed_claim("child456", "nonce-0003", false)};
+    for (int bound = 0; bound < 2; bound++) {
+        w.claim = signed_claim(CHILD, bound ? "nonce-0002" : "nonce-0001", false);
+        w.claim.mac[0] ^= 1;
+        assert_int_equal(commit(&w), VERDICT_INVALID_SIGNATURE);
+        w.claim.mac[0] ^= 1;
+        set_enabled(false);
+        assert_int_equal(commit(&w), VERDICT_DEVICE_DISABLED);
+        assert_int_equal(w.asked, 0);
+        set_enabled(true);
+        w.unwelcome = true;
+        assert_int_equal(commit(&w), VERDICT_OK); /* and yet: */
+        assert_int_equal(in_read(store, run_get_family, &w.family), TEDDY_OK);
+        assert_true(w.family.revoked);
+        w.unwelcome = false;
+        assert_int_equal(commit(&w), VERDICT_OK);
+    }
+    assert_int_equal(commit(&other), VERDICT_RELEASE_REQUIRED);
+    assert_int_equal(in_read(store, run_get_family, &w.family), TEDDY_OK);
+    assert_false(w.family.revoked);
+    w.unwelcome = true;
+    assert_int_equal(commit(&w), VERDICT_NONCE_REPLAYED);
+}
+
+static void test_every_nonce_stays_taken(void **state)
+{
+    (void)state;
+    struct work w = {0};
+    for (int n = 0; n < 60; n++) {
+        char nonce[24];
+        snprintf(nonce, sizeof nonce, "nonce-of-a-claim-%02d", n % 30);
+        w.claim = signed_claim(CHILD, nonce, false);
+        assert_int_equal(commit(&w), n < 30 ? VERDICT_OK : VERDICT_NONCE_REPLAYED);
+        assert_int_equal(w.asked, 1);
+    }
 }
 
 static void test_new_secret_clears_replays(void **state)
@@ -542,6 +585,8 @@ int main(void)
         T(test_replay_of_the_mac),
         T(test_two_claims_at_once),
         T(test_binding),
+        T(test_commit_checks_it_all),
+        T(test_every_nonce_stays_taken),
         T(test_new_secret_clears_replays),
         T(test_rotation_and_the_lost_answer),
         T(test_grace_survives_a_clock_set_back),

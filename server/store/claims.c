@@ -42,6 +42,11 @@ static int next_entry(struct store_tx *tx, const struct claim_keys *k, size_t *a
     return TEDDY_OK;
 }
 
+static bool has_room(const struct claim_keys *k, const struct claim_row *c)
+{
+    return k->len + TIME_LEN + 1 + strlen(c->nonce) + LIMIT_MAC_LEN <= sizeof k->bytes;
+}
+
 static void put_entry(struct claim_keys *k, const struct claim_row *c)
 {
     uint32_t at_s = c->now_s < UINT32_MAX ? (uint32_t)c->now_s : UINT32_MAX;
@@ -133,12 +138,116 @@ int store_claim_add(struct store_tx *tx, const struct device_row *device, const 
     int err = store_claim_seen(tx, device, c->nonce, c->mac, &seen);
     if (err != TEDDY_OK || seen)
         return err != TEDDY_OK ? err : TEDDY_EDUP;
-    if (recent.len + TIME_LEN + 1 + strlen(c->nonce) + LIMIT_MAC_LEN > sizeof recent.bytes)
+    if (!has_room(&recent, c))
         err = move_recent(tx, device->row, &recent);
     if (err != TEDDY_OK)
         return err;
     put_entry(&recent, c);
     return device_bind(tx, device, c, &recent);
+}
+
+/* ---- Judged and recorded by one statement. Its functions have the row before it is written. ----
+ */
+
+struct claim_judged {
+    const struct claim_row *claim;
+    bool (*may)(void *arg, const struct device_row *device);
+    void *arg;
+    struct device_row *device;
+    struct claim_keys recent; /* with the claim's */
+    bool found;
+    int err;
+};
+
+static int value_copy(struct store_tx *tx, sqlite3_value *v, void *out, size_t least, size_t most,
+                      size_t *len)
+{
+    *len = (size_t)sqlite3_value_bytes(v);
+    if (*len < least || *len > most)
+        return tx_damaged(tx);
+    if (*len > 0)
+        memcpy(out, sqlite3_value_blob(v), *len);
+    return TEDDY_OK;
+}
+
+static int read_values(struct store_tx *tx, sqlite3_value **v, struct device_row *d)
+{
+    size_t len = 0;
+    d->row = sqlite3_value_int64(v[0]);
+    d->enabled = sqlite3_value_int(v[1]) != 0;
+    int64_t event = sqlite3_value_int64(v[5]);
+    d->event = event < 0 ? 0 : (uint64_t)event;
+    int err = value_copy(tx, v[2], d->child_id, 0, LIMIT_ID_LEN, &len);
+    if (err != TEDDY_OK)
+        return err;
+    d->child_id[len] = 0;
+    err = value_copy(tx, v[3], d->sealed, SEALED_LEN, SEALED_LEN, &len);
+    if (err != TEDDY_OK)
+        return err;
+    return value_copy(tx, v[4], d->recent.bytes, 0, STORE_RECENT_MAX, &d->recent.len);
+}
+
+static bool fits(struct store_tx *tx, struct claim_judged *j, sqlite3_value **row)
+{
+    const struct claim_row *c = j->claim;
+    bool seen = false;
+    j->found = true;
+    j->err = read_values(tx, row, j->device);
+    if (j->err != TEDDY_OK || !j->may(j->arg, j->device) || !has_room(&j->device->recent, c) ||
+        strcmp(j->device->child_id, c->family->child_id) != 0)
+        return false;
+    j->err = store_claim_seen(tx, j->device, c->nonce, c->mac, &seen);
+    if (j->err != TEDDY_OK || seen)
+        return false;
+    j->recent = j->device->recent;
+    put_entry(&j->recent, c);
+    return true;
+}
+
+static void sql_fits(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+    struct store_tx *tx = sqlite3_user_data(c);
+    (void)argc;
+    sqlite3_result_int(c, tx->judged != NULL && fits(tx, tx->judged, argv) ? 1 : 0);
+}
+
+static void sql_recent(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+    struct store_tx *tx = sqlite3_user_data(c);
+    const struct claim_keys *recent = &tx->judged->recent;
+    (void)argc;
+    (void)argv;
+    sqlite3_result_blob(c, recent->bytes, (int)recent->len, SQLITE_STATIC);
+}
+
+static int lend_functions(struct store_tx *tx)
+{
+    const int flags = SQLITE_UTF8 | SQLITE_DIRECTONLY;
+    if (tx->stmts[STMT_DEVICE_REBIND_IF] != NULL ||
+        (sqlite3_create_function_v2(tx->db, "claim_fits", 6, flags, tx, sql_fits, NULL, NULL,
+                                    NULL) == SQLITE_OK &&
+         sqlite3_create_function_v2(tx->db, "claim_recent", 0, flags, tx, sql_recent, NULL, NULL,
+                                    NULL) == SQLITE_OK))
+        return TEDDY_OK;
+    return tx_damaged(tx);
+}
+
+int store_claim_take(struct store_tx *tx, const char *device_id, const struct claim_row *c,
+                     bool (*may)(void *arg, const struct device_row *device), void *arg,
+                     struct device_row *device, bool *written)
+{
+    struct claim_judged j = {.claim = c, .may = may, .arg = arg, .device = device};
+    *written = false;
+    if (lend_functions(tx) != TEDDY_OK)
+        return TEDDY_ESTORE;
+    memcpy(device->device_id, device_id, strnlen(device_id, LIMIT_ID_LEN) + 1);
+    tx->judged = &j;
+    int err = device_rebind_if(tx, device_id, c);
+    tx->judged = NULL;
+    *written = err == TEDDY_OK;
+    if (err == TEDDY_ENOTFOUND && j.found)
+        return j.err;
+    return err;
 }
 
 int claim_keys_forget(struct store_tx *tx, int64_t device_row)

@@ -17,19 +17,29 @@ static void bind_pair(sqlite3_stmt *st, int at, const struct pair_row *pair)
 #define BOUND                                                                                      \
     " firmware_version = ?3, client_timestamp = ?4, claimed_s = ?5, seen_s = ?5, sid = ?6,"        \
     " access_jti = ?7, refresh_jti = ?8, iat_s = ?9, access_exp_s = ?10, refresh_exp_s = ?11,"     \
-    " presented = 0, spent_jti = NULL, spent_s = 0, recent = ?12, event = ?14 WHERE row = ?1"      \
-    " AND recent = ?13"
+    " presented = 0, spent_jti = NULL, spent_s = 0, event = ?12"
+
+static void bind_claim(sqlite3_stmt *st, const struct claim_row *c, uint64_t event)
+{
+    const struct family_row *f = c->family;
+    bind_text(st, 3, c->firmware);
+    bind_text(st, 4, c->timestamp);
+    bind_u64(st, 5, c->now_s);
+    bind_blob(st, 6, f->sid, STORE_JTI_LEN);
+    bind_pair(st, 7, &f->pair);
+    bind_u64(st, 12, event);
+}
 
 /* Naming a column among those to be set costs its indexes a page each, though nothing changes: the
  * child is left alone when it is the same. */
 int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,
                 const struct claim_keys *recent)
 {
-    const struct family_row *f = c->family;
+    const char *child_id = c->family->child_id;
     uint64_t event = 0;
     if (audit_next(tx, &event) != TEDDY_OK)
         return TEDDY_ESTORE;
-    bool same = strcmp(device->child_id, f->child_id) == 0;
+    bool same = strcmp(device->child_id, child_id) == 0;
     if (!same && device->child_id[0] != 0) {
         int err = downlink_clear_row(tx, device->row);
         if (err == TEDDY_OK)
@@ -37,19 +47,31 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
         if (err != TEDDY_OK)
             return err;
     }
-    sqlite3_stmt *st =
-        same ? tx_stmt(tx, STMT_DEVICE_REBIND, "UPDATE device SET" BOUND " AND child_id = ?2")
-             : tx_stmt(tx, STMT_DEVICE_BIND, "UPDATE device SET child_id = ?2," BOUND);
+    sqlite3_stmt *st = same ? tx_stmt(tx, STMT_DEVICE_REBIND,
+                                      "UPDATE device SET" BOUND ", recent = ?13 WHERE row = ?1"
+                                      " AND recent = ?14 AND child_id = ?2")
+                            : tx_stmt(tx, STMT_DEVICE_BIND,
+                                      "UPDATE device SET" BOUND ", recent = ?13, child_id = ?2"
+                                      " WHERE row = ?1 AND recent = ?14");
     bind_u64(st, 1, (uint64_t)device->row);
-    bind_text(st, 2, f->child_id);
-    bind_text(st, 3, c->firmware);
-    bind_text(st, 4, c->timestamp);
-    bind_u64(st, 5, c->now_s);
-    bind_blob(st, 6, f->sid, STORE_JTI_LEN);
-    bind_pair(st, 7, &f->pair);
-    bind_blob(st, 12, recent->bytes, recent->len);
-    bind_blob(st, 13, device->recent.bytes, device->recent.len);
-    bind_u64(st, 14, event);
+    bind_text(st, 2, child_id);
+    bind_claim(st, c, event);
+    bind_blob(st, 13, recent->bytes, recent->len);
+    bind_blob(st, 14, device->recent.bytes, device->recent.len);
+    return tx_change(tx, st);
+}
+
+int device_rebind_if(struct store_tx *tx, const char *device_id, const struct claim_row *c)
+{
+    uint64_t event = 0;
+    if (audit_next(tx, &event) != TEDDY_OK)
+        return TEDDY_ESTORE;
+    sqlite3_stmt *st =
+        tx_stmt(tx, STMT_DEVICE_REBIND_IF,
+                "UPDATE device SET" BOUND ", recent = claim_recent() WHERE device_id = ?1"
+                " AND claim_fits(row, enabled, child_id, sealed, recent, event)");
+    bind_text(st, 1, device_id);
+    bind_claim(st, c, event);
     return tx_change(tx, st);
 }
 

@@ -30,6 +30,7 @@ enum stmt_id {
     STMT_DEVICE_SECRET,
     STMT_DEVICE_BIND,
     STMT_DEVICE_REBIND,
+    STMT_DEVICE_REBIND_IF,
     STMT_DEVICE_UNBIND,
     STMT_CLAIM_SEEN,
     STMT_CLAIM_ADD,
@@ -198,8 +199,9 @@ struct store_tx {
     bool broken; /* a call in the present job failed with TEDDY_ESTORE: the job is undone whatever
                     its run returns */
     bool scrub;  /* what a job deleted is to leave the log, too, once it is committed */
-    struct seal_box *box;      /* shuts and opens secrets */
-    struct audit_chain *audit; /* the end of the audit trail; NULL until an event is added */
+    struct seal_box *box;        /* shuts and opens secrets */
+    struct audit_chain *audit;   /* the end of the audit trail; NULL until an event is added */
+    struct claim_judged *judged; /* while a claim's statement runs: claims.c */
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
@@ -324,6 +326,9 @@ int claim_keys_adopt(struct store_tx *tx, uint64_t *kept);
 /* Writes the device's row for an accepted claim: `recent` are its newest keys, with the claim's. */
 int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,
                 const struct claim_keys *recent);
+/* The same by one statement, for the child that it is bound to, as claims.c's functions claim_fits
+ * and claim_recent say. TEDDY_ENOTFOUND: nothing was written. */
+int device_rebind_if(struct store_tx *tx, const char *device_id, const struct claim_row *c);
 /* Empties the device's queue. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
 /* All that conversations left with a device. */

@@ -160,6 +160,15 @@ int store_claim_seen(struct store_tx *tx, const struct device_row *device, const
 int store_claim_add(struct store_tx *tx, const struct device_row *device,
                     const struct claim_row *c);
 
+/* Reads the device's row and, where nothing but the row has to change for the claim and may() says
+ * so, records it at once: one statement finds and reads the row once. *device: as it was read, but
+ * for its firmware and times. Where it is not *written, and should be, store_claim_add goes on.
+ * may() is called within the statement, once at most, and must not write. TEDDY_ENOTFOUND: there is
+ * no such device. */
+int store_claim_take(struct store_tx *tx, const char *device_id, const struct claim_row *c,
+                     bool (*may)(void *arg, const struct device_row *device), void *arg,
+                     struct device_row *device, bool *written);
+
 /* The device's family. out->revoked: the one of this sid (NULL: any) is not in force (any more). */
 int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *sid,
                      struct family_row *out);
