@@ -151,7 +151,7 @@ static void arrived(struct http_request *req, void *arg)
     u->job.run = run_present;
     u->job.done = done_on_store;
     u->task.run = presented;
-    if (u->session_id && store_read(u->app->store, &u->job) == TEDDY_OK)
+    if (u->session_id && app_read(u->app, u->loop, &u->job) == TEDDY_OK)
         return;
     if (u->session_id)
         session_unregister(hub_here(req), u->session_id);

@@ -348,8 +348,10 @@ struct queue {
 
 void queue_init(struct queue *q, unsigned max);
 void queue_fini(struct queue *q);
-/* TEDDY_EFULL; TEDDY_ECLOSED. */
+/* TEDDY_EFULL; TEDDY_ECLOSED. Wakes nobody. */
 int queue_put(struct queue *q, struct store_job *job);
+/* Not under the queue's lock: who wakes up takes it at once. */
+void queue_wake(struct queue *q);
 /* Waits for jobs and takes up to max of them, as a list; NULL once the queue is closed and empty.
  */
 struct store_job *queue_take(struct queue *q, unsigned max);
