@@ -90,6 +90,8 @@ static void count_pruned(struct loop *loop, struct upkeep *u)
 static void back(struct loop *loop, struct loop_task *task)
 {
     struct upkeep *u = (struct upkeep *)(void *)((char *)task - offsetof(struct upkeep, task));
+    if (!u->store) /* the server ends */
+        return;
     if (u->job.result != TEDDY_OK) {
         LOG(LOG_WARN, "prune_failed", LOG_S("do", "it is tried again within the hour"));
         end_walk(u);
@@ -150,4 +152,5 @@ void upkeep_stop(struct server *s)
 {
     if (s->upkeep.loop)
         loop_timer_unset(s->upkeep.loop, &s->upkeep.timer);
+    s->upkeep.store = NULL;
 }
