@@ -139,7 +139,7 @@ static void the_history_of_a_released_toy(void **state)
 {
     (void)state;
     add_toy("a", "kid", 1);
-    raw("UPDATE device SET child_id = '', client_timestamp = 'x'");
+    raw("UPDATE device SET child_id = '', client_timestamp = 'x', refresh_exp_s = 99999999999");
     assert_int_equal(walk(&bounds, T0).all[RETENTION_RELEASED], 1);
     assert_int_equal(number("SELECT claimed_s + seen_s + length(client_timestamp) FROM device"), 0);
 }
