@@ -99,7 +99,7 @@ static int retain_messages(struct store_tx *tx, const struct retention_bounds *b
 #define BOUND_IDLE(at_s) "child_id <> '' AND max(claimed_s, seen_s, iat_s) <= " at_s
 #define TOKENS_OVER(at_s)                                                                          \
     "((sid IS NULL AND access_jti IS NOT NULL) OR (sid IS NOT NULL AND refresh_exp_s <= " at_s ")" \
-                                                                                               ")"
+    ")"
 #define RELEASED_WITH_HISTORY                                                                      \
     "child_id = '' AND (claimed_s > 0 OR seen_s > 0 OR client_timestamp <> '')"
 
