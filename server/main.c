@@ -1,6 +1,5 @@
 /* teddyd: opens everything in order, runs the loops, closes everything in the opposite order. */
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -442,9 +441,6 @@ static int serve(struct server *s)
         trail_start(s);
         tickets_start(s);
         watchdog_start(s);
-#ifdef __GLIBC__
-        malloc_trim(0); /* what reading files and making tables took for a moment: megabytes */
-#endif
         rc = run(s);
     }
 
