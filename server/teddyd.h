@@ -29,7 +29,8 @@ struct upkeep {
     struct store *store;
     struct loop *loop;
     struct retention_bounds bounds;
-    struct retention_place at, next;  /* before and behind the present piece */
+    struct retention_place at, next; /* before and behind the present piece */
+    bool due; /* the present piece has something to do, and is the writer's */
     uint64_t pruned[RETENTION_KINDS]; /* by it */
     uint64_t walk[RETENTION_KINDS];   /* since the walk began */
 };

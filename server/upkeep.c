@@ -1,6 +1,8 @@
 /* What the server does by itself now and then: what is older than the configuration keeps it leaves
  * the store. A walk through the tables is a row of small jobs with pauses between them, in which
- * claims go by. */
+ * claims go by. A reader looks at each piece first, as hardly one has anything to do: what the
+ * writer reads stays in its large cache, in the place of what claims need, and the memory with it.
+ */
 #include "ops/log.h"
 #include "teddyd.h"
 
@@ -16,15 +18,21 @@ static const enum metric metrics[RETENTION_KINDS] = {
 #undef METRIC_OF
 };
 
+static int run_look(struct store_tx *tx, struct store_job *job)
+{
+    struct upkeep *u = (struct upkeep *)job;
+    return store_retain_look(tx, &u->bounds, app_now_s(), &u->at, &u->next, &u->due);
+}
+
 static int run_piece(struct store_tx *tx, struct store_job *job)
 {
     struct upkeep *u = (struct upkeep *)job;
-    if (u->at.step == 0) /* of a walk: here, where the disk may take its time */
+    if (u->at.step == RETAIN_REST) /* once in a walk: here, where the disk may take its time */
         upgrade_tidy(u->server);
     return store_retain(tx, &u->bounds, app_now_s(), &u->at, &u->next, u->pruned);
 }
 
-static void piece_done(struct store_job *job)
+static void job_done(struct store_job *job)
 {
     struct upkeep *u = (struct upkeep *)job;
     loop_post(u->loop, &u->task);
@@ -54,17 +62,19 @@ static void end_walk(struct upkeep *u)
             LOG_N("sessions", u->walk[RETENTION_SESSIONS]));
     memset(u->walk, 0, sizeof u->walk);
     u->at = (struct retention_place){0};
+    u->due = false;
     plan(u, WALK_EVERY_MS);
 }
 
-static void back(struct loop *loop, struct loop_task *task)
+static void submit(struct upkeep *u)
 {
-    struct upkeep *u = (struct upkeep *)(void *)((char *)task - offsetof(struct upkeep, task));
-    if (u->job.result != TEDDY_OK) {
-        LOG(LOG_WARN, "prune_failed", LOG_S("do", "it is tried again within the hour"));
-        end_walk(u);
-        return;
-    }
+    u->job = (struct store_job){.run = u->due ? run_piece : run_look, .done = job_done};
+    if ((u->due ? store_write : store_read)(u->store, &u->job) != TEDDY_OK)
+        plan(u, BUSY_MS);
+}
+
+static void count_pruned(struct loop *loop, struct upkeep *u)
+{
     for (unsigned i = 0; i < RETENTION_KINDS; i++) {
         u->walk[i] += u->pruned[i];
         metric_add(loop_index(loop), metrics[i], u->pruned[i]);
@@ -75,6 +85,25 @@ static void back(struct loop *loop, struct loop_task *task)
             LOG_S("why", "too old"), LOG_S("do", "teddyctl audit tail: talk.alert names the toys"));
     }
     metric_add(loop_index(loop), METRIC_DOWNLINKS_EXPIRED, u->pruned[RETENTION_MESSAGES_EXPIRED]);
+}
+
+static void back(struct loop *loop, struct loop_task *task)
+{
+    struct upkeep *u = (struct upkeep *)(void *)((char *)task - offsetof(struct upkeep, task));
+    if (!u->store) /* the server ends */
+        return;
+    if (u->job.result != TEDDY_OK) {
+        LOG(LOG_WARN, "prune_failed", LOG_S("do", "it is tried again within the hour"));
+        end_walk(u);
+        return;
+    }
+    if (u->job.run == run_look && u->due) {
+        submit(u);
+        return;
+    }
+    if (u->due)
+        count_pruned(loop, u);
+    u->due = false;
     u->at = u->next;
     if (u->at.step == RETAIN_DONE)
         end_walk(u);
@@ -89,9 +118,10 @@ static void due(struct loop *loop, struct loop_timer *timer)
     unsigned waiting;
     (void)loop;
     store_stats(u->store, &commits, &jobs, &waiting);
-    u->job = (struct store_job){.run = run_piece, .done = piece_done};
-    if (waiting > BUSY_JOBS || store_write(u->store, &u->job) != TEDDY_OK)
+    if (waiting > BUSY_JOBS)
         plan(u, BUSY_MS);
+    else
+        submit(u);
 }
 
 void upkeep_start(struct server *s)
@@ -122,4 +152,5 @@ void upkeep_stop(struct server *s)
 {
     if (s->upkeep.loop)
         loop_timer_unset(s->upkeep.loop, &s->upkeep.timer);
+    s->upkeep.store = NULL;
 }

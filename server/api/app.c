@@ -40,6 +40,27 @@ void app_unavailable(struct http_request *req)
                        "The store cannot take this now; nothing was changed. Try again.", 1);
 }
 
+static void wake_readers(struct loop *loop, struct loop_task *task)
+{
+    struct app_asking *a = (struct app_asking *)(void *)task;
+    (void)loop;
+    a->due = false;
+    store_read_go(a->store);
+}
+
+int app_read(struct app *app, struct loop *loop, struct store_job *job)
+{
+    struct app_asking *a = &app->asking[loop_index(loop)];
+    int rc = store_read_later(app->store, job);
+    if (rc != TEDDY_OK || a->due)
+        return rc;
+    a->task.run = wake_readers;
+    a->store = app->store;
+    a->due = true;
+    loop_defer(loop, &a->task);
+    return TEDDY_OK;
+}
+
 struct loop *app_loop_of(const struct app *app, const char *device_id)
 {
     return app->loops[hub_index(device_id, app->loop_count)];

@@ -1,5 +1,5 @@
 /* What the public handlers share: made by main.c before the first loop runs, read-only afterwards
- * but for `keys` and `draining`. */
+ * but for `keys`, `draining` and `asking`. */
 #ifndef API_APP_H
 #define API_APP_H
 
@@ -12,6 +12,13 @@
 #include "ops/config.h"
 #include "ops/metrics.h"
 #include "session/session.h"
+
+/* What a loop asks of the store's readers in a round wakes them once, at its end. */
+struct app_asking {
+    struct loop_task task; /* first */
+    struct store *store;
+    bool due;
+};
 
 struct app {
     struct config config;
@@ -26,6 +33,7 @@ struct app {
     unsigned loop_count;
     struct loop *loops[METRIC_LOOPS_MAX];
     struct hub *hubs[METRIC_LOOPS_MAX];
+    struct app_asking asking[METRIC_LOOPS_MAX]; /* each its loop's alone */
     struct session_config session;
     atomic_bool draining; /* readyz says so */
 };
@@ -46,6 +54,9 @@ void app_fail(struct http_request *req, enum limit failures, int status, const c
               const char *detail);
 /* 503 + Retry-After: the store did not take or could not do the work; nothing was changed. */
 void app_unavailable(struct http_request *req);
+
+/* store_read for a job of this loop. */
+TEDDY_MUST_CHECK int app_read(struct app *app, struct loop *loop, struct store_job *job);
 
 /* The loop that has the device's sessions. Threads: any. */
 struct loop *app_loop_of(const struct app *app, const char *device_id);

@@ -1,7 +1,6 @@
 /* GET /ws/esp32/{device_id} (docs/protocol.md, "Session"): finds the token, checks it, moves to the
  * device's loop, registers the session, reads the family's state, and only then goes live. A
  * well-formed upgrade is always completed, so that a toy sees the verdict as a close code. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/app.h"
@@ -142,16 +141,17 @@ static void arrived(struct http_request *req, void *arg)
         upgrade_free(u);
         return;
     }
-    struct session_owner owner = {
-        .exp_s = u->token.exp, .key = (uint8_t)key, .client = &req->client};
-    snprintf(owner.device_id, sizeof owner.device_id, "%s", u->token.device_id);
-    snprintf(owner.child_id, sizeof owner.child_id, "%s", u->token.child_id);
+    struct session_owner owner = {.device_id = u->token.device_id,
+                                  .child_id = u->token.child_id,
+                                  .exp_s = u->token.exp,
+                                  .key = (uint8_t)key,
+                                  .client = &req->client};
     memcpy(owner.sid, u->sid, sizeof owner.sid);
     u->session_id = session_register(hub_here(req), &owner);
     u->job.run = run_present;
     u->job.done = done_on_store;
     u->task.run = presented;
-    if (u->session_id && store_read(u->app->store, &u->job) == TEDDY_OK)
+    if (u->session_id && app_read(u->app, u->loop, &u->job) == TEDDY_OK)
         return;
     if (u->session_id)
         session_unregister(hub_here(req), u->session_id);

@@ -1,7 +1,5 @@
 #include "net/conn.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -236,8 +234,6 @@ int conn_new(struct loop *loop, int fd, struct tls_context *tls, const struct co
     c->io.ready = ready_now;
     c->state = CONN_OPEN;
     conn_time_init(c);
-    /* Of no use to a Unix socket, which refuses it. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     if (tls && (err = start_tls(c, tls)) != TEDDY_OK)
         goto no_tls;
     err = loop_io_add(loop, &c->io, conn_wanted(c));

@@ -1,4 +1,6 @@
 /* What a loop keeps of its connections' buffers: little, and nothing of what was in them. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -38,8 +40,12 @@ static const struct conn_handler lines = {.data = line_data, .closed = closed};
 
 static void accepted(struct loop *loop, int fd, const struct sockaddr_storage *peer, void *user)
 {
+    int at_once = 0;
+    socklen_t len = sizeof at_once;
     (void)peer;
     (void)user;
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, &len), 0);
+    assert_int_equal(at_once, 1); /* the listener's */
     assert_int_equal(conn_new(loop, fd, NULL, NULL, &lines, NULL, NULL), TEDDY_OK);
     testing_count_add(&opened);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,8 @@ int listener_new(struct loop *loop, int fd,
     l->loop = loop;
     l->accepted = accepted;
     l->user = user;
+    /* Accepted sockets inherit it. Of no use to a Unix socket, which refuses it. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     int rc = loop_io_add(loop, &l->io, LOOP_READ | LOOP_SHARED);
     if (rc != TEDDY_OK) {
         free(l);

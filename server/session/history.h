@@ -8,7 +8,7 @@
 #include "net/loop.h"
 #include "store/history.h"
 
-#define HISTORY_BATCH       64u /* entries of one write job */
+#define HISTORY_BATCH       256u /* entries of one write job; a few milliseconds of the writer */
 #define HISTORY_WAITING_MAX 8192u
 
 struct history;

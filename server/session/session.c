@@ -1,5 +1,4 @@
 /* One session's life: its connection's callbacks, its times, its end. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -237,7 +236,7 @@ static void leave_history(const struct session *s, const char *word)
         .sent = s->sent,
         .close = s->close_code ? (uint16_t)s->close_code : s->ws.peer_code,
     };
-    snprintf(past.reason, sizeof past.reason, "%s", word);
+    (void)memccpy(past.reason, word, 0, sizeof past.reason - 1);
     history_session(h, &(struct history_owner){session_device(s), session_child(s), s->sid}, &past);
 }
 
@@ -272,9 +271,11 @@ void session_go_live(struct session *s, struct conn *conn)
     s->allowance = (int32_t)((c->messages_burst ? c->messages_burst : 1) * 1000);
     s->allowed_ms = (uint32_t)now;
     conn_set_handler(conn, &HANDLER, s);
-    char id[17];
-    session_id_text(s->id, id);
-    LOG(LOG_INFO, "session_opened", LOG_S("device", session_device(s)), LOG_S("session", id));
+    if (log_enabled(LOG_INFO)) {
+        char id[17];
+        session_id_text(s->id, id);
+        LOG(LOG_INFO, "session_opened", LOG_S("device", session_device(s)), LOG_S("session", id));
+    }
     metric_add(loop_index(session_hub(s)->loop), METRIC_SESSIONS_OPENED, 1);
     session_rearm(s);
     conn_resume(conn);

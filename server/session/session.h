@@ -39,11 +39,11 @@ struct session_config {
 
 /* Who a session belongs to, from a checked access token. */
 struct session_owner {
-    char device_id[LIMIT_ID_LEN + 1], child_id[LIMIT_ID_LEN + 1];
+    const char *device_id, *child_id;
     uint8_t sid[STORE_JTI_LEN];
     uint64_t exp_s;                        /* seconds since 1970, of the access token */
     uint8_t key;                           /* the slot of the key that signed it, below 64 */
-    const struct sockaddr_storage *client; /* copied; NULL: not known */
+    const struct sockaddr_storage *client; /* NULL: not known */
 };
 
 TEDDY_MUST_CHECK int hub_new(struct loop *loop, const struct session_config *config,

@@ -104,10 +104,9 @@ const struct process testing_broken_process = {&broken, NULL};
 
 static void start_session(struct house *h, struct conn *c, char *words[6], bool revoked)
 {
-    struct session_owner owner = {.client = &h->peer};
+    struct session_owner owner = {
+        .device_id = words[1], .child_id = words[2] ? words[2] : "c", .client = &h->peer};
     uint64_t exp = 3600;
-    snprintf(owner.device_id, sizeof owner.device_id, "%s", words[1]);
-    snprintf(owner.child_id, sizeof owner.child_id, "%s", words[2] ? words[2] : "c");
     if (words[3])
         owner.sid[0] = (uint8_t)*words[3];
     if (words[4])

@@ -21,6 +21,7 @@ static int setup(void **state)
 {
     (void)state;
     place_make(&place);
+    memset(order, 0, sizeof order);
     assert_true(sem_init(&begun, 0, 0) == 0 && sem_init(&go, 0, 0) == 0 &&
                 sem_init(&done, 0, 0) == 0);
     return 0;
@@ -86,10 +87,33 @@ static void a_batch_is_handed_back_together(void **state)
     assert_false(in_snapshot);
 }
 
+/* By a reader that has had nothing to do for a moment. */
+static void several_reads_are_begun_at_once(void **state)
+{
+    (void)state;
+    struct store *s = must_open(
+        &(struct store_options){.path = place.path, .readers = 1, .unsafe_no_sync = true});
+    struct read first = {.job = {.run = run_one, .done = done_one}, .name = 'f'}, r[READS];
+    assert_int_equal(store_read(s, &first.job), TEDDY_OK);
+    while (sem_wait(&done) != 0)
+        continue;
+    for (int i = 0; i < READS; i++) {
+        r[i] = (struct read){.job = {.run = run_one, .done = done_one}, .name = (char)('a' + i)};
+        assert_int_equal(store_read_later(s, &r[i].job), TEDDY_OK);
+    }
+    store_read_go(s);
+    for (int i = 0; i < READS; i++)
+        while (sem_wait(&done) != 0)
+            continue;
+    store_close(s);
+    assert_int_equal(strlen(order), 2 + 2 * READS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_batch_is_handed_back_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(several_reads_are_begun_at_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 /* Token families: a device has one in force, or none, and its row holds it: the newest pair and
  * what that spent. */
-#include <stdio.h>
 #include <string.h>
 
 #include "store/internal.h"
@@ -119,7 +118,7 @@ int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *
     int err = tx_row(tx, st);
     if (err == TEDDY_OK) {
         *out = (struct family_row){0};
-        snprintf(out->device_id, sizeof out->device_id, "%s", device_id);
+        (void)memccpy(out->device_id, device_id, 0, sizeof out->device_id - 1);
         err = read_row(tx, st, sid, out);
     }
     return tx_end(st, err);

@@ -53,11 +53,10 @@ static int newest(struct store_tx *tx, sqlite3_stmt *st, int64_t row, int64_t *n
     return tx_end(st, err == TEDDY_ENOTFOUND ? TEDDY_OK : err);
 }
 
-static int keep_newest(struct store_tx *tx, sqlite3_stmt *st, int64_t row, int64_t n, unsigned rows)
+static int remove_old(struct store_tx *tx, sqlite3_stmt *st, int64_t row, int64_t n)
 {
     bind_u64(st, 1, (uint64_t)row);
-    if (st != NULL)
-        sqlite3_bind_int64(st, 2, n - (int64_t)rows);
+    bind_u64(st, 2, (uint64_t)n);
     return tx_run(tx, st);
 }
 
@@ -94,12 +93,12 @@ int store_telemetry_add(struct store_tx *tx, const struct history_owner *owner,
     if (err != TEDDY_OK || soon)
         return err;
     err = telemetry_insert(tx, row, n + 1, t);
-    if (err != TEDDY_OK)
+    if (err != TEDDY_OK || n < (int64_t)bounds->rows)
         return err;
-    return keep_newest(tx,
-                       tx_stmt(tx, STMT_TELEMETRY_BOUND,
-                               "DELETE FROM telemetry WHERE device_row = ?1 AND n <= ?2"),
-                       row, n + 1, bounds->rows);
+    return remove_old(tx,
+                      tx_stmt(tx, STMT_TELEMETRY_BOUND,
+                              "DELETE FROM telemetry WHERE device_row = ?1 AND n <= ?2"),
+                      row, n + 1 - (int64_t)bounds->rows);
 }
 
 static int session_insert(struct store_tx *tx, int64_t row, int64_t n, const struct past_session *p)
@@ -133,12 +132,14 @@ int store_session_add(struct store_tx *tx, const struct history_owner *owner,
                  row, &n, &last_s);
     if (err == TEDDY_OK)
         err = session_insert(tx, row, n + 1, p);
-    if (err != TEDDY_OK)
+    if (err != TEDDY_OK || n < SESSIONS_KEPT)
         return err;
-    return keep_newest(tx,
-                       tx_stmt(tx, STMT_SESSION_BOUND,
-                               "DELETE FROM past_session WHERE device_row = ?1 AND n <= ?2"),
-                       row, n + 1, SESSIONS_KEPT);
+    /* Never more than one is too many. For `n <= ?2` SQLite makes a table of what is to go, be it
+     * nothing: more than all of the rest costs. */
+    return remove_old(tx,
+                      tx_stmt(tx, STMT_SESSION_BOUND,
+                              "DELETE FROM past_session WHERE device_row = ?1 AND n = ?2"),
+                      row, n + 1 - SESSIONS_KEPT);
 }
 
 #define OF_DEVICE " WHERE device_row = (SELECT row FROM device WHERE device_id = ?1)"

@@ -113,7 +113,8 @@ static void telemetry_is_kept_now_and_then(void **state)
     listed("1010:3:0.5,-61 ", 1001, 1019, 0);
     listed("1020:3:0.5,-61 1010:3:0.5,-61 ", 0, INT64_MAX, 2);
     /* A clock that was set back does not end it. */
-    run(telemetry_body, &(struct told){.at_s = 500, .interval_s = 10});
+    run(telemetry_body, &(struct told){.at_s = 500, .interval_s = 10, .rows = 3});
+    assert_int_equal(rows_left(), 3);
     run(telemetry_body, &(struct told){.at_s = 505, .interval_s = 10});
     listed("500:3:0.5,-61 ", 0, 999, 0);
     run(telemetry_body, &(struct told){.at_s = 2000, .rows = 2});

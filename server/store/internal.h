@@ -145,14 +145,14 @@ enum stmt_id {
     STMT_ERASURES_GET,
     STMT_ERASURES_PUT,
     /* retention.c */
-    STMT_RETAIN_MESSAGES_END,
+    STMT_RETAIN_MESSAGES_LOOK,
     STMT_RETAIN_MESSAGES_EXPIRED,
     STMT_RETAIN_MESSAGES_OLD,
-    STMT_RETAIN_DEVICES_END,
+    STMT_RETAIN_DEVICES_LOOK,
     STMT_RETAIN_TOKENS,
     STMT_RETAIN_RELEASED,
     STMT_RETAIN_IDLE,
-    STMT_RETAIN_CHILDREN_END,
+    STMT_RETAIN_CHILDREN_LOOK,
     STMT_RETAIN_CHILDREN_BACK,
     STMT_RETAIN_CHILDREN_MARK,
     STMT_RETAIN_CHILDREN_OLD,
@@ -353,8 +353,10 @@ struct queue {
 
 void queue_init(struct queue *q, unsigned max);
 void queue_fini(struct queue *q);
-/* TEDDY_EFULL; TEDDY_ECLOSED. */
+/* TEDDY_EFULL; TEDDY_ECLOSED. Wakes nobody. */
 int queue_put(struct queue *q, struct store_job *job);
+/* Not under the queue's lock: who wakes up takes it at once. */
+void queue_wake(struct queue *q);
 /* Waits for jobs and takes up to max of them, as a list; NULL once the queue is closed and empty.
  */
 struct store_job *queue_take(struct queue *q, unsigned max);

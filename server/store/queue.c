@@ -30,9 +30,12 @@ int queue_put(struct queue *q, struct store_job *job)
         q->waiting++;
     }
     pthread_mutex_unlock(&q->lock);
-    if (err == TEDDY_OK) /* behind the lock: who wakes up takes it at once */
-        pthread_cond_signal(&q->filled);
     return err;
+}
+
+void queue_wake(struct queue *q)
+{
+    pthread_cond_signal(&q->filled);
 }
 
 struct store_job *queue_take(struct queue *q, unsigned max)

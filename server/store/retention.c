@@ -39,24 +39,30 @@ static void bind_message(sqlite3_stmt *st, int at, const struct retention_place 
     bind_u64(st, at + 2, p->message.n);
 }
 
-/* The last message of the piece; TEDDY_ENOTFOUND: there is none behind `from`. */
-static int message_end(struct store_tx *tx, const struct retention_place *from,
-                       struct retention_place *to)
+/* The last message of the piece, and whether one of them is too old; TEDDY_ENOTFOUND: there is none
+ * behind `from`. */
+static int look_at_messages(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                            const struct retention_place *from, struct retention_place *to,
+                            bool *due)
 {
     sqlite3_stmt *st =
-        tx_stmt(tx, STMT_RETAIN_MESSAGES_END,
-                "SELECT device_row, epoch, n FROM (SELECT device_row, epoch, n FROM downlink"
-                " WHERE (device_row, epoch, n) > (?1, ?2, ?3) ORDER BY device_row, epoch, n"
-                " LIMIT ?4) ORDER BY device_row DESC, epoch DESC, n DESC LIMIT 1");
+        tx_stmt(tx, STMT_RETAIN_MESSAGES_LOOK,
+                "SELECT device_row, epoch, n, expires_s <= ?5 OR (?6 > 0 AND queued_s <= ?6)"
+                " FROM downlink WHERE (device_row, epoch, n) > (?1, ?2, ?3)"
+                " ORDER BY device_row, epoch, n LIMIT ?4");
+    bool any = false;
+    int err;
     bind_message(st, 1, from);
     bind_u64(st, 4, PIECE);
-    int err = tx_row(tx, st);
-    if (err == TEDDY_OK) {
+    bind_u64(st, 5, now_s);
+    bind_u64(st, 6, before(now_s, b->messages_days));
+    for (; (err = tx_row(tx, st)) == TEDDY_OK; any = true) {
         to->row = sqlite3_column_int64(st, 0);
         to->message.epoch = (uint32_t)column_u64(st, 1);
         to->message.n = (uint32_t)column_u64(st, 2);
+        *due |= sqlite3_column_int(st, 3) != 0;
     }
-    return tx_end(st, err);
+    return tx_end(st, err == TEDDY_ENOTFOUND && any ? TEDDY_OK : err);
 }
 
 #define MESSAGES_BETWEEN                                                                           \
@@ -67,8 +73,9 @@ static int retain_messages(struct store_tx *tx, const struct retention_bounds *b
                            const struct retention_place *from, struct retention_place *to,
                            uint64_t *pruned)
 {
-    int err = message_end(tx, from, to);
-    if (err != TEDDY_OK)
+    bool due = false;
+    int err = look_at_messages(tx, b, now_s, from, to, &due);
+    if (err != TEDDY_OK || !due)
         return err;
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_RETAIN_MESSAGES_EXPIRED, MESSAGES_BETWEEN "expires_s <= ?7");
@@ -87,18 +94,42 @@ static int retain_messages(struct store_tx *tx, const struct retention_bounds *b
 
 /* ---- Devices, in the order of their rows. ---- */
 
-static int device_end(struct store_tx *tx, int64_t from, int64_t *to)
+/* Conditions on a device, by the time before which it is due. A revoked family is of no use any
+ * more; an ended one for tokens_days. */
+#define BOUND_IDLE(at_s) "child_id <> '' AND max(claimed_s, seen_s, iat_s) <= " at_s
+#define TOKENS_OVER(at_s)                                                                          \
+    "((sid IS NULL AND access_jti IS NOT NULL) OR (sid IS NOT NULL AND refresh_exp_s <= " at_s ")" \
+    ")"
+#define RELEASED_WITH_HISTORY                                                                      \
+    "child_id = '' AND (claimed_s > 0 OR seen_s > 0 OR client_timestamp <> '')"
+
+static uint64_t tokens_before(const struct retention_bounds *b, uint64_t now_s)
 {
-    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_DEVICES_END,
-                               "SELECT max(row) FROM (SELECT row FROM device WHERE row > ?1"
-                               " ORDER BY row LIMIT ?2)");
+    return b->tokens_days > 0 ? before(now_s, b->tokens_days) : now_s;
+}
+
+static int look_at_devices(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                           int64_t from, int64_t *to, bool *due)
+{
+    sqlite3_stmt *st = tx_stmt(
+        tx, STMT_RETAIN_DEVICES_LOOK,
+        "SELECT max(row), max(due) FROM (SELECT row, (?3 > 0 AND " BOUND_IDLE(
+            "?3") ") OR " TOKENS_OVER("?4") " OR (" RELEASED_WITH_HISTORY ") OR (?5 AND EXISTS"
+                                            " (SELECT 1 FROM telemetry WHERE device_row = "
+                                            "device.row LIMIT 1 OFFSET 1)) AS due"
+                                            " FROM device WHERE row > ?1 ORDER BY row LIMIT ?2)");
     bind_u64(st, 1, (uint64_t)from);
     bind_u64(st, 2, PIECE);
+    bind_u64(st, 3, before(now_s, b->bindings_days));
+    bind_u64(st, 4, tokens_before(b, now_s));
+    bind_u64(st, 5, b->telemetry_days == 0);
     int err = tx_row(tx, st);
     if (err == TEDDY_OK && sqlite3_column_type(st, 0) == SQLITE_NULL)
         err = TEDDY_ENOTFOUND;
-    if (err == TEDDY_OK)
+    if (err == TEDDY_OK) {
         *to = sqlite3_column_int64(st, 0);
+        *due = sqlite3_column_int(st, 1) != 0;
+    }
     return tx_end(st, err);
 }
 
@@ -119,7 +150,7 @@ static int find_idle(struct store_tx *tx, int64_t from, int64_t *to, uint64_t be
     sqlite3_stmt *st =
         between(tx_stmt(tx, STMT_RETAIN_IDLE,
                         "SELECT device_id, child_id, row FROM device WHERE row > ?1 AND row <= ?2"
-                        " AND child_id <> '' AND max(claimed_s, seen_s, iat_s) <= ?3 ORDER BY row"),
+                        " AND " BOUND_IDLE("?3") " ORDER BY row"),
                 from, *to);
     int err = TEDDY_OK;
     bind_u64(st, 3, before_s);
@@ -179,25 +210,25 @@ static int retain_devices(struct store_tx *tx, const struct retention_bounds *b,
                           const struct retention_place *from, struct retention_place *to,
                           uint64_t *pruned)
 {
-    int err = device_end(tx, from->row, &to->row);
-    if (err == TEDDY_OK && b->bindings_days > 0)
+    bool due = false;
+    int err = look_at_devices(tx, b, now_s, from->row, &to->row, &due);
+    if (err != TEDDY_OK || !due)
+        return err;
+    if (b->bindings_days > 0)
         err = retain_bindings(tx, before(now_s, b->bindings_days), from->row, &to->row,
                               &pruned[RETENTION_BINDINGS]);
     if (err != TEDDY_OK)
         return err;
-    /* A revoked family is of no use any more; an ended one for tokens_days. */
     sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_TOKENS,
                                "UPDATE device SET " NO_FAMILY " WHERE row > ?1 AND row <= ?2"
-                               " AND ((sid IS NULL AND access_jti IS NOT NULL)"
-                               "   OR (sid IS NOT NULL AND refresh_exp_s <= ?3))");
-    uint64_t ended = b->tokens_days > 0 ? before(now_s, b->tokens_days) : now_s;
-    bind_u64(st, 3, ended);
+                               " AND " TOKENS_OVER("?3"));
+    bind_u64(st, 3, tokens_before(b, now_s));
     err = count(tx, between(st, from->row, to->row), &pruned[RETENTION_TOKENS]);
     if (err != TEDDY_OK)
         return err;
     st = tx_stmt(tx, STMT_RETAIN_RELEASED,
-                 "UPDATE device SET " NO_HISTORY " WHERE row > ?1 AND row <= ?2 AND child_id = ''"
-                 " AND (claimed_s > 0 OR seen_s > 0 OR client_timestamp <> '')");
+                 "UPDATE device SET " NO_HISTORY " WHERE row > ?1 AND row <= ?2"
+                 " AND " RELEASED_WITH_HISTORY);
     err = count(tx, between(st, from->row, to->row), &pruned[RETENTION_RELEASED]);
     if (err != TEDDY_OK || b->telemetry_days > 0)
         return err;
@@ -206,24 +237,30 @@ static int retain_devices(struct store_tx *tx, const struct retention_bounds *b,
 
 /* ---- Children without a toy, in the order of their ids. ---- */
 
-static int child_end(struct store_tx *tx, const char *from, char to[LIMIT_ID_LEN + 1])
+#define CHILDREN_BETWEEN " WHERE child_id > ?1 AND child_id <= ?2"
+#define HAS_TOY                                                                                    \
+    "EXISTS (SELECT 1 FROM device d WHERE d.child_id = child.child_id AND d.child_id <> '')"
+
+/* Too old, or to be marked as without a toy, or as with one again. */
+static int look_at_children(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                            const char *from, char to[LIMIT_ID_LEN + 1], bool *due)
 {
-    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_CHILDREN_END,
-                               "SELECT max(child_id) FROM (SELECT child_id FROM child"
+    sqlite3_stmt *st = tx_stmt(tx, STMT_RETAIN_CHILDREN_LOOK,
+                               "SELECT max(child_id), max(due) FROM (SELECT child_id,"
+                               " iif(" HAS_TOY ", idle_s > 0, idle_s <= ?3) AS due FROM child"
                                " WHERE child_id > ?1 ORDER BY child_id LIMIT ?2)");
     bind_text(st, 1, from);
     bind_u64(st, 2, PIECE);
+    bind_u64(st, 3, before(now_s, b->children_days));
     int err = tx_row(tx, st);
     if (err == TEDDY_OK && sqlite3_column_type(st, 0) == SQLITE_NULL)
         err = TEDDY_ENOTFOUND;
     if (err == TEDDY_OK)
         err = column_text(tx, st, 0, to, LIMIT_ID_LEN + 1);
+    if (err == TEDDY_OK)
+        *due = sqlite3_column_int(st, 1) != 0;
     return tx_end(st, err);
 }
-
-#define CHILDREN_BETWEEN " WHERE child_id > ?1 AND child_id <= ?2"
-#define HAS_TOY                                                                                    \
-    "EXISTS (SELECT 1 FROM device d WHERE d.child_id = child.child_id AND d.child_id <> '')"
 
 static sqlite3_stmt *children(sqlite3_stmt *st, const char *from, const char *to)
 {
@@ -276,12 +313,13 @@ static int retain_children(struct store_tx *tx, const struct retention_bounds *b
 {
     char old[PIECE_OWN][LIMIT_ID_LEN + 1];
     unsigned found = 0;
+    bool due = false;
     if (b->children_days == 0)
         return TEDDY_ENOTFOUND;
-    int err = child_end(tx, from->child_id, to->child_id);
-    if (err == TEDDY_OK)
-        err = find_old(tx, from->child_id, to->child_id, before(now_s, b->children_days), old,
-                       &found);
+    int err = look_at_children(tx, b, now_s, from->child_id, to->child_id, &due);
+    if (err != TEDDY_OK || !due)
+        return err;
+    err = find_old(tx, from->child_id, to->child_id, before(now_s, b->children_days), old, &found);
     for (unsigned i = 0; err == TEDDY_OK && i < found; i++)
         err = forget_old(tx, old[i]);
     if (err != TEDDY_OK)
@@ -379,6 +417,32 @@ static int retain_rest(struct store_tx *tx, const struct retention_bounds *b, ui
     return count(tx, st, &pruned[RETENTION_ADMIN_TOKENS]);
 }
 
+/* The table has no more, or there was an error. */
+static int behind(int err, const struct retention_place *from, struct retention_place *to)
+{
+    if (err != TEDDY_ENOTFOUND)
+        return err;
+    *to = (struct retention_place){.step = from->step + 1};
+    return TEDDY_OK;
+}
+
+int store_retain_look(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
+                      const struct retention_place *from, struct retention_place *to, bool *due)
+{
+    int err = TEDDY_ENOTFOUND;
+    *to = *from;
+    *due = from->step == RETAIN_TALK || from->step == RETAIN_REST;
+    if (*due)
+        return TEDDY_OK;
+    if (from->step == RETAIN_MESSAGES)
+        err = look_at_messages(tx, b, now_s, from, to, due);
+    else if (from->step == RETAIN_DEVICES)
+        err = look_at_devices(tx, b, now_s, from->row, &to->row, due);
+    else if (b->children_days > 0)
+        err = look_at_children(tx, b, now_s, from->child_id, to->child_id, due);
+    return behind(err, from, to);
+}
+
 int store_retain(struct store_tx *tx, const struct retention_bounds *b, uint64_t now_s,
                  const struct retention_place *from, struct retention_place *to,
                  uint64_t pruned[RETENTION_KINDS])
@@ -406,8 +470,5 @@ int store_retain(struct store_tx *tx, const struct retention_bounds *b, uint64_t
     default:
         return TEDDY_OK;
     }
-    if (err != TEDDY_ENOTFOUND)
-        return err;
-    *to = (struct retention_place){.step = from->step + 1}; /* the table has no more */
-    return TEDDY_OK;
+    return behind(err, from, to);
 }

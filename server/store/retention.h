@@ -63,6 +63,11 @@ struct retention_place {
     char child_id[LIMIT_ID_LEN + 1];
 };
 
+/* In a read job: where the piece from `from` on ends, and in *due whether store_retain has anything
+ * to do in it. What is found by its age costs nothing to look for: that is always due. */
+int store_retain_look(struct store_tx *tx, const struct retention_bounds *bounds, uint64_t now_s,
+                      const struct retention_place *from, struct retention_place *to, bool *due);
+
 /* One piece, in a write job: what is too old from `from` on goes, counted in pruned; *to is where
  * the next piece begins, RETAIN_DONE at the end. */
 int store_retain(struct store_tx *tx, const struct retention_bounds *bounds, uint64_t now_s,

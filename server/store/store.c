@@ -147,12 +147,28 @@ void store_close(struct store *s)
 
 int store_read(struct store *s, struct store_job *job)
 {
+    int err = queue_put(&s->reads, job);
+    if (err == TEDDY_OK)
+        queue_wake(&s->reads);
+    return err;
+}
+
+int store_read_later(struct store *s, struct store_job *job)
+{
     return queue_put(&s->reads, job);
+}
+
+void store_read_go(struct store *s)
+{
+    queue_wake(&s->reads);
 }
 
 int store_write(struct store *s, struct store_job *job)
 {
-    return queue_put(&s->writes, job);
+    int err = queue_put(&s->writes, job);
+    if (err == TEDDY_OK)
+        queue_wake(&s->writes);
+    return err;
 }
 
 /* Somebody else's job, and one who waits for it. */
@@ -186,6 +202,7 @@ static int wait_in(struct queue *q, struct store_job *inner)
     pthread_cond_init(&w.ready, NULL);
     int err = queue_put(q, &w.job);
     if (err == TEDDY_OK) {
+        queue_wake(q);
         pthread_mutex_lock(&w.lock);
         while (!w.finished)
             pthread_cond_wait(&w.ready, &w.lock);

@@ -61,6 +61,10 @@ void store_close(struct store *s);
  * Blocks: no. */
 TEDDY_MUST_CHECK int store_read(struct store *s, struct store_job *job);
 TEDDY_MUST_CHECK int store_write(struct store *s, struct store_job *job);
+/* A read that wakes nobody: who asks for several wakes the readers once, by store_read_go, which
+ * has to follow soon. A reader that is awake may take it before. */
+TEDDY_MUST_CHECK int store_read_later(struct store *s, struct store_job *job);
+void store_read_go(struct store *s);
 /* Runs a write job and waits for its commit; done is not called. For tools and tests, never on a
  * loop. */
 int store_write_wait(struct store *s, struct store_job *job);
