@@ -39,6 +39,25 @@ def cpu_by_thread(pid):
     return spent
 
 
+def cpu(pid):
+    """Seconds of CPU of all its threads that are left."""
+    return sum(cpu_by_thread(pid).values())
+
+
+def ticks():
+    """Of all cores since they began: all there were, and those in which the hypervisor ran somebody else while
+    something here was ready to run (`steal`)."""
+    with open("/proc/stat") as f:
+        spent = [int(n) for n in f.readline().split()[1:9]]
+    return sum(spent), spent[7]
+
+
+def taken(before):
+    """Percent of the time since those ticks that the hypervisor took."""
+    all_now, taken_now = ticks()
+    return 100 * (taken_now - before[1]) / max(1, all_now - before[0])
+
+
 def free_port():
     """A port below those that the system hands out, so that nobody else gets it while a server restarts."""
     with open("/proc/sys/net/ipv4/ip_local_port_range") as f:

@@ -6,6 +6,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import threading
 import time
 
 import machine
@@ -437,12 +438,12 @@ def talk(bench):
                       "backend_concurrency": count, "backend_queue_max": count}
             for how, more in (("one loop, one core", {}), ("two loops, all cores", {"loops": 2, "cpu": None})):
                 with bench.teddyd(**config, **more) as server:
-                    _talk(bench, server, count, how)
+                    _talk(bench, server, backend, count, how)
             with bench.fleet.talk_floor(backend) as server:
-                _talk(bench, server, count, "floor, all cores", "floor")
+                _talk(bench, server, backend, count, "floor, all cores", "floor")
 
 
-def _talk(bench, server, count, how, series="teddyd"):
+def _talk(bench, server, backend, count, how, series="teddyd"):
     idle = bench.load.start("idle", connections=count, **bench.session(server, 0, count))
     try:
         opened(idle)
@@ -450,14 +451,30 @@ def _talk(bench, server, count, how, series="teddyd"):
     finally:
         idle.kill()
         idle.communicate()
+    seconds, before, busy = bench.plan["talk_s"], machine.ticks(), []
+    watch = threading.Thread(target=_watch, args=(backend.pid, seconds, busy))
+    watch.start()
     result = _row(bench, "talk CPU", server, how, series, mode="talk", connections=count,
-                  seconds=bench.plan["talk_s"], **bench.session(server, 0, count))
+                  seconds=seconds, **bench.session(server, 0, count))
+    watch.join()
     if result:
+        turns_s = result["operations"] / result["seconds"]
         for name in ("p50", "p99", "max"):
             bench.book.add("talk", name + " added, ms", how, result[name + "_us"] / 1000)
-        bench.book.add("talk", "answers a second", how, result["operations"] / result["seconds"])
+        bench.book.add("talk", "answers a second", how, turns_s)
+        bench.book.add("talk", "time the hypervisor took, %", how, machine.taken(before))
+        bench.book.add("talk CPU", "generator", how, result["load_cpu_s"] / result["operations"] * 1e6)
+        bench.book.add("talk CPU", "backend", how, busy[0] / turns_s * 1e6)
         bench.book.add("talk memory", "at most", how, (machine.peak(server.pid) - silent) / count)
         bench.book.add("talk memory", "afterwards", how, (machine.settled(server.pid) - silent) / count)
+
+
+def _watch(pid, seconds, busy):
+    """CPU a second of a process in the midst of a talk: behind the opening and the 1.7 s in which it gets going."""
+    time.sleep(2.2)
+    before, begun = machine.cpu(pid), time.monotonic()
+    time.sleep(0.6 * seconds)
+    busy.append((machine.cpu(pid) - before) / (time.monotonic() - begun))
 
 
 # -- several loops --

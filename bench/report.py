@@ -36,7 +36,7 @@ TABLES = [
     ("reconnects", "Memory after reconnects", "{:,.2f}"),
     ("loops", "CPU per echo at 1,000 sessions with one loop and two, µs", "{:.2f}"),
     ("talk", "What the server adds to a backend's answer, by toys that talk at once", "{:,.2f}"),
-    ("talk CPU", "Server CPU per utterance and answer through a backend, µs", "{:.1f}"),
+    ("talk CPU", "CPU per utterance and answer through a backend, µs", "{:.1f}"),
     ("talk memory", "Resident bytes per toy above the silent sessions", "{:,.0f}"),
     ("balance", "How evenly two loops share", "{:.2f}"),
 ]

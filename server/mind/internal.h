@@ -101,6 +101,7 @@ struct turn {
     struct buffer waiting; /* a sentence before the second judge */
     struct transfer *judge;
     bool judging, verdict_ok;
+    struct pause *pause; /* others have their turn; NULL: none */
     struct buffer verdict;
     uint8_t blocked[BLOCKED_MAX]; /* categories, each once */
     bool blocked_in;

@@ -8,6 +8,16 @@
 #include "process/caller.h"
 #include "proto/text.h"
 
+/* Bytes of an answer that are judged in one go, which takes half a millisecond; all of a long one
+ * may come at once. */
+#define JUDGED_AT_ONCE 1024
+
+/* Until the loop's next round. It outlives the turn when it has to: the loop names it. */
+struct pause {
+    struct loop_task task;
+    struct mind *mind; /* NULL: not wanted any more */
+};
+
 static void free_words(char *p, size_t len)
 {
     if (p)
@@ -35,6 +45,9 @@ void turn_give_up(struct mind *m)
     struct turn *t = m->turn;
     moderation_drop(m);
     loop_timer_unset(m->loop, &m->wake);
+    if (t->pause)
+        t->pause->mind = NULL;
+    t->pause = NULL;
     if (t->running) {
         t->running = false;
         t->process->processor->cancel(t->state);
@@ -103,12 +116,41 @@ static void end_judged(struct mind *m)
     turn_fall_back(m, BACKEND_ERROR, "The answer was empty.");
 }
 
+static void judge_out(struct mind *m);
+
+static void go_on(struct loop *loop, struct loop_task *task)
+{
+    struct pause *p = CONTAINER(task, struct pause, task);
+    struct mind *m = p->mind;
+    (void)loop;
+    free(p);
+    if (!m)
+        return;
+    m->turn->pause = NULL;
+    judge_out(m);
+}
+
+/* False: there is no memory, so it is judged now. */
+static bool let_others(struct mind *m)
+{
+    struct pause *p = malloc(sizeof *p);
+    if (!p)
+        return false;
+    *p = (struct pause){.task = {.run = go_on}, .mind = m};
+    m->turn->pause = p;
+    loop_defer_heavy(m->loop, &p->task);
+    return true;
+}
+
 /* Judges what has come, as far as whole sentences go and the second judge keeps up. */
 static void judge_out(struct mind *m)
 {
     struct turn *t = m->turn;
     bool moderated = m->minds->config.moderation.url != NULL;
-    while (!t->judging) {
+    size_t from = t->raw_at;
+    while (!t->judging && !t->pause) {
+        if (t->raw_at - from >= JUDGED_AT_ONCE && let_others(m))
+            return;
         struct safety_sentence s;
         struct span rest = {t->raw.len ? t->raw.p + t->raw_at : "", t->raw.len - t->raw_at};
         int rc = safety_out_next(&t->out, &rest, t->ended, &s);

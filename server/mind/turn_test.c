@@ -86,7 +86,7 @@ static void nothing(void *session)
 
 static void backend_utter(void *session, const struct process_turn *turn, struct process_sink *sink)
 {
-    char text[512], *rest = text, *word;
+    char text[4096], *rest = text, *word;
     (void)session;
     (void)turn;
     snprintf(text, sizeof text, "%s", script);
@@ -130,7 +130,7 @@ static struct safety *safety;
 static const struct process backend = {&BACKEND, NULL}, fallback = {&FALLBACK, NULL};
 static const struct process_session who = {"toy", "kid"};
 static struct process_sink sink;
-static char heard[2048];
+static char heard[4096];
 static unsigned ends;
 
 static void on_reply(struct process_sink *s, struct span text, bool done)
@@ -253,6 +253,54 @@ static void a_fallback_that_fails_ends_it(void **state)
     fallback_fails = false;
 }
 
+static bool passed;
+
+static void pass(struct loop *l, struct loop_timer *timer)
+{
+    (void)timer;
+    passed = true;
+    loop_stop(l);
+}
+
+static void let_time_pass(void)
+{
+    struct loop_timer timer = {.fire = pass};
+    loop_timer_set(loop, &timer, loop_now_ms(loop) + 50);
+    for (passed = false; !passed;) /* an answer at once has stopped it already */
+        loop_run(loop);
+}
+
+/* Others have their turn while it is judged; nothing of it is lost, or said once it is cancelled.
+ */
+static void a_long_answer_at_once(void **state)
+{
+    static const char one[] = "Bears like honey. ";
+    char does[4096], whole[2048];
+    size_t at = 0, len = 0;
+    (void)state;
+    for (int i = 0; i < 110; i++) { /* the rest comes meanwhile */
+        at += (size_t)snprintf(does + at, sizeof does - at, "%s%s",
+                               i == 0    ? "+"
+                               : i == 80 ? ";."
+                                         : "",
+                               one);
+        len += (size_t)snprintf(whole + len, sizeof whole - len, "%s", one);
+    }
+    assert_string_equal(say(does), whole);
+    ends = 0;
+    heard[0] = '\0';
+    mind_utter(mind, span_of("hello"), false, &sink);
+    assert_int_equal(ends, 0);
+    mind_cancel(mind);
+    size_t so_far = strlen(heard);
+    assert_in_range(so_far, 1, len - 100);
+    let_time_pass();
+    assert_int_equal(ends, 0);
+    assert_int_equal(strlen(heard), so_far);
+    snprintf(does + at, sizeof does - at, "You should kill yourself.");
+    assert_null(strstr(say(does), "kill"));
+}
+
 /* What is blocked is replaced once, in the middle of an answer, and nothing of the rest is said,
  * whether it comes or breaks off. */
 static void blocked_in_the_middle(void **state)
@@ -311,23 +359,6 @@ static void danger_is_heard_when_the_day_is_over(void **state)
     assert_int_equal(alerts_raised(), before + 1);
 }
 
-static bool passed;
-
-static void pass(struct loop *l, struct loop_timer *timer)
-{
-    (void)timer;
-    passed = true;
-    loop_stop(l);
-}
-
-static void let_time_pass(void)
-{
-    struct loop_timer timer = {.fire = pass};
-    loop_timer_set(loop, &timer, loop_now_ms(loop) + 50);
-    for (passed = false; !passed;) /* an answer at once has stopped it already */
-        loop_run(loop);
-}
-
 static void open_another(const struct process_session *whose)
 {
     static const uint8_t sid[STORE_JTI_LEN];
@@ -363,6 +394,7 @@ int main(void)
                                        T(what_is_not_the_backends_fault_is_told),
                                        T(without_a_fallback_there_is_a_clear_error),
                                        T(a_fallback_that_fails_ends_it),
+                                       T(a_long_answer_at_once),
                                        T(blocked_in_the_middle),
                                        T(an_answer_without_a_word),
                                        T(danger_is_heard_when_the_day_is_over),

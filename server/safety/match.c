@@ -40,6 +40,7 @@ struct walk {
     struct matches *out;
     struct reached reached[REACHED];
     unsigned reached_count; /* ever; the ring holds the last REACHED */
+    uint64_t reached_of;    /* bits of their patterns: most that go on have not begun */
 };
 
 static const char *stands_for(uint32_t cp)
@@ -134,18 +135,27 @@ static bool follows(const struct walk *w, const struct pattern *p, uint32_t patt
     return false;
 }
 
+static uint64_t bit_of(uint32_t pattern)
+{
+    return UINT64_C(1) << pattern % 64;
+}
+
 static void atom_found(struct walk *w, const struct trie_mark *m, size_t from, size_t till)
 {
     const struct pattern *p = &w->s->patterns[m->pattern];
     size_t begin = from;
 
+    if (m->slot > 0 && !(w->reached_of & bit_of(m->pattern)))
+        return;
     if (!applies(w, p) || (m->slot > 0 && !follows(w, p, m->pattern, m->slot, from, &begin)))
         return;
     if (m->slot + 1 == p->slots)
         found(w, m->pattern, begin, from, till);
-    else
+    else {
         w->reached[w->reached_count++ % REACHED] =
             (struct reached){m->pattern, (uint16_t)begin, (uint16_t)till, m->slot};
+        w->reached_of |= bit_of(m->pattern);
+    }
 }
 
 static bool spans(const struct folded *f, size_t from, size_t till, const uint32_t *cps)
@@ -360,6 +370,7 @@ static void walk_all(struct walk *w)
     const struct folded *f = w->f;
 
     w->reached_count = 0;
+    w->reached_of = 0;
     w->left = STEPS_ALL + STEPS_GLYPH * f->count;
     for (size_t i = 0; i < f->count && w->left > 0; i++) {
         const struct glyph *g = &f->g[i];
