@@ -724,7 +724,9 @@ class Api(unittest.TestCase):
         verdict = self.get("/verify")
         self.assertGreaterEqual(verdict.pop("heads"), 1)
         self.assertGreaterEqual(verdict["last"], head["n"])
-        self.assertEqual(verdict, {"whole": True, "events": verdict["last"], "last": verdict["last"], "unsigned": 0})
+        # What a minute has counted may come, with its head, when the heads have been read.
+        self.assertLessEqual(verdict.pop("unsigned"), verdict["last"] - head["n"])
+        self.assertEqual(verdict, {"whole": True, "events": verdict["last"], "last": verdict["last"]})
         self.tamper("update audit set device_id = 'other' where n = 4")
         self.assertEqual(self.get("/verify"),
                          {"whole": False, "event": 4, "fault": "event 4 is not what was written there: it was edited"})

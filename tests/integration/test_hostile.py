@@ -35,7 +35,7 @@ class Slow(Hostile):
     WAIT = 3  # seconds; a machine may be busy for a while
     CONFIG = {**Hostile.CONFIG, "head_timeout_ms": 1000 * WAIT, "body_timeout_ms": 1000 * WAIT, "handshake_timeout_ms": 1000 * WAIT}
 
-    def test_who_is_slow(self):
+    def test_the_slow_and_the_silent(self):
         ways = (self.slow_head, self.drip, self.slow_body, self.silence, self.nobody_speaks, self.half_a_hello)
         with ThreadPoolExecutor(len(ways)) as pool:
             for done in [pool.submit(way) for way in ways]:
