@@ -39,6 +39,7 @@ TABLES = [
     ("talk CPU", "CPU per utterance and answer through a backend, µs", "{:.1f}"),
     ("talk memory", "Resident bytes per toy above the silent sessions", "{:,.0f}"),
     ("balance", "How evenly two loops share", "{:.2f}"),
+    ("taken", "Time that the hypervisor ran others while something here was ready, %, in the last run", "{:.1f}"),
 ]
 
 

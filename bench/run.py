@@ -82,10 +82,12 @@ def measure(bench, names, clock, out):
     for name in names:
         clock.say(name)
         bench.book.begin(name)
+        before = machine.ticks()
         try:
             ALL[name](bench)
         except (LoadError, OSError, RuntimeError) as e:
             bench.book.fail(name, e)
+        bench.book.add("taken", name, "all", machine.taken(before))
         write(out, bench)
 
 
