@@ -62,6 +62,11 @@ def rounds(plain, sanitized):
     return sanitized if SANITIZED else plain
 
 
+def own_mounts():
+    """Whether a process may have mounts of its own: root may, but not everywhere; in a chroot the root is no mount."""
+    return os.geteuid() == 0 and shutil.which("unshare") and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+
+
 def program(name):
     return os.path.join(BUILD, name)
 

@@ -114,7 +114,7 @@ class Files(Console):
         self.assertFalse(re.findall(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", text))
 
     def test_compressed_and_not_again_when_unchanged(self):
-        path, seen = "/console/vendor/uPlot.iife.min.js", {}
+        path, seen = "/console/style.css", {}
         for coding in ("identity", "gzip", "br, gzip"):
             answer = self.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {coding}\r\n")
             head, body = answer.split(b"\r\n\r\n", 1)

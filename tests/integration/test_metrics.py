@@ -5,7 +5,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import ssl
 import subprocess
 import time
@@ -13,7 +12,7 @@ import unittest
 
 import requests
 from cryptography import x509
-from harness import CLAIM, PATIENCE, Case, Server, Toy, answer, main, receive, receive_type
+from harness import CLAIM, PATIENCE, Case, Server, Toy, answer, main, own_mounts, receive, receive_type
 from test_metrics_rules import SOURCE, alerts, check_expressions
 
 PAGE = os.path.join(SOURCE, "docs/metrics.md")
@@ -278,7 +277,7 @@ class UnderTheUnit(Server):
         return ["unshare", "--mount", "sh", "-c", 'mount -t proc -o subset=pid proc /proc && exec "$@"', "sh", *super().arguments()]
 
 
-@unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "needs root, for mounts of its own")
+@unittest.skipUnless(own_mounts(), "needs root, for mounts of its own")
 class Confined(unittest.TestCase):
     def test_nothing_is_missing_of_what_is_told_of_the_process(self):
         server = UnderTheUnit(metrics_listen="127.0.0.1:0")

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import BUILD, PATIENCE, SANITIZED, Output, Server, main, program
+from harness import BUILD, PATIENCE, SANITIZED, Output, Server, main, own_mounts, program
 
 SOURCE = os.environ.get("TEST_SOURCE", os.path.join(os.path.dirname(__file__), "../.."))
 UID = 64999
@@ -106,7 +106,7 @@ class Declared(unittest.TestCase):
 
 
 @unittest.skipIf(SANITIZED, "what is shipped is not sanitized")
-@unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "needs root, for mounts of its own")
+@unittest.skipUnless(own_mounts(), "needs root, for mounts of its own")
 class Container(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="teddy-container-")
