@@ -135,6 +135,12 @@ static bool each_message(void *arg, const struct child_message *m)
                           json_stringn(d->body.p, d->body.len)));
 }
 
+static bool add_alike(json_t *alert, const struct talk_kept_row *k)
+{
+    return json_object_set_new(alert, "more", json_integer((json_int_t)k->count)) == 0 &&
+           json_object_set_new(alert, "last_at", time_or_null(k->last_s)) == 0;
+}
+
 static bool each_kept(void *arg, const struct talk_kept_row *k)
 {
     struct page *p = arg;
@@ -166,7 +172,7 @@ static bool each_kept(void *arg, const struct talk_kept_row *k)
         item = json_pack("{s:O, s:s%, s:o}", "at", at, "category", k->a.p, k->a.len, "words",
                          span_json(k->b));
         if (k->what == KEPT_ALERT && k->count > 0)
-            p->failed |= json_object_set_new(item, "more", json_integer((json_int_t)k->count)) != 0;
+            p->failed |= !add_alike(item, k);
         break;
     }
     json_decref(day);

@@ -134,6 +134,7 @@ struct talk_kept_row {
     int64_t day;                       /* of what was played or blocked … */
     uint64_t count;                    /* … seconds, or how often; of an alert: how many more */
     struct span a, b; /* heard and said; or category and an alert's words; during the call */
+    uint64_t last_s;  /* of an alert: when the last of those was */
 };
 
 /* The first toy behind that row which left something with the child; TEDDY_ENOTFOUND: none. */

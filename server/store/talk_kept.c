@@ -58,15 +58,15 @@ int store_talk_kept(struct store_tx *tx, const char *child_id, int64_t row,
     if (err != TEDDY_OK)
         return err;
     sqlite3_stmt *st = tx_stmt(tx, STMT_TALK_KEPT,
-                               "SELECT 1, at_s, 0, 0, heard, said, n AS o FROM turn WHERE "
+                               "SELECT 1, at_s, 0, 0, heard, said, n AS o, 0 FROM turn WHERE "
                                "device_row = ?1 AND child_id = ?2"
-                               " UNION ALL SELECT 2, 0, day, seconds, '', '', day FROM played"
+                               " UNION ALL SELECT 2, 0, day, seconds, '', '', day, 0 FROM played"
                                "  WHERE device_row = ?1 AND child_id = ?2"
-                               " UNION ALL SELECT 3, 0, day, count, category, '', day FROM blocked"
-                               "  WHERE device_row = ?1 AND child_id = ?2"
-                               " UNION ALL SELECT 4, at_s, 0, more, category, words, n FROM alert"
-                               "  WHERE device_row = ?1 AND child_id = ?2"
-                               " UNION ALL SELECT 5, at_s, 0, 0, category, words, n FROM"
+                               " UNION ALL SELECT 3, 0, day, count, category, '', day, 0 FROM"
+                               "  blocked WHERE device_row = ?1 AND child_id = ?2"
+                               " UNION ALL SELECT 4, at_s, 0, more, category, words, n, last_s FROM"
+                               "  alert WHERE device_row = ?1 AND child_id = ?2"
+                               " UNION ALL SELECT 5, at_s, 0, 0, category, words, n, 0 FROM"
                                "  blocked_words WHERE device_row = ?1 AND child_id = ?2"
                                " ORDER BY 1, o");
     bind_u64(st, 1, (uint64_t)row);
@@ -77,7 +77,8 @@ int store_talk_kept(struct store_tx *tx, const char *child_id, int64_t row,
                                      .day = sqlite3_column_int64(st, 2),
                                      .count = column_u64(st, 3),
                                      .a = column_span(st, 4),
-                                     .b = column_span(st, 5)};
+                                     .b = column_span(st, 5),
+                                     .last_s = column_u64(st, 7)};
         if (!each(arg, &kept))
             break;
     }

@@ -155,6 +155,9 @@ class Alerts(WithMind):
             await self.say(WORDS, ws)
         await asyncio.to_thread(self.service.wait, 1)
         self.assertEqual(self.server.metric('teddy_alerts_total{event="counted"}') - before, 3)
+        exported = json.loads(self.server.ctl("child", "export", toy.child_id).stdout)["conversations"][0]["alerts"]
+        self.assertEqual([a.get("more") for a in exported], [None] * 3 + [3])
+        self.assertGreaterEqual(exported[3]["last_at"], exported[3]["at"])
         await asyncio.to_thread(self.server.kill)
         self.assertEqual(self.rows("select child_id, more from alert order by n"), [(toy.child_id, 0)] * 3 + [(toy.child_id, 3)])
         with closing(self.server.database()) as db:
