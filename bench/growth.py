@@ -42,6 +42,8 @@ def growth(bench):
             stack.enter_context(r.server)
             bench.load.run("claims", f"tokens of {r.count:,}", url=r.server.url("http", ""), devices_file=r.used,
                            connections=64, operations=1000, write_tokens=r.tokens, seconds=60)
+        for r in registries:
+            bench.book.add("walk, s", "teddyd", r.count, machine.rested(r.server.pid))
         for n in range(rounds):
             bench.book.say(f"  connects and echoes by the size of the registry, round {n + 1}")
             for r in registries[::-1 if n % 2 else 1]:

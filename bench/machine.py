@@ -44,6 +44,18 @@ def cpu(pid):
     return sum(cpu_by_thread(pid).values())
 
 
+def rested(pid, step_s=2, patience_s=180):
+    """Waits until it does nothing by itself: under 1% of a core. Returns the seconds of CPU that it has used meanwhile."""
+    begun, end = cpu(pid), time.monotonic() + patience_s
+    before = begun
+    while True:
+        time.sleep(step_s)
+        now = cpu(pid)
+        if now - before < 0.01 * step_s or time.monotonic() > end:
+            return now - begun
+        before = now
+
+
 def ticks():
     """Of all cores since they began: all there were, and those in which the hypervisor ran somebody else while
     something here was ready to run (`steal`)."""

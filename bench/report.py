@@ -26,6 +26,7 @@ TABLES = [
     ("storm", "Storm: the server is killed and restarted (times from the moment it is gone)", "{:,.2f}"),
     ("sim", "teddy-sim beside the storm", "{:,.0f}"),
     ("start-up, ms", "Start-up by registered devices, ms", "{:,.1f}"),
+    ("walk, s", "CPU of the first walk through the registry for what is to be forgotten, seconds", "{:.2f}"),
     ("memory at the start, MiB", "Resident memory at the start, MiB", "{:.2f}"),
     ("memory after the load, MiB", "Resident memory after claims and sessions, MiB", "{:.2f}"),
     ("growth, claim", "CPU per claim by registered devices, µs", "{:.1f}"),
