@@ -32,7 +32,7 @@ FULL = {
     "handshake_s": 0.7, "claim_seconds": 1, "hours_of_claims": 0.05, "wal_piece_s": 5,
     "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
     "registry": [1000, 1000000], "growth_rounds": 5, "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
-    "loops_pairs": 7, "loops_rate": 40000, "talk": 1000, "talk_s": 5,
+    "loops_pairs": 15, "loops_rate": 40000, "talk": 1000, "talk_s": 5,
 }
 QUICK = {
     "quick": True, "measures": ["echo", "echo-tls", "idle", "idle-tls", "handshake", "claims", "storm", "sessions",
