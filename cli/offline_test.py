@@ -15,6 +15,8 @@ import threading
 import time
 import unittest
 
+from terminal import read_to_end
+
 CTL = sys.argv.pop(1)
 PATIENCE = 60
 ENV = {k: v for k, v in os.environ.items()
@@ -178,12 +180,7 @@ class Offline(unittest.TestCase):
         master, slave = pty.openpty()
         done = subprocess.run([CTL, "--data", self.data, "device", "list"], stdout=slave, timeout=PATIENCE, env=ENV | {"NO_COLOR": "1"})
         os.close(slave)
-        shown = b""
-        try:
-            while piece := os.read(master, 4096):
-                shown += piece
-        except OSError:  # at its end
-            pass
+        shown = read_to_end(master)
         os.close(master)
         shown = shown.decode().replace("\r", "").splitlines()
         self.assertEqual(done.returncode, 0)

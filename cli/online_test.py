@@ -21,6 +21,8 @@ import urllib.request
 
 import websockets
 
+from terminal import read_to_end
+
 CTL, SERVER = sys.argv[1:3]
 del sys.argv[1:3]
 PATIENCE = 60
@@ -143,11 +145,7 @@ class Online(unittest.TestCase):
             said += os.read(master, 4096)
         os.write(master, b"\x03")
         self.assertEqual(process.wait(PATIENCE), -signal.SIGINT)
-        try:
-            while part := os.read(master, 4096):
-                said += part
-        except OSError:  # the last to have it open is gone
-            pass
+        said += read_to_end(master)
         self.assertEqual(said[-4:], b"\r\033[K", said)
 
     def test_status_and_routes(self):

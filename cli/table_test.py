@@ -15,6 +15,8 @@ import sys
 import tempfile
 import unittest
 
+from terminal import read_to_end
+
 CTL, SERVER = sys.argv[1:3]
 del sys.argv[1:3]
 BUILD = os.environ["TEST_BUILD"]
@@ -62,15 +64,7 @@ class Base(unittest.TestCase):
         given = {name: slave if name in streams else subprocess.PIPE for name in ("stdout", "stderr")}
         p = subprocess.Popen([CTL, "--data", self.data, *args], stdin=subprocess.DEVNULL, env=ENV | (env or {}), **given)
         os.close(slave)
-        shown = b""
-        while True:
-            try:
-                part = os.read(master, 65536) if select.select([master], [], [], PATIENCE)[0] else b""
-            except OSError:  # the other side is closed
-                part = b""
-            if not part:
-                break
-            shown += part
+        shown = read_to_end(master)
         os.close(master)
         p.communicate(timeout=PATIENCE)
         return shown.decode().replace("\r\n", "\n"), p.returncode

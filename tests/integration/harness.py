@@ -57,6 +57,17 @@ def lasting_port():
             continue
 
 
+def read_terminal(master):
+    """All that the other side of a terminal wrote, until the last who had it open has closed it."""
+    shown = b""
+    try:
+        while piece := os.read(master, 65536):
+            shown += piece
+    except OSError:  # how Linux tells that nobody has the other side open
+        pass
+    return shown
+
+
 def rounds(plain, sanitized):
     """How often something is repeated: a sanitizer is slow, and finds what it finds in fewer."""
     return sanitized if SANITIZED else plain

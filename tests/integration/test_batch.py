@@ -18,7 +18,7 @@ import threading
 import time
 import unittest
 
-from harness import PATIENCE, Server, Toy, closing, main, program, rounds
+from harness import PATIENCE, Server, Toy, closing, main, program, read_terminal, rounds
 
 PREFIX = "Teddy-ESP32-"
 LABELS = 40  # on a page
@@ -327,14 +327,7 @@ class Package(Batches):
         master, slave = pty.openpty()
         seen = []
 
-        def watch():
-            try:
-                while piece := os.read(master, 4096):
-                    seen.append(piece)
-            except OSError:
-                pass  # the last one has closed the other end
-
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=lambda: seen.append(read_terminal(master)))
         watcher.start()
         done = subprocess.run([program("teddyctl"), "--data", self.data, *self.command(2000)], stdout=subprocess.PIPE,
                               stderr=slave, text=True, timeout=4 * PATIENCE, env=env())
