@@ -11,8 +11,7 @@ ASAN_ENV = ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_a
 TSAN_ENV = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
            $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
-# Places for tests: a test that computes takes two of them, one that waits takes one (cmake/TestCut.cmake). Each waits at times: with
-# four places a processor, processors were idle for a third of the time.
+# Places for tests: a test that computes takes two of them, one that waits takes one (cmake/TestCut.cmake), and each waits at times.
 CTEST = ctest --output-on-failure --no-label-summary -j $$((6 * $(JOBS)))
 
 .PHONY: help build demo test test-asan test-tsan fuzz fuzz-quick check fault size size-update test-rv32 bench bench-quick bench-programs clean \

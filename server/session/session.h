@@ -37,7 +37,7 @@ struct session_config {
     void *refresh_context;
 };
 
-/* Who a session belongs to, from a checked access token. */
+/* Whose a session is, from a checked access token; what it points to is copied. */
 struct session_owner {
     const char *device_id, *child_id;
     uint8_t sid[STORE_JTI_LEN];

@@ -68,7 +68,7 @@ class Fleet(unittest.TestCase):
         self.assertEqual(len(left), TOYS)
         low, high = SPREAD_MS[0] / 1000, SPREAD_MS[1] / 1000
         if ready - min(left.values()) > high / 2:
-            return  # the machine was too slow to tell: most were waiting for the server by then
+            self.skipTest("the machine was too slow to tell: most were waiting for the server by then")
         self.assertGreater(len(back), TOYS // 10)
         slots = Counter(int(10 * (wait - low) // (high - low)) for wait in back)
         self.assertLess(max(slots.values()), max(10, len(back) // 2), slots)
