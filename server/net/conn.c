@@ -116,7 +116,7 @@ uint32_t conn_wanted(const struct conn *c)
 {
     if (c->state == CONN_HANDSHAKE)
         return (c->read_wants_write ? LOOP_WRITE : LOOP_READ) | LOOP_EDGE;
-    uint32_t events = conn_reading(c) ? LOOP_READ : 0;
+    uint32_t events = (conn_reading(c) ? LOOP_READ : 0) | LOOP_EDGE;
     if (c->write_blocked)
         events |= c->write_wants_read ? LOOP_READ : LOOP_WRITE;
     if (c->read_wants_write && conn_reading(c))
@@ -124,12 +124,13 @@ uint32_t conn_wanted(const struct conn *c)
     return events;
 }
 
-/* Reading is given up only when it disturbs (ready_now): a request answered within its round, or
- * soon after, then costs no change of what is watched. */
+/* Reading is watched on while it is not wanted: a request answered within its round, or soon after,
+ * then costs no change of what is watched. What came meanwhile is told again once it is wanted. */
 static void watch(struct conn *c)
 {
-    uint32_t events = conn_wanted(c) | (c->io.events & LOOP_READ);
-    if (events != c->io.events && loop_io_mod(c->loop, &c->io, events) != TEDDY_OK)
+    uint32_t wanted = conn_wanted(c), events = wanted | (c->io.events & LOOP_READ);
+    bool again = c->io.unread && (wanted & LOOP_READ);
+    if ((again || events != c->io.events) && loop_io_mod(c->loop, &c->io, events) != TEDDY_OK)
         conn_end(c, CONN_END_LOCAL);
 }
 
@@ -196,13 +197,8 @@ static void ready_now(struct loop *loop, struct loop_io *io, uint32_t events)
             conn_discard(c);
         return;
     }
-    if (events & LOOP_HANGUP) {
+    if (events & LOOP_HANGUP)
         conn_end(c, CONN_END_PEER);
-        return;
-    }
-    if ((events & LOOP_READ) && !c->write_wants_read &&
-        loop_io_mod(c->loop, io, io->events & ~(uint32_t)LOOP_READ) != TEDDY_OK)
-        conn_end(c, CONN_END_LOCAL);
 }
 
 static int start_tls(struct conn *c, struct tls_context *tls)

@@ -21,15 +21,17 @@ enum {
     LOOP_HANGUP = 1u << 2, /* reported, never asked for */
     LOOP_SHARED = 1u << 3, /* asked for with loop_io_add only: wake one of the loops that watch this
                               descriptor, not all */
-    /* asked for: told once when it gets ready, and again only after all was read or
-     * written; for who answers later than at once */
+    /* asked for, of a stream socket: told once when it gets ready, and again when more comes or
+     * there is room again. Whoever leaves something unread has it told again by loop_io_mod. */
     LOOP_EDGE = 1u << 4
 };
 
 /* A descriptor being watched, embedded in its owner. Owned by the caller until loop_io_del. */
 struct loop_io {
     int fd;
-    uint32_t events; /* as asked */
+    uint16_t events; /* as asked */
+    bool unread;  /* LOOP_EDGE: LOOP_READ was told, and loop_recv has not come to its end since */
+    bool hung_up; /* private: when it was told, the peer's end had come, too */
     void (*ready)(struct loop *loop, struct loop_io *io, uint32_t events);
 };
 
