@@ -76,18 +76,19 @@ class Targets(unittest.TestCase):
     def test_two_loops_on_one_core_and_on_all(self):
         book = book_of(("loops", "teddyd, two loops", "on one core, all it can", [9]),
                        ("loops", "teddyd, one loop", "on one core, all it can", [10]),
-                       ("loops", "teddyd, two loops", "on all cores, 40,000/s", [12]),
-                       ("loops", "teddyd, one loop", "on all cores, 40,000/s", [10]),
-                       ("loops", "teddyd, one loop, half of all", "on all cores, 40,000/s", [16]),
-                       ("loops", "floor, two processes", "on all cores, 40,000/s", [13]),
-                       ("loops", "floor, one process", "on all cores, 40,000/s", [10]))
+                       ("loops", "teddyd, two loops", "on all cores, all it can", [12]),
+                       ("loops", "teddyd, one loop", "on all cores, all it can", [10]),
+                       ("loops", "teddyd, two loops", "on all cores, at half that rate", [15]),
+                       ("loops", "teddyd, one loop", "on all cores, at half that rate", [10]),
+                       ("loops", "floor, two processes", "on all cores, at half that rate", [15]),
+                       ("loops", "floor, one process", "on all cores, at half that rate", [10]))
         self.assertEqual(verdict(book, "two loops: CPU per message").verdict, "met")
-        same = verdict(book, "free on all cores, each loop")
-        self.assertAlmostEqual(same.value, 0.75)
-        self.assertEqual(same.verdict, "met")
-        free = verdict(book, "free on all cores, the one loop's")
+        free = verdict(book, "the same, free on all cores")
+        self.assertAlmostEqual(free.value, 1.2)
         self.assertEqual(free.verdict, "missed")
-        self.assertIn("two raw epoll ÷ one: 1.30", free.how)
+        half = verdict(book, "the same at half that rate")
+        self.assertAlmostEqual(half.value, 1)
+        self.assertIn("two loops ÷ one: 1.50; two raw epoll ÷ one: 1.50", half.how)
 
     def test_at_least(self):
         for value, want in ((19999, "missed"), (20000, "met")):

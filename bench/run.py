@@ -32,7 +32,7 @@ FULL = {
     "handshake_s": 0.7, "claim_seconds": 1, "hours_of_claims": 0.05, "wal_piece_s": 5,
     "storm": 15000, "storms": list(growth.STORMS), "sim": 2000,
     "registry": [1000, 1000000], "growth_rounds": 5, "session_rounds": 5, "reconnect_rounds": 4, "reconnect_s": 2,
-    "loops_pairs": 15, "loops_rate": 40000, "talk": 1000, "talk_s": 5,
+    "loops_pairs": 15, "talk": 1000, "talk_s": 5,
 }
 QUICK = {
     "quick": True, "measures": ["echo", "echo-tls", "idle", "idle-tls", "handshake", "claims", "storm", "sessions",
@@ -47,7 +47,7 @@ QUICK = {
     "handshakes": ["TLS 1.3, full"], "handshake_pairs": 3, "handshake_rounds": 1, "handshake_s": 0.3,
     "claim_seconds": 0.4, "hours_of_claims": 0.005, "wal_piece_s": 1,
     "storm": 1000, "storms": ["resumed"], "sim": 0, "registry": [1000, 1000000], "growth_rounds": 1,
-    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3, "loops_rate": 40000,
+    "session_rounds": 2, "reconnect_rounds": 0, "reconnect_s": 0, "loops_pairs": 3,
     "talk": 1000, "talk_s": 2,
 }
 
@@ -143,7 +143,8 @@ def main():
         sys.exit(f"one process may hold {machine.descriptors()} descriptors: raise the limit (ulimit -n) above "
                  f"{plan['toys'] + 500}")
     build = os.path.abspath(args.build)
-    place = os.path.join(build, "bench-run")  # on the disk of the build: a claim's sync must be a real one
+    look = args.quick or (args.only and not args.add)  # which leaves the samples of the last run alone
+    place = os.path.join(build, "bench-look" if look else "bench-run")  # on a disk: a claim's sync must be a real one
     last = earlier(place) if args.add else {}
     clock = Clock()
     shutil.rmtree(place, ignore_errors=True)
