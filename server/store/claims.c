@@ -242,8 +242,13 @@ int store_claim_take(struct store_tx *tx, const char *device_id, const struct cl
         return TEDDY_ESTORE;
     memcpy(device->device_id, device_id, strnlen(device_id, LIMIT_ID_LEN) + 1);
     tx->judged = &j;
-    int err = device_rebind_if(tx, device_id, c);
+    int64_t row = device_place(tx, device_id);
+    int err = device_rebind_if(tx, device_id, row, c);
+    if (err == TEDDY_ENOTFOUND && !j.found && row > 0)
+        err = device_rebind_if(tx, device_id, 0, c);
     tx->judged = NULL;
+    if (j.found)
+        device_place_keep(tx, device_id, device->row);
     *written = err == TEDDY_OK;
     if (err == TEDDY_ENOTFOUND && j.found)
         return j.err;

@@ -303,5 +303,6 @@ void tx_close(struct store_tx *tx)
     sqlite3_close_v2(tx->db);
     seal_box_free(tx->box);
     audit_chain_free(tx->audit);
+    device_places_free(tx);
     *tx = (struct store_tx){0};
 }

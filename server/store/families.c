@@ -60,16 +60,20 @@ int device_bind(struct store_tx *tx, const struct device_row *device, const stru
     return tx_change(tx, st);
 }
 
-int device_rebind_if(struct store_tx *tx, const char *device_id, const struct claim_row *c)
+int device_rebind_if(struct store_tx *tx, const char *device_id, int64_t row,
+                     const struct claim_row *c)
 {
     uint64_t event = 0;
     if (audit_next(tx, &event) != TEDDY_OK)
         return TEDDY_ESTORE;
     sqlite3_stmt *st =
         tx_stmt(tx, STMT_DEVICE_REBIND_IF,
-                "UPDATE device SET" BOUND ", recent = claim_recent() WHERE device_id = ?1"
-                " AND claim_fits(row, enabled, child_id, sealed, recent, event)");
+                "UPDATE device SET" BOUND ", recent = claim_recent() WHERE" DEVICE_AT
+                " AND CASE WHEN device_id = ?1" /* in this order: nobody else's row is judged */
+                " THEN claim_fits(row, enabled, child_id, sealed, recent, event) END");
     bind_text(st, 1, device_id);
+    if (row > 0)
+        bind_u64(st, 2, (uint64_t)row);
     bind_claim(st, c, event);
     return tx_change(tx, st);
 }
@@ -113,9 +117,8 @@ int store_family_get(struct store_tx *tx, const char *device_id, const uint8_t *
         tx_stmt(tx, STMT_FAMILY_GET,
                 "SELECT row, enabled, child_id, sid, access_jti, refresh_jti, iat_s, access_exp_s,"
                 " refresh_exp_s, presented, spent_jti, spent_s, processor <> '' FROM device"
-                " WHERE device_id = ?1");
-    bind_text(st, 1, device_id);
-    int err = tx_row(tx, st);
+                " WHERE" DEVICE_AT);
+    int err = tx_device(tx, st, device_id);
     if (err == TEDDY_OK) {
         *out = (struct family_row){0};
         (void)memccpy(out->device_id, device_id, 0, sizeof out->device_id - 1);

@@ -25,13 +25,12 @@ unsigned telemetry_rows(uint32_t days, uint32_t interval_s)
 static int owned_row(struct store_tx *tx, const struct history_owner *o, bool revoked, int64_t *row)
 {
     sqlite3_stmt *st = tx_stmt(tx, STMT_HISTORY_OWNER,
-                               "SELECT row FROM device WHERE device_id = ?1 AND child_id = ?2"
-                               " AND child_id <> '' AND (?4 = 0 OR sid IS NULL OR sid = ?3)");
-    bind_text(st, 1, o->device_id);
-    bind_text(st, 2, o->child_id);
-    bind_blob(st, 3, o->sid, STORE_JTI_LEN);
-    bind_u64(st, 4, revoked);
-    int err = tx_row(tx, st);
+                               "SELECT row FROM device WHERE" DEVICE_AT " AND child_id = ?3"
+                               " AND child_id <> '' AND (?5 = 0 OR sid IS NULL OR sid = ?4)");
+    bind_text(st, 3, o->child_id);
+    bind_blob(st, 4, o->sid, STORE_JTI_LEN);
+    bind_u64(st, 5, revoked);
+    int err = tx_device(tx, st, o->device_id);
     if (err == TEDDY_OK)
         *row = sqlite3_column_int64(st, 0);
     return tx_end(st, err);

@@ -202,6 +202,7 @@ struct store_tx {
     struct seal_box *box;        /* shuts and opens secrets */
     struct audit_chain *audit;   /* the end of the audit trail; NULL until an event is added */
     struct claim_judged *judged; /* while a claim's statement runs: claims.c */
+    struct device_place *places; /* NULL until there is one: places.c */
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
@@ -323,12 +324,24 @@ int claim_keys_forget(struct store_tx *tx, int64_t device_row);
  * in claim_key, so that none is taken twice. *kept: how many keys only `former` had. TEDDY_EAUTH:
  * those of `former` are damaged. */
 int claim_keys_adopt(struct store_tx *tx, uint64_t *kept);
+/* places.c: the row of a device that this connection had lately, or 0; which is a hint. The device
+ * may have been removed, the number be another's: whoever asks by it asks for the id, too, and by
+ * the id alone when that finds nothing. */
+int64_t device_place(const struct store_tx *tx, const char *device_id);
+void device_place_keep(struct store_tx *tx, const char *device_id, int64_t row);
+void device_places_free(struct store_tx *tx);
+/* The device of ?1, its id, and ?2, its row or NULL. */
+#define DEVICE_AT                                                                                  \
+    " row = coalesce(?2, (SELECT row FROM device WHERE device_id = ?1)) AND device_id = ?1"
+/* tx_row of a statement with DEVICE_AT whose first column is the row; binds both. */
+int tx_device(struct store_tx *tx, sqlite3_stmt *st, const char *device_id);
 /* Writes the device's row for an accepted claim: `recent` are its newest keys, with the claim's. */
 int device_bind(struct store_tx *tx, const struct device_row *device, const struct claim_row *c,
                 const struct claim_keys *recent);
 /* The same by one statement, for the child that it is bound to, as claims.c's functions claim_fits
- * and claim_recent say. TEDDY_ENOTFOUND: nothing was written. */
-int device_rebind_if(struct store_tx *tx, const char *device_id, const struct claim_row *c);
+ * and claim_recent say. row: device_place. TEDDY_ENOTFOUND: nothing was written. */
+int device_rebind_if(struct store_tx *tx, const char *device_id, int64_t row,
+                     const struct claim_row *c);
 /* Empties the device's queue. */
 int downlink_clear_row(struct store_tx *tx, int64_t device_row);
 /* All that conversations left with a device. */
