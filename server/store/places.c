@@ -1,8 +1,7 @@
 /* Where the devices stand that a connection had lately. By its id a device is found through two
  * trees: one of the ids has the number of its row, and one of the rows has that. Of many devices
  * each step down the first is a page that no cache holds. So the numbers of 16,384 are kept (128
- * KiB); who comes later takes the place of another. Which devices have a place is what was done
- * lately, and no secret. */
+ * KiB), by a hash of the id; who comes later takes the place of another. */
 #include <stdlib.h>
 
 #include "store/internal.h"
