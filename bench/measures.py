@@ -496,7 +496,8 @@ def loops(bench):
         before = machine.cpu_by_thread(two.pid)
         _loops(bench, "on all cores, all it can", servers)
         after = machine.cpu_by_thread(two.pid)
-        _loops(bench, "on all cores, at half that rate", servers, rate=_rate(bench, one) // 2)
+        if not bench.plan["quick"]:
+            _loops(bench, "on all cores, at half that rate", servers, rate=_rate(bench, one) // 2)
     spent = sorted((after[t] - before.get(t, 0) for t in after), reverse=True)
     bench.book.add("balance", "CPU of the busier loop to the other", 2, spent[0] / spent[1])
 
