@@ -215,7 +215,8 @@ def _idle(bench, measure, series, server, steps):
     """Bytes per session between the steps, and over all; x is `FROM to TO`."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(server)
-        machine.settled(server.pid, step_s=2, patience_s=30)  # teddyd's first look for what is to be forgotten is over
+        if server.name == "teddyd":  # its first look for what is to be forgotten is over
+            machine.settled(server.pid, step_s=2, patience_s=30)
         held, at, resident = [], 0, []
         try:
             for step in steps:
