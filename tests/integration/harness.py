@@ -18,6 +18,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -26,6 +27,9 @@ import unittest
 import requests
 import requests.adapters
 import websockets
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../cli"))
+from terminal import read_to_end  # noqa: E402, F401
 
 BUILD = os.environ.get("TEST_BUILD", os.path.join(os.path.dirname(__file__), "../../build"))
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "30"))  # seconds that something awaited may take
@@ -55,17 +59,6 @@ def lasting_port():
                 return port
         except OSError:
             continue
-
-
-def read_terminal(master):
-    """All that the other side of a terminal wrote, until the last who had it open has closed it."""
-    shown = b""
-    try:
-        while piece := os.read(master, 65536):
-            shown += piece
-    except OSError:  # how Linux tells that nobody has the other side open
-        pass
-    return shown
 
 
 def rounds(plain, sanitized):

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from harness import PATIENCE, Case, Output, Server, closed, closing, hello, keys_of, lasting_port, main, program, read_terminal, receive, receive_type
+from harness import PATIENCE, Case, Output, Server, closed, closing, hello, keys_of, lasting_port, main, program, read_to_end, receive, receive_type
 
 MANIFEST = 512
 FREE = {**Case.UNLIMITED, "claims_per_device_min": 0, "refreshes_per_device_min": 0, "requests_per_address_min": 0}
@@ -202,7 +202,7 @@ class Copy(Base):
                               stdout=subprocess.PIPE, stderr=slave, timeout=PATIENCE)
         os.close(slave)
         self.assertEqual(done.returncode, 0)
-        shown = read_terminal(master)
+        shown = read_to_end(master)
         self.assertIn(b"] 100% copying", shown)
         os.close(master)
         checked = server.ctl("restore", "--check", path)

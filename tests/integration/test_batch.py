@@ -18,7 +18,7 @@ import threading
 import time
 import unittest
 
-from harness import PATIENCE, Server, Toy, closing, main, program, read_terminal, rounds
+from harness import PATIENCE, Server, Toy, closing, main, program, read_to_end, rounds
 
 PREFIX = "Teddy-ESP32-"
 LABELS = 40  # on a page
@@ -327,7 +327,7 @@ class Package(Batches):
         master, slave = pty.openpty()
         seen = []
 
-        watcher = threading.Thread(target=lambda: seen.append(read_terminal(master)))
+        watcher = threading.Thread(target=lambda: seen.append(read_to_end(master)))
         watcher.start()
         done = subprocess.run([program("teddyctl"), "--data", self.data, *self.command(2000)], stdout=subprocess.PIPE,
                               stderr=slave, text=True, timeout=4 * PATIENCE, env=env())
